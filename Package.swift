@@ -1,0 +1,107 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Targets stand in layer order; a target may depend only on what its line names (`scripts/check-layers`).
+let package = Package(
+  name: "roost",
+  products: [.executable(name: "roost", targets: ["roost"])],
+  targets: [
+    // MARK: C - system libraries and syscalls, no logic
+    .target(name: "CLinux", path: "Sources/C/CLinux"),
+    .systemLibrary(name: "COpenSSL", path: "Sources/C/COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "CSQLite", path: "Sources/C/CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+
+    // MARK: Pure - no clock, no I/O, no locks, no Foundation
+    /** ids, specs, statuses, resources of the API, routing table, errors */
+    .target(name: "Domain", path: "Sources/Pure/Domain"),
+    /** state machines and planners */
+    .target(name: "Planning", dependencies: ["Domain"], path: "Sources/Pure/Planning"),
+    /** request and response values */
+    .target(name: "HTTPModel", path: "Sources/Pure/HTTPModel"),
+    /** bytes to events and back: HTTP/1, JSON, worker frames */
+    .target(name: "Wire", dependencies: ["HTTPModel", "CLinux"], path: "Sources/Pure/Wire"),
+
+    // MARK: Machine - the operating system
+    /** logger and metrics */
+    .target(name: "Telemetry", path: "Sources/Machine/Telemetry"),
+    /** event loops, sockets, timers */
+    .target(name: "Reactor", dependencies: ["CLinux"], path: "Sources/Machine/Reactor"),
+    /** spawn, pidfd, namespaces, cgroups, limits */
+    .target(name: "Sandboxing", dependencies: ["Reactor", "CLinux"], path: "Sources/Machine/Sandboxing"),
+    /** HTTP connections of servers and clients */
+    .target(
+      name: "HTTPTransport", dependencies: ["HTTPModel", "Wire", "Reactor", "Telemetry", "CLinux"],
+      path: "Sources/Machine/HTTPTransport"),
+
+    // MARK: Capabilities - what the planes are given
+    /** records, migrations, SQLite; blobs in an OCI image layout */
+    .target(name: "Storage", dependencies: ["Domain", "CSQLite", "COpenSSL"], path: "Sources/Capabilities/Storage"),
+    /** keys, tokens, verdicts */
+    .target(name: "Access", dependencies: ["Domain", "COpenSSL"], path: "Sources/Capabilities/Access"),
+    /** what every driver of instances does */
+    .target(name: "DriverAPI", dependencies: ["Domain"], path: "Sources/Capabilities/DriverAPI"),
+    /** zygotes and forks of checkpoints */
+    .target(
+      name: "CellNodes", dependencies: ["DriverAPI", "Domain", "Sandboxing", "Reactor", "CLinux"],
+      path: "Sources/Capabilities/CellNodes"),
+
+    // MARK: Planes
+    /** request to node to endpoint */
+    .target(
+      name: "Gateway",
+      dependencies: ["Domain", "Planning", "HTTPModel", "Wire", "HTTPTransport", "Reactor", "Access", "Telemetry", "CLinux"],
+      path: "Sources/Planes/Gateway"),
+    /** reconcilers and what they publish */
+    .target(
+      name: "ControlPlane", dependencies: ["Domain", "Planning", "Storage", "DriverAPI", "Telemetry"],
+      path: "Sources/Planes/ControlPlane"),
+    /** REST handlers */
+    .target(
+      name: "ControlAPI",
+      dependencies: ["Domain", "ControlPlane", "Storage", "Access", "HTTPModel", "Wire", "Telemetry"],
+      path: "Sources/Planes/ControlAPI"),
+    /** typed client of the REST API */
+    .target(
+      name: "ControlClient", dependencies: ["Domain", "HTTPModel", "HTTPTransport", "Wire"],
+      path: "Sources/Planes/ControlClient"),
+
+    // MARK: Shell
+    /** every verb of the command line */
+    .target(name: "Commands", dependencies: ["Domain", "ControlClient"], path: "Sources/Shell/Commands"),
+    /** the one place where a running service is put together */
+    .target(
+      name: "Assembly",
+      dependencies: [
+        "Domain", "Planning", "HTTPModel", "Wire", "Telemetry", "Reactor", "Sandboxing", "HTTPTransport", "Storage", "Access",
+        "DriverAPI", "CellNodes", "Gateway", "ControlPlane", "ControlAPI",
+      ], path: "Sources/Shell/Assembly"),
+    .executableTarget(name: "roost", dependencies: ["Commands", "Assembly"], path: "Sources/Shell/roost"),
+
+    // MARK: Testing
+    /** manual clock, drivers and stores that behave, builders */
+    .target(
+      name: "TestSupport", dependencies: ["Domain", "Planning", "Reactor", "Storage", "DriverAPI", "Access"],
+      path: "Sources/Testing/TestSupport"),
+    .testTarget(name: "DomainTests", dependencies: ["Domain", "Planning", "TestSupport"]),
+    .testTarget(name: "WireTests", dependencies: ["Wire", "HTTPModel", "CHTTPParser"]),
+    .systemLibrary(name: "CHTTPParser", path: "Sources/C/CHTTPParser", providers: [.apt(["libhttp-parser-dev"])]),
+    .testTarget(name: "StorageTests", dependencies: ["Storage", "Domain"]),
+    .testTarget(name: "AccessTests", dependencies: ["Access", "Domain", "COpenSSL"]),
+    .testTarget(name: "SandboxingTests", dependencies: ["Sandboxing", "Reactor", "CLinux"]),
+    .testTarget(name: "CellNodesTests", dependencies: ["CellNodes", "DriverAPI", "Domain", "Sandboxing"]),
+    .testTarget(name: "GatewayTests", dependencies: ["Gateway", "Domain", "HTTPModel", "Wire", "Access", "HTTPTransport"]),
+    .testTarget(
+      name: "ControlPlaneTests", dependencies: ["ControlPlane", "Domain", "Planning", "Storage", "DriverAPI", "TestSupport"]),
+    .testTarget(name: "ControlAPITests", dependencies: ["ControlAPI", "Domain", "HTTPModel", "Storage", "Access"]),
+    .testTarget(name: "CommandsTests", dependencies: ["Commands", "Domain"]),
+  ],
+  swiftLanguageModes: [.v6]
+)
+
+for target in package.targets where target.type != .system && target.name != "CLinux" {
+  target.swiftSettings = [
+    .enableUpcomingFeature("ExistentialAny"), .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"), .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .treatAllWarnings(as: .error),
+  ]
+}

@@ -1,0 +1,1 @@
+// CellNodes: see docs/architecture.md.

@@ -1,0 +1,179 @@
+public import Domain
+
+/// Runs the instances of one kind of node.
+///
+/// Contract, checked for every driver by its tests:
+/// - the host process of a node (cells: the zygote) and its instances outlive this process;
+/// - every call is idempotent; stopping what does not exist succeeds;
+/// - `prepare` finds a host that runs already and adopts it.
+public protocol InstanceDriver: Sendable {
+  var capabilities: DriverCapabilities { get }
+
+  /// Brings up the host of a node's release, or adopts it, and returns when it has restored its state.
+  func prepare(_ launch: NodeLaunch) async throws(DriverFailure) -> HostReport
+  /// Starts an instance from the prepared host; returns when its process exists and is inside its limits.
+  func start(_ id: InstanceID, of launch: NodeLaunch) async throws(DriverFailure) -> InstanceHandle
+  /// Ends when the instance can take requests (it has run what it must after the fork).
+  func begin(_ handle: InstanceHandle) async throws(DriverFailure)
+  /// True when the process of this handle still runs.
+  func recover(_ handle: InstanceHandle) async -> Bool
+  /// One health check: the instance answered, or is busy with a request. At most `timeout`.
+  func probe(_ handle: InstanceHandle, timeout: Duration) async -> Bool
+  /// Asks to end, kills after `grace`; returns when the process is gone and its cgroup and socket are removed.
+  func stop(_ handle: InstanceHandle, grace: Duration) async
+  /// SIGKILL now; the exit is reported by `exits`.
+  func kill(_ handle: InstanceHandle) async
+  /// Exits of instances and of hosts, as they happen. One consumer.
+  func exits() -> AsyncStream<InstanceExit>
+  /// Ends the host of a release with all its instances; removes sockets, cgroups and files.
+  func retire(_ node: NodeID, release: Int) async
+  /// Ends all hosts but these: orphans of deletes that a crash cut short.
+  func sweep(keeping: [(node: NodeID, release: Int)]) async
+  /// Memory and processor use; nil when the process is gone.
+  func usage(_ handle: InstanceHandle) async -> InstanceUsage?
+}
+
+public struct DriverCapabilities: Sendable, Codable, Equatable {
+  /// Each limit that this machine enforces (`memory`, `cpu`, `pids`, `network`, `filesystem`, `syscalls`).
+  public var enforced: [String]
+  /// Each limit that it can't enforce, with the reason.
+  public var missing: [String: String]
+
+  public init(enforced: [String], missing: [String: String]) {
+    self.enforced = enforced
+    self.missing = missing
+  }
+}
+
+/// All that a driver needs to run one release of a node.
+public struct NodeLaunch: Sendable, Codable, Equatable {
+  public enum Isolation: String, Sendable, Codable { case instance, request }
+  public enum StartMode: String, Sendable, Codable { case auto, fork, spawn }
+  public enum Restore: String, Sendable, Codable { case reachable, full }
+  public enum Subnet: String, Sendable, Codable { case none, host }
+
+  public var node: NodeID
+  public var nodeName: String
+  public var release: Int
+  /// Path of the checkpoint's manifest blob.
+  public var manifestPath: String
+  /// Paths of the blobs that the manifest names; the last path component is the 64 hex digits.
+  public var blobPaths: [String]
+  public var inputs: [Variable]
+  public var outputs: [Variable]
+  public var isolation: Isolation
+  public var timeoutMilliseconds: UInt32
+  public var startMode: StartMode
+  public var restore: Restore
+  public var keepRandomState: Bool
+  public var subnet: Subnet
+  /// vCPU, bytes and processes of one instance.
+  public var cpus: Double
+  public var memoryBytes: Int64
+  public var pids: Int
+
+  public init(
+    node: NodeID, nodeName: String, release: Int, manifestPath: String, blobPaths: [String], inputs: [Variable],
+    outputs: [Variable], isolation: Isolation = .instance, timeoutMilliseconds: UInt32 = 15000,
+    startMode: StartMode = .auto, restore: Restore = .reachable, keepRandomState: Bool = false, subnet: Subnet = .none,
+    cpus: Double = 4, memoryBytes: Int64 = 32 << 30, pids: Int = 512
+  ) {
+    self.node = node
+    self.nodeName = nodeName
+    self.release = release
+    self.manifestPath = manifestPath
+    self.blobPaths = blobPaths
+    self.inputs = inputs
+    self.outputs = outputs
+    self.isolation = isolation
+    self.timeoutMilliseconds = timeoutMilliseconds
+    self.startMode = startMode
+    self.restore = restore
+    self.keepRandomState = keepRandomState
+    self.subnet = subnet
+    self.cpus = cpus
+    self.memoryBytes = memoryBytes
+    self.pids = pids
+  }
+}
+
+/// What a host says after it has restored its state.
+public struct HostReport: Sendable, Codable, Equatable {
+  public var pid: Int32
+  /// `fork` or `spawn`, with the reason.
+  public var mode: String
+  public var modeReason: String
+  public var restoreSeconds: Double
+  public var restored: [String]
+  public var warnings: [String]
+
+  public init(
+    pid: Int32, mode: String, modeReason: String, restoreSeconds: Double, restored: [String] = [], warnings: [String] = []
+  ) {
+    self.pid = pid
+    self.mode = mode
+    self.modeReason = modeReason
+    self.restoreSeconds = restoreSeconds
+    self.restored = restored
+    self.warnings = warnings
+  }
+}
+
+/// What is needed to find an instance again; kept in the store.
+public struct InstanceHandle: Sendable, Codable, Hashable {
+  public var instance: InstanceID
+  public var node: NodeID
+  public var release: Int
+  /// Process id outside the sandbox and its start time in clock ticks (field 22 of `/proc/PID/stat`), so that a reused pid is noticed.
+  public var pid: Int32
+  public var startTicks: UInt64
+  public var endpoint: Endpoint
+
+  public init(
+    instance: InstanceID, node: NodeID, release: Int, pid: Int32, startTicks: UInt64, endpoint: Endpoint
+  ) {
+    self.instance = instance
+    self.node = node
+    self.release = release
+    self.pid = pid
+    self.startTicks = startTicks
+    self.endpoint = endpoint
+  }
+}
+
+/// An instance (or, with `instance` nil, the host of a node) ended.
+public struct InstanceExit: Sendable, Equatable {
+  public var node: NodeID
+  public var release: Int
+  public var instance: InstanceID?
+  public var error: LastError
+
+  public init(node: NodeID, release: Int, instance: InstanceID?, error: LastError) {
+    self.node = node
+    self.release = release
+    self.instance = instance
+    self.error = error
+  }
+}
+
+/// Memory as the kernel accounts it (`/proc/PID/smaps_rollup`), bytes; processor seconds since start.
+public struct InstanceUsage: Sendable, Codable, Equatable {
+  public var proportionalBytes: Int64
+  public var sharedBytes: Int64
+  public var privateBytes: Int64
+  public var cpuSeconds: Double
+
+  public init(proportionalBytes: Int64, sharedBytes: Int64, privateBytes: Int64, cpuSeconds: Double) {
+    self.proportionalBytes = proportionalBytes
+    self.sharedBytes = sharedBytes
+    self.privateBytes = privateBytes
+    self.cpuSeconds = cpuSeconds
+  }
+}
+
+/// A step of a driver failed.
+public struct DriverFailure: Error, Sendable {
+  public var error: LastError
+
+  public init(_ error: LastError) { self.error = error }
+}

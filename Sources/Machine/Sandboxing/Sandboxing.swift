@@ -1,0 +1,1 @@
+// Sandboxing: see docs/architecture.md.

@@ -1,0 +1,1 @@
+// ControlClient: see docs/architecture.md.

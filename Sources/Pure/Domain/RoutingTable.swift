@@ -1,0 +1,109 @@
+/// All that the gateway knows: an immutable value that the control plane replaces whole.
+///
+/// A table with an older generation than the one in use is refused, never merged.
+public struct RoutingTable: Sendable, Codable, Equatable {
+  public var generation: UInt64
+  public var nodes: [RoutedNode]
+  /// What each principal may do, by folder.
+  public var grants: [RoutedGrant]
+  /// Token ids (`jti`) that were revoked and have not yet expired.
+  public var revokedTokens: [String]
+
+  public init(generation: UInt64 = 0, nodes: [RoutedNode] = [], grants: [RoutedGrant] = [], revokedTokens: [String] = []) {
+    self.generation = generation
+    self.nodes = nodes
+    self.grants = grants
+    self.revokedTokens = revokedTokens
+  }
+}
+
+/// A principal that may call the nodes of a folder (role `datasphere.user` or higher).
+public struct RoutedGrant: Sendable, Codable, Equatable {
+  public var subject: String
+  public var folderID: FolderID
+
+  public init(subject: String, folderID: FolderID) {
+    self.subject = subject
+    self.folderID = folderID
+  }
+}
+
+/// A node as the gateway sees it.
+public struct RoutedNode: Sendable, Codable, Equatable {
+  public var id: NodeID
+  public var name: String
+  public var release: Int
+  /// The folder that owns the node: the caller's role is checked there.
+  public var folderID: FolderID
+  /// Folder ids that a request may name.
+  public var acl: [FolderID]
+  /// Set when the node takes no requests (suspended, deleting, no healthy instance): what to tell callers.
+  public var refusal: String?
+  /// Longest time for one request from its arrival, in milliseconds.
+  public var timeoutMilliseconds: UInt32
+  /// Requests that may wait when every instance is busy.
+  public var queueLimit: Int
+  /// Longest wait in the queue, in milliseconds.
+  public var queueAgeMilliseconds: UInt32
+  /// Instances in rotation.
+  public var instances: [RoutedInstance]
+
+  public init(
+    id: NodeID, name: String, release: Int, folderID: FolderID, acl: [FolderID], refusal: String? = nil,
+    timeoutMilliseconds: UInt32 = 15000, queueLimit: Int = 1000, queueAgeMilliseconds: UInt32 = 15000,
+    instances: [RoutedInstance] = []
+  ) {
+    self.id = id
+    self.name = name
+    self.release = release
+    self.folderID = folderID
+    self.acl = acl
+    self.refusal = refusal
+    self.timeoutMilliseconds = timeoutMilliseconds
+    self.queueLimit = queueLimit
+    self.queueAgeMilliseconds = queueAgeMilliseconds
+    self.instances = instances
+  }
+}
+
+/// An instance in rotation.
+public struct RoutedInstance: Sendable, Codable, Equatable {
+  public var id: InstanceID
+  public var endpoint: Endpoint
+  /// Process id outside the sandbox: cancelled requests are followed by SIGUSR1 to it. 0 when unknown.
+  public var pid: Int32
+  /// Most requests outstanding at once while each takes long; cells: 1. `pipelineLimit` is used for code measured to be fast.
+  public var limit: Int
+  public var pipelineLimit: Int
+
+  public init(id: InstanceID, endpoint: Endpoint, pid: Int32 = 0, limit: Int = 1, pipelineLimit: Int = 8) {
+    self.id = id
+    self.endpoint = endpoint
+    self.pid = pid
+    self.limit = limit
+    self.pipelineLimit = pipelineLimit
+  }
+}
+
+/// Where an instance answers and in which protocol.
+public struct Endpoint: Sendable, Codable, Hashable {
+  /// `frames`: the worker protocol of `docs/formats/worker-protocol.md`.
+  public enum WireProtocol: String, Sendable, Codable { case http1, http2, frames }
+  /// `unix:/absolute/path` or `host:port`. A path may be longer than a socket address holds (108 bytes): the one
+  /// who connects opens the folder and goes through `/proc/self/fd`.
+  public var address: String
+  public var wireProtocol: WireProtocol
+
+  public init(address: String, wireProtocol: WireProtocol) {
+    self.address = address
+    self.wireProtocol = wireProtocol
+  }
+}
+
+/// What the gateway tells the control plane about an instance. A hint to look, never a fact to store.
+public enum GatewayObservation: Sendable, Equatable {
+  /// Its socket refused or closed while it was in rotation.
+  case unreachable(InstanceID, reason: String)
+  /// It did not answer within the request's timeout plus one second of grace: kill it.
+  case hung(InstanceID, requestID: String)
+}

@@ -1,0 +1,1 @@
+// Planning: see docs/architecture.md.

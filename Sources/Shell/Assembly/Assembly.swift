@@ -1,0 +1,1 @@
+// Assembly: see docs/architecture.md.
