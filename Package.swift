@@ -8,8 +8,10 @@ let package = Package(
   targets: [
     // MARK: C - system libraries and syscalls, no logic
     .target(name: "CLinux", path: "Sources/C/CLinux"),
-    .systemLibrary(name: "COpenSSL", path: "Sources/C/COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
-    .systemLibrary(name: "CSQLite", path: "Sources/C/CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+    .systemLibrary(
+      name: "COpenSSL", path: "Sources/C/COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(
+      name: "CSQLite", path: "Sources/C/CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
 
     // MARK: Pure - no clock, no I/O, no locks, no Foundation
     /** ids, specs, statuses, resources of the API, routing table, errors */
@@ -35,7 +37,8 @@ let package = Package(
 
     // MARK: Capabilities - what the planes are given
     /** records, migrations, SQLite; blobs in an OCI image layout */
-    .target(name: "Storage", dependencies: ["Domain", "CSQLite", "COpenSSL"], path: "Sources/Capabilities/Storage"),
+    .target(
+      name: "Storage", dependencies: ["Domain", "CSQLite", "COpenSSL"], path: "Sources/Capabilities/Storage"),
     /** keys, tokens, verdicts */
     .target(name: "Access", dependencies: ["Domain", "COpenSSL"], path: "Sources/Capabilities/Access"),
     /** what every driver of instances does */
@@ -49,7 +52,10 @@ let package = Package(
     /** request to node to endpoint */
     .target(
       name: "Gateway",
-      dependencies: ["Domain", "Planning", "HTTPModel", "Wire", "HTTPTransport", "Reactor", "Access", "Telemetry", "CLinux"],
+      dependencies: [
+        "Domain", "Planning", "HTTPModel", "Wire", "HTTPTransport", "Reactor", "Access", "Telemetry",
+        "CLinux",
+      ],
       path: "Sources/Planes/Gateway"),
     /** reconcilers and what they publish */
     .target(
@@ -72,7 +78,8 @@ let package = Package(
     .target(
       name: "Assembly",
       dependencies: [
-        "Domain", "Planning", "HTTPModel", "Wire", "Telemetry", "Reactor", "Sandboxing", "HTTPTransport", "Storage", "Access",
+        "Domain", "Planning", "HTTPModel", "Wire", "Telemetry", "Reactor", "Sandboxing", "HTTPTransport",
+        "Storage", "Access",
         "DriverAPI", "CellNodes", "Gateway", "ControlPlane", "ControlAPI",
       ], path: "Sources/Shell/Assembly"),
     .executableTarget(name: "roost", dependencies: ["Commands", "Assembly"], path: "Sources/Shell/roost"),
@@ -84,15 +91,20 @@ let package = Package(
       path: "Sources/Testing/TestSupport"),
     .testTarget(name: "DomainTests", dependencies: ["Domain", "Planning", "TestSupport"]),
     .testTarget(name: "WireTests", dependencies: ["Wire", "HTTPModel", "CHTTPParser"]),
-    .systemLibrary(name: "CHTTPParser", path: "Sources/C/CHTTPParser", providers: [.apt(["libhttp-parser-dev"])]),
+    .systemLibrary(
+      name: "CHTTPParser", path: "Sources/C/CHTTPParser", providers: [.apt(["libhttp-parser-dev"])]),
     .testTarget(name: "StorageTests", dependencies: ["Storage", "Domain"]),
     .testTarget(name: "AccessTests", dependencies: ["Access", "Domain", "COpenSSL"]),
     .testTarget(name: "SandboxingTests", dependencies: ["Sandboxing", "Reactor", "CLinux"]),
     .testTarget(name: "CellNodesTests", dependencies: ["CellNodes", "DriverAPI", "Domain", "Sandboxing"]),
-    .testTarget(name: "GatewayTests", dependencies: ["Gateway", "Domain", "HTTPModel", "Wire", "Access", "HTTPTransport"]),
     .testTarget(
-      name: "ControlPlaneTests", dependencies: ["ControlPlane", "Domain", "Planning", "Storage", "DriverAPI", "TestSupport"]),
-    .testTarget(name: "ControlAPITests", dependencies: ["ControlAPI", "Domain", "HTTPModel", "Storage", "Access"]),
+      name: "GatewayTests",
+      dependencies: ["Gateway", "Domain", "HTTPModel", "Wire", "Access", "HTTPTransport"]),
+    .testTarget(
+      name: "ControlPlaneTests",
+      dependencies: ["ControlPlane", "Domain", "Planning", "Storage", "DriverAPI", "TestSupport"]),
+    .testTarget(
+      name: "ControlAPITests", dependencies: ["ControlAPI", "Domain", "HTTPModel", "Storage", "Access"]),
     .testTarget(name: "CommandsTests", dependencies: ["Commands", "Domain"]),
   ],
   swiftLanguageModes: [.v6]
@@ -101,7 +113,8 @@ let package = Package(
 for target in package.targets where target.type != .system && target.name != "CLinux" {
   target.swiftSettings = [
     .enableUpcomingFeature("ExistentialAny"), .enableUpcomingFeature("InternalImportsByDefault"),
-    .enableUpcomingFeature("MemberImportVisibility"), .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
     .treatAllWarnings(as: .error),
   ]
 }

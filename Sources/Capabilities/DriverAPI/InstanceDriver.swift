@@ -73,9 +73,11 @@ public struct NodeLaunch: Sendable, Codable, Equatable {
   public var pids: Int
 
   public init(
-    node: NodeID, nodeName: String, release: Int, manifestPath: String, blobPaths: [String], inputs: [Variable],
+    node: NodeID, nodeName: String, release: Int, manifestPath: String, blobPaths: [String],
+    inputs: [Variable],
     outputs: [Variable], isolation: Isolation = .instance, timeoutMilliseconds: UInt32 = 15000,
-    startMode: StartMode = .auto, restore: Restore = .reachable, keepRandomState: Bool = false, subnet: Subnet = .none,
+    startMode: StartMode = .auto, restore: Restore = .reachable, keepRandomState: Bool = false,
+    subnet: Subnet = .none,
     cpus: Double = 4, memoryBytes: Int64 = 32 << 30, pids: Int = 512
   ) {
     self.node = node
@@ -108,7 +110,8 @@ public struct HostReport: Sendable, Codable, Equatable {
   public var warnings: [String]
 
   public init(
-    pid: Int32, mode: String, modeReason: String, restoreSeconds: Double, restored: [String] = [], warnings: [String] = []
+    pid: Int32, mode: String, modeReason: String, restoreSeconds: Double, restored: [String] = [],
+    warnings: [String] = []
   ) {
     self.pid = pid
     self.mode = mode

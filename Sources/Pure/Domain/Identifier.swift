@@ -1,7 +1,15 @@
 /// What an identifier belongs to. The raw value is the first three characters of the id.
 public enum ResourceKind: String, Sendable, CaseIterable {
-  case folder = "fld", project = "prj", checkpoint = "chk", node = "nod", instance = "ins", operation = "opn"
-  case serviceAccount = "sva", key = "key", upload = "upl", request = "req"
+  case folder = "fld"
+  case project = "prj"
+  case checkpoint = "chk"
+  case node = "nod"
+  case instance = "ins"
+  case operation = "opn"
+  case serviceAccount = "sva"
+  case key = "key"
+  case upload = "upl"
+  case request = "req"
 }
 
 /// The kind of a typed id.
@@ -26,7 +34,9 @@ public typealias ServiceAccountID = Identifier<ServiceAccountKind>
 public typealias UploadID = Identifier<UploadKind>
 
 /// An opaque id: 20 characters `[a-z0-9]`, the first three say the kind. Ids of different kinds can't be mixed.
-public struct Identifier<Kind: IdentifiedKind>: Sendable, Hashable, Comparable, Codable, CustomStringConvertible {
+public struct Identifier<Kind: IdentifiedKind>: Sendable, Hashable, Comparable, Codable,
+  CustomStringConvertible
+{
   public static var length: Int { 20 }
   public let text: String
 
@@ -56,7 +66,9 @@ public struct Identifier<Kind: IdentifiedKind>: Sendable, Hashable, Comparable, 
     let text = try decoder.singleValueContainer().decode(String.self)
     guard let id = Self(text) else {
       throw DecodingError.dataCorrupted(
-        .init(codingPath: decoder.codingPath, debugDescription: "'\(text)' is not an id of kind \(Kind.kind.rawValue)"))
+        .init(
+          codingPath: decoder.codingPath,
+          debugDescription: "'\(text)' is not an id of kind \(Kind.kind.rawValue)"))
     }
     self = id
   }
@@ -77,12 +89,14 @@ public enum ResourceName {
     let bytes = Array(name.utf8)
     let lower: (UInt8) -> Bool = { (0x61...0x7a).contains($0) }
     let digit: (UInt8) -> Bool = { (0x30...0x39).contains($0) }
-    guard (3...63).contains(bytes.count), lower(bytes[0]), lower(bytes[bytes.count - 1]) || digit(bytes[bytes.count - 1]),
+    guard (3...63).contains(bytes.count), lower(bytes[0]),
+      lower(bytes[bytes.count - 1]) || digit(bytes[bytes.count - 1]),
       bytes.allSatisfy({ lower($0) || digit($0) || $0 == 0x2d })
     else {
       throw .invalid(
         field,
-        "\(field): '\(name)' is not a valid name; use 3 to 63 characters a-z, 0-9 and '-', starting with a letter and not ending with '-'")
+        "\(field): '\(name)' is not a valid name; use 3 to 63 characters a-z, 0-9 and '-', starting with a letter and not ending with '-'"
+      )
     }
   }
 }

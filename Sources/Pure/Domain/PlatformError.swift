@@ -61,7 +61,8 @@ public struct PlatformError: Error, Sendable {
   public var cause: (any Error)?
 
   public init(
-    _ code: Code, _ message: String, origin: Origin = .platform, field: String? = nil, cause: (any Error)? = nil
+    _ code: Code, _ message: String, origin: Origin = .platform, field: String? = nil,
+    cause: (any Error)? = nil
   ) {
     self.code = code
     self.message = message

@@ -9,7 +9,9 @@ public struct RoutingTable: Sendable, Codable, Equatable {
   /// Token ids (`jti`) that were revoked and have not yet expired.
   public var revokedTokens: [String]
 
-  public init(generation: UInt64 = 0, nodes: [RoutedNode] = [], grants: [RoutedGrant] = [], revokedTokens: [String] = []) {
+  public init(
+    generation: UInt64 = 0, nodes: [RoutedNode] = [], grants: [RoutedGrant] = [], revokedTokens: [String] = []
+  ) {
     self.generation = generation
     self.nodes = nodes
     self.grants = grants

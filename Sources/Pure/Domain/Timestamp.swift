@@ -10,9 +10,12 @@ public struct Timestamp: Sendable, Hashable, Comparable, Codable, CustomStringCo
   public static func < (left: Self, right: Self) -> Bool { left.microseconds < right.microseconds }
   public static func + (left: Self, right: Duration) -> Self {
     let parts = right.components
-    return Timestamp(microseconds: left.microseconds + parts.seconds * 1_000_000 + parts.attoseconds / 1_000_000_000_000)
+    return Timestamp(
+      microseconds: left.microseconds + parts.seconds * 1_000_000 + parts.attoseconds / 1_000_000_000_000)
   }
-  public static func - (left: Self, right: Self) -> Duration { .microseconds(left.microseconds - right.microseconds) }
+  public static func - (left: Self, right: Self) -> Duration {
+    .microseconds(left.microseconds - right.microseconds)
+  }
 
   public var description: String {
     let milliseconds = floorDivide(microseconds, 1000)
@@ -24,7 +27,8 @@ public struct Timestamp: Sendable, Hashable, Comparable, Codable, CustomStringCo
       let text = String(value)
       return String(repeating: "0", count: max(0, width - text.count)) + text
     }
-    return "\(pad(year, 4))-\(pad(month, 2))-\(pad(day, 2))T\(pad(inDay / 3600, 2)):\(pad(inDay / 60 % 60, 2)):"
+    return
+      "\(pad(year, 4))-\(pad(month, 2))-\(pad(day, 2))T\(pad(inDay / 3600, 2)):\(pad(inDay / 60 % 60, 2)):"
       + "\(pad(inDay % 60, 2)).\(pad(milliseconds - total * 1000, 3))Z"
   }
 
@@ -33,8 +37,10 @@ public struct Timestamp: Sendable, Hashable, Comparable, Codable, CustomStringCo
     let bytes = Array(text.utf8)
     guard bytes.count >= 20, bytes.last == 0x5a else { return nil }
     func number(_ range: Range<Int>) -> Int64? { Int64(String(decoding: bytes[range], as: UTF8.self)) }
-    guard let year = number(0..<4), let month = number(5..<7), let day = number(8..<10), let hour = number(11..<13),
-      let minute = number(14..<16), let second = number(17..<19), (1...12).contains(month), (1...31).contains(day)
+    guard let year = number(0..<4), let month = number(5..<7), let day = number(8..<10),
+      let hour = number(11..<13),
+      let minute = number(14..<16), let second = number(17..<19), (1...12).contains(month),
+      (1...31).contains(day)
     else { return nil }
     var fraction: Int64 = 0
     if bytes[19] == 0x2e {
