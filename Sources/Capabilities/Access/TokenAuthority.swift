@@ -1,0 +1,121 @@
+public import Domain
+
+/// Issues and judges the tokens of this server: JWTs signed with one Ed25519 key.
+public struct TokenAuthority: TokenVerifier {
+  /// Longest life of a token.
+  public static let maximumTTL = Duration.seconds(12 * 3600)
+  /// How far the clock that issued a token may be ahead of the one that judges it.
+  public static let allowedSkew = Duration.seconds(60)
+  private static let issuer = "roost"
+  private static let maximumBytes = 4096
+
+  private let key: SigningKey
+  private let header: String
+
+  /// Takes a private key in PEM (PKCS#8), as `privateKeyPEM()` writes it.
+  public init(privateKeyPEM: String) throws(PlatformError) {
+    self.init(key: try SigningKey(pem: privateKeyPEM))
+  }
+
+  /// Makes an authority with a new key; keep `privateKeyPEM()` in a file with mode 0600.
+  public static func generate() throws(PlatformError) -> TokenAuthority {
+    TokenAuthority(key: try SigningKey.generate())
+  }
+
+  private init(key: SigningKey) {
+    self.key = key
+    let text = FlatJSON.encode(["alg": .string("EdDSA"), "typ": .string("JWT"), "kid": .string(key.id)])
+    header = Base64URL.encode(text.utf8)
+  }
+
+  /// The private key, to be kept.
+  public func privateKeyPEM() throws(PlatformError) -> String { try key.pem() }
+
+  /// Makes a token for a service account. `principal.tokenID` is what a revocation names.
+  public func issue(
+    subject: String, ttl: Duration, at now: Timestamp
+  ) throws(PlatformError) -> (token: String, principal: Principal) {
+    guard ttl >= .seconds(1), ttl <= Self.maximumTTL else {
+      throw .invalid(
+        "ttl", "ttl: a token lives from 1 second to 12 hours; ask for at most 12h (43200 seconds)")
+    }
+    let identifier = Identifier<TokenKeyKind>.random().text
+    let issued = now.seconds
+    let expires = issued + ttl.components.seconds
+    let claims = FlatJSON.encode([
+      "iss": .string(Self.issuer), "sub": .string(subject), "jti": .string(identifier),
+      "iat": .integer(issued),
+      "nbf": .integer(issued), "exp": .integer(expires),
+    ])
+    let message = "\(header).\(Base64URL.encode(claims.utf8))"
+    let signature = try key.sign(Array(message.utf8))
+    let principal = Principal(subject: subject, tokenID: identifier, expiresAt: Timestamp(seconds: expires))
+    return ("\(message).\(Base64URL.encode(signature))", principal)
+  }
+
+  public func verify(_ token: [UInt8], at now: Timestamp) throws(PlatformError) -> Principal {
+    guard !token.isEmpty else { throw Self.refusal("the token is empty") }
+    guard token.count <= Self.maximumBytes else { throw Self.malformed("it is longer than 4096 bytes") }
+    let parts = token.split(separator: 0x2e, omittingEmptySubsequences: false)
+    guard parts.count == 3 else { throw Self.malformed("it has \(parts.count) parts, a JWT has 3") }
+    guard let headerBytes = Base64URL.decode(parts[0]), let header = FlatJSON(headerBytes) else {
+      throw Self.malformed("its header is not base64url of a JSON object")
+    }
+    try checkHeader(header)
+    guard let signature = Base64URL.decode(parts[2]), signature.count == SigningKey.signatureBytes else {
+      throw Self.malformed("its signature is not 64 bytes in base64url")
+    }
+    guard key.isSignature(signature, of: Array(token[..<parts[1].endIndex])) else {
+      throw Self.refusal("the token's signature is wrong: it was changed or made by another server")
+    }
+    guard let claimBytes = Base64URL.decode(parts[1]), let claims = FlatJSON(claimBytes) else {
+      throw Self.malformed("its claims are not base64url of a JSON object of texts and integers")
+    }
+    return try judge(claims, at: now)
+  }
+
+  private func checkHeader(_ header: FlatJSON) throws(PlatformError) {
+    guard let algorithm = header.string("alg") else { throw Self.malformed("its header has no 'alg'") }
+    guard algorithm == "EdDSA" else {
+      throw Self.refusal("the token's algorithm is '\(algorithm.prefix(16))'; this server accepts EdDSA only")
+    }
+    guard header.string("typ") == nil || header.string("typ") == "JWT", header.members["crit"] == nil else {
+      throw Self.malformed("its header has a 'typ' or 'crit' that this server does not know")
+    }
+    guard header.string("kid") == key.id else {
+      throw Self.refusal("the token was made by another server (its key is unknown here)")
+    }
+  }
+
+  private func judge(_ claims: FlatJSON, at now: Timestamp) throws(PlatformError) -> Principal {
+    guard claims.string("iss") == Self.issuer, let subject = claims.string("sub"), !subject.isEmpty,
+      let identifier = claims.string("jti"), !identifier.isEmpty, let notBefore = claims.integer("nbf"),
+      claims.integer("iat") != nil, let expires = claims.integer("exp"),
+      Self.plausible.contains(expires), Self.plausible.contains(notBefore)
+    else { throw Self.malformed("it lacks one of the claims iss, sub, jti, iat, nbf, exp, or one is wrong") }
+    let expiresAt = Timestamp(seconds: expires)
+    guard now < expiresAt else { throw Self.refusal("the token expired at \(expiresAt)") }
+    let validFrom = Timestamp(seconds: notBefore)
+    guard now + Self.allowedSkew >= validFrom else {
+      throw Self.refusal(
+        "the token is valid from \(validFrom), the server's clock says \(now); set the clock right")
+    }
+    return Principal(subject: subject, tokenID: identifier, expiresAt: expiresAt)
+  }
+
+  /// Seconds up to the year 9999: arithmetic with them can't overflow.
+  private static let plausible: ClosedRange<Int64> = 0...253_402_300_799
+
+  private static func malformed(_ reason: String) -> PlatformError {
+    refusal("the token is malformed: \(reason)")
+  }
+
+  private static func refusal(_ reason: String) -> PlatformError {
+    PlatformError(
+      .unauthenticated, "\(reason); make a new one with 'roost token create'", origin: .caller,
+      field: "authorization")
+  }
+}
+
+/// Token ids look like other ids of the platform.
+private enum TokenKeyKind: IdentifiedKind { static let kind = ResourceKind.key }
