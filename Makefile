@@ -1,0 +1,40 @@
+# The only entrance. Every target first installs what it lacks and says what it installs.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV := .venv
+PY := $(VENV)/bin/python
+SWIFT_FLAGS := --explicit-target-dependency-import-check error
+
+.PHONY: help setup build demo test check bench fmt fuzz clean
+help: ## show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: ## install Debian and PyPI packages that are missing
+	@scripts/setup
+
+build: setup ## release build: bin/roost
+	@swift build -c release --product roost $(SWIFT_FLAGS)
+	@mkdir -p bin && ln -sf "$$(swift build -c release --show-bin-path)/roost" bin/roost
+	@bin/roost version --client
+
+demo: build ## a notebook cell answers behind a REST API
+	@scripts/demo
+
+test: setup build ## every test
+	@scripts/test
+
+check: setup ## format, layers, vocabulary, ruff, mypy
+	@scripts/check
+
+bench: build ## every benchmark; prints tables with ratios
+	@scripts/bench
+
+fuzz: setup ## fuzz the decoders for a minute each
+	@Fuzz/run
+
+fmt: setup ## format the sources
+	@swift format -i -r Sources Tests Package.swift
+	@$(PY) -m ruff format python && $(PY) -m ruff check --fix python
+
+clean: ## remove build products
+	@rm -rf .build bin
