@@ -1,0 +1,1 @@
+"""The zygote and the worker of a cell node: restore a checkpoint once, fork instances, execute requests."""

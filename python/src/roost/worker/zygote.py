@@ -1,0 +1,405 @@
+"""The zygote of a node: restores the checkpoint once, forks or spawns instances, and watches them."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from typing import Any, Dict, List, Optional
+
+from roost.worker import prepare, sockets
+from roost.worker.children import Child, Pipes, spawn
+from roost.worker.config import Config
+from roost.worker.execute import Cell
+from roost.worker.instance import Start, prepare_namespace
+from roost.worker.output import Capture, LogWriter
+from roost.worker.restore import Restorer, error_json
+
+SHUTDOWN_SECONDS = 5.0
+
+
+class Control:
+    """A connection to the control socket."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.sock = sock
+        self.data = b""
+        self.waiting: Optional[str] = None
+        self.events = False
+        self.unsent = b""
+
+
+class Zygote:
+    """Single-threaded: one poll loop over the control socket, the children's pipes and signals."""
+
+    def __init__(self, config: Config, saved_environment: prepare.Saved) -> None:
+        self.config = config
+        self.saved_environment = saved_environment
+        self.log = LogWriter(config.log, config.node, config.release, None, config.max_log_line_bytes)
+        self.capture = Capture(self.log)
+        self.restorer: Optional[Restorer] = None
+        self.cell: Optional[Cell] = None
+        self.error: Optional[Dict[str, Any]] = None
+        self.warnings: List[str] = []
+        self.mode, self.mode_reason, self.threads = "fork", "", 1
+        self.children: Dict[str, Child] = {}
+        self._controls: Dict[int, Control] = {}
+        self._stopping: Optional[float] = None
+        self._lifeline_read, self._lifeline_write = os.pipe()
+        self._wake_read, self._wake_write = socket.socketpair()
+        self._start: Optional[Start] = None
+
+    def run(self) -> Optional[Start]:
+        """Serves until `shutdown`; in a forked instance it returns what that instance begins with."""
+        self.listener = sockets.listen(self.config.sockets, "zygote.sock")
+        self.listener.setblocking(False)
+        self._signals()
+        self._restore()
+        self.poller = select.epoll()
+        self.pipes = Pipes(self.config, self.log, self.poller)
+        self.poller.register(self.listener.fileno(), select.EPOLLIN)
+        self.poller.register(self._wake_read.fileno(), select.EPOLLIN)
+        while not self._finished():
+            for fd, events in self.poller.poll(self._poll_seconds()):
+                self._ready(fd, events)
+                if self._start is not None:
+                    return self._start
+            self.log.flush()
+        for child in self.children.values():
+            self._unlink(child)
+        try:
+            os.unlink(os.path.join(self.config.sockets, "zygote.sock"))
+        except OSError:
+            pass
+        self.capture.collect()
+        self.log.flush()
+        return None
+
+    def _signals(self) -> None:
+        for end in (self._wake_read, self._wake_write):
+            end.setblocking(False)
+        signal.set_wakeup_fd(self._wake_write.fileno(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, prepare.nothing)
+        signal.signal(signal.SIGINT, prepare.nothing)
+        signal.signal(signal.SIGTERM, lambda *_: self._shut_down())
+
+    def _restore(self) -> None:
+        stdout, stderr = sys.stdout, sys.stderr
+        sys.stdout, sys.stderr = self.capture.stdout, self.capture.stderr
+        try:
+            self.restorer = Restorer(self.config)
+            prepare_namespace(self.config, self.restorer)
+            self.cell = Cell(self.restorer.cell)
+            if self.cell.is_async:
+                import asyncio  # noqa: F401 - loaded once here rather than in each instance
+        except BaseException as error:
+            self.error = error_json(error)
+        finally:
+            sys.stdout, sys.stderr = stdout, stderr
+            self.capture.collect()
+            self.log.flush()
+        self.mode, self.mode_reason, self.threads = prepare.choose_mode(self.config)
+        if self.restorer is not None:
+            self.warnings = list(self.restorer.warnings)
+        if self.config.isolation == "request" and self.threads > 1:
+            self.warnings.append(
+                f"isolation request forks a process with threads: {self.mode_reason}; calls may hang"
+            )
+        gc.collect()
+        gc.freeze()
+
+    def _poll_seconds(self) -> Optional[float]:
+        if self._stopping is None:
+            return None
+        return max(0.0, self._stopping - time.monotonic())
+
+    def _finished(self) -> bool:
+        if self._stopping is None:
+            return False
+        if time.monotonic() >= self._stopping:
+            for child in self.children.values():
+                if child.running:
+                    child.signal_with(signal.SIGKILL)
+            self._stopping = time.monotonic() + 1.0
+        return not any(child.running for child in self.children.values())
+
+    def _shut_down(self) -> None:
+        if self._stopping is None:
+            self._stopping = time.monotonic() + SHUTDOWN_SECONDS
+            for child in self.children.values():
+                if child.running:
+                    child.signal_with(signal.SIGTERM)
+
+    def _ready(self, fd: int, events: int) -> None:
+        if fd == self._wake_read.fileno():
+            try:
+                self._wake_read.recv(4096)
+            except BlockingIOError:
+                pass
+            self._reap()
+        elif fd == self.listener.fileno():
+            self._accept()
+        elif fd in self._controls:
+            self._serve_control(self._controls[fd], events)
+        elif self.pipes.owns(fd):
+            self.pipes.read(fd)
+        else:
+            self._listening(fd)
+
+    def _accept(self) -> None:
+        try:
+            sock, _ = self.listener.accept()
+        except OSError:
+            return
+        sock.setblocking(False)
+        self._controls[sock.fileno()] = Control(sock)
+        self.poller.register(sock.fileno(), select.EPOLLIN)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            child = next((c for c in self.children.values() if c.pid == pid and c.running), None)
+            if child is None:
+                continue  # as PID 1 of a sandbox the zygote also inherits orphans
+            child.ended(status)
+            self.pipes.drain(child.output_fd)
+            self._unlink(child)
+            self.log.flush()
+            self._settle(child)
+            for control in list(self._controls.values()):
+                if control.events:
+                    self._send(control, child.event())
+
+    def _listening(self, fd: int) -> None:
+        """A child's ready pipe: a byte when it listens, end of file when it died before."""
+        child = next((c for c in self.children.values() if c.ready_fd == fd), None)
+        self.poller.unregister(fd)
+        data = os.read(fd, 1)
+        os.close(fd)
+        if child is not None:
+            child.ready_fd = -1
+            child.listens = bool(data)
+            if data:
+                self._settle(child)
+
+    def _settle(self, child: Child) -> None:
+        """The outcome of a start is known: answers those who wait for it."""
+        for control in list(self._controls.values()):
+            if control.waiting == child.instance:
+                control.waiting = None
+                self._send(control, self._started(child))
+                self._requests(control)
+
+    def _started(self, child: Child) -> Dict[str, Any]:
+        if child.running:
+            return {"ok": True, "pid": child.pid}
+        return _refusal("start", f"instance {child.instance} {child.how()} before it listened")
+
+    def _serve_control(self, control: Control, events: int) -> None:
+        if events & select.EPOLLOUT:
+            self._send(control, None)
+        if events & ~select.EPOLLOUT:
+            try:
+                data = control.sock.recv(65536)
+            except BlockingIOError:
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self._drop(control)
+                return
+            control.data += data
+            self._requests(control)
+
+    def _requests(self, control: Control) -> None:
+        while control.waiting is None and b"\n" in control.data and self._start is None:
+            line, _, control.data = control.data.partition(b"\n")
+            try:
+                request = json.loads(line)
+                operation = request["op"]
+                answer = getattr(self, f"_op_{operation}", None)
+            except (ValueError, KeyError, TypeError):
+                answer, request, operation = None, {}, line[:80].decode("utf-8", "replace")
+            if answer is None:
+                self._send(control, _refusal("control", f"unknown operation {operation!r}"))
+                continue
+            name = request.get("instance")
+            if operation in ("start", "stop", "kill", "forget") and not sockets.is_instance_id(name):
+                self._send(
+                    control, _refusal("control", f"{operation}: instance: an id is needed, got {name!r}")
+                )
+                continue
+            reply = answer(control, name)
+            if reply is not None:
+                self._send(control, reply)
+
+    def _send(self, control: Control, body: Optional[Dict[str, Any]]) -> None:
+        if body is not None:
+            control.unsent += json.dumps(body, separators=(",", ":"), default=str).encode() + b"\n"
+        try:
+            sent = control.sock.send(control.unsent)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self._drop(control)
+            return
+        control.unsent = control.unsent[sent:]
+        events = select.EPOLLIN | (select.EPOLLOUT if control.unsent else 0)
+        self.poller.modify(control.sock.fileno(), events)
+
+    def _drop(self, control: Control) -> None:
+        if self._controls.pop(control.sock.fileno(), None) is not None:
+            self.poller.unregister(control.sock.fileno())
+            control.sock.close()
+
+    def _op_info(self, control: Control, _: Any) -> Dict[str, Any]:
+        restorer = self.restorer
+        return {
+            "ok": True,
+            "state": "ready" if self.error is None else "failed",
+            "mode": self.mode,
+            "modeReason": self.mode_reason,
+            "threads": self.threads,
+            "restoreSeconds": round(restorer.seconds, 6) if restorer else 0.0,
+            "restored": sorted(restorer.restored) if restorer else [],
+            "python": "%d.%d.%d" % sys.version_info[:3],
+            "error": self.error,
+            "warnings": self.warnings,
+            "instances": [child.to_json() for child in self.children.values()],
+        }
+
+    def _op_start(self, control: Control, name: str) -> Optional[Dict[str, Any]]:
+        if self.error is not None:
+            return {"ok": False, "error": self.error}
+        if self._stopping is not None:
+            return _refusal("start", "the zygote is shutting down")
+        child = self.children.get(name)
+        if child is not None and not child.running:
+            return _refusal("start", f"instance {name} has {child.how()}; forget it first")
+        if child is None:
+            try:
+                child = self._launch(name)
+            except OSError as error:
+                return _refusal("start", f"a process can't be made: {error.strerror}", type(error).__name__)
+            if child is None:
+                return None
+        if not child.listens:
+            control.waiting = name
+            return None
+        return {"ok": True, "pid": child.pid}
+
+    def _launch(self, name: str) -> Optional[Child]:
+        started = time.time()
+        ready_read, ready_write = os.pipe()
+        output_read, output_write = os.pipe()
+        try:
+            if self.mode == "spawn":
+                pid = spawn(
+                    self.config, name, ready_write, output_write, self._lifeline_read, self.saved_environment
+                )
+            else:
+                kept = prepare.random_state() if self.config.keep_random_state else None
+                self.log.flush()
+                pid = os.fork()
+                if pid == 0:
+                    self._become(name, ready_read, ready_write, output_read, output_write, started, kept)
+                    return None
+        except OSError:
+            os.close(ready_read)
+            os.close(output_read)
+            raise
+        finally:
+            if self._start is None:
+                os.close(ready_write)
+                os.close(output_write)
+        child = Child(name, pid, ready_read, output_read)
+        self.children[name] = child
+        self.poller.register(ready_read, select.EPOLLIN)
+        self.pipes.add(output_read, name)
+        return child
+
+    def _become(
+        self,
+        name: str,
+        ready_read: int,
+        ready_write: int,
+        output_read: int,
+        output_write: int,
+        at: float,
+        kept: Any,
+    ) -> None:
+        """In the forked child: lets go of everything that is the zygote's."""
+        signal.set_wakeup_fd(-1)
+        os.dup2(output_write, 1)
+        os.dup2(output_write, 2)
+        for fd in (output_write, ready_read, output_read, self._lifeline_write):
+            os.close(fd)
+        self.poller.close()
+        self.listener.close()
+        for control in self._controls.values():
+            control.sock.close()
+        for child in self.children.values():
+            if child.ready_fd >= 0:
+                os.close(child.ready_fd)
+        self.pipes.close()
+        self._wake_read.close()
+        self._wake_write.close()
+        prepare.unpin_threads(self.saved_environment)
+        self._start = Start(
+            name, self.config, ready_write, self._lifeline_read, at, self.saved_environment,
+            self.restorer, self.cell, kept,
+        )  # fmt: skip
+
+    def _op_stop(self, control: Control, name: str) -> Dict[str, Any]:
+        return self._signal(name, signal.SIGTERM)
+
+    def _op_kill(self, control: Control, name: str) -> Dict[str, Any]:
+        return self._signal(name, signal.SIGKILL)
+
+    def _signal(self, name: str, number: signal.Signals) -> Dict[str, Any]:
+        child = self.children.get(name)
+        if child is not None and child.running:
+            child.signal_with(number)
+        return {"ok": True}
+
+    def _op_forget(self, control: Control, name: str) -> Dict[str, Any]:
+        child = self.children.get(name)
+        if child is not None and child.running:
+            return _refusal("forget", f"instance {name} is running; stop or kill it first")
+        if child is not None:
+            del self.children[name]
+            self._unlink(child)
+        return {"ok": True}
+
+    def _op_events(self, control: Control, _: Any) -> None:
+        control.events = True
+        for child in self.children.values():
+            if not child.running:
+                self._send(control, child.event())
+
+    def _op_shutdown(self, control: Control, _: Any) -> Dict[str, Any]:
+        self._shut_down()
+        return {"ok": True}
+
+    def _unlink(self, child: Child) -> None:
+        try:
+            os.unlink(os.path.join(self.config.sockets, f"{child.instance}.sock"))
+        except OSError:
+            pass
+
+
+def _refusal(phase: str, message: str, name: str = "ControlError") -> Dict[str, Any]:
+    return {
+        "ok": False,
+        "error": {"phase": phase, "errorName": name, "errorMessage": message, "traceback": []},
+    }
