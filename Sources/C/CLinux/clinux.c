@@ -1,1 +1,236 @@
+#define _GNU_SOURCE
 #include "CLinux.h"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+
+int roost_accept(int fd, struct sockaddr_storage *peer) {
+  socklen_t size = sizeof *peer;
+  peer->ss_family = AF_UNSPEC;
+  return accept4(fd, (struct sockaddr *)peer, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+size_t roost_peer_name(const struct sockaddr_storage *peer, char *out, size_t size) {
+  char text[INET6_ADDRSTRLEN] = "";
+  int n = 0;
+  if (peer->ss_family == AF_INET) {
+    const struct sockaddr_in *in = (const struct sockaddr_in *)peer;
+    inet_ntop(AF_INET, &in->sin_addr, text, sizeof text);
+    n = snprintf(out, size, "%s:%u", text, ntohs(in->sin_port));
+  } else if (peer->ss_family == AF_INET6) {
+    const struct sockaddr_in6 *in = (const struct sockaddr_in6 *)peer;
+    inet_ntop(AF_INET6, &in->sin6_addr, text, sizeof text);
+    n = snprintf(out, size, "[%s]:%u", text, ntohs(in->sin6_port));
+  } else {
+    n = snprintf(out, size, "unix");
+  }
+  if (n < 0) return 0;
+  return (size_t)n < size ? (size_t)n : size - 1;
+}
+
+/* Fills an address from a numeric host; 0 or -EINVAL. */
+static int numeric(const char *host, uint16_t port, struct sockaddr_storage *out, socklen_t *size) {
+  memset(out, 0, sizeof *out);
+  struct sockaddr_in *in = (struct sockaddr_in *)out;
+  if (inet_pton(AF_INET, host, &in->sin_addr) == 1) {
+    in->sin_family = AF_INET;
+    in->sin_port = htons(port);
+    *size = sizeof *in;
+    return 0;
+  }
+  struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)out;
+  if (inet_pton(AF_INET6, host, &in6->sin6_addr) == 1) {
+    in6->sin6_family = AF_INET6;
+    in6->sin6_port = htons(port);
+    *size = sizeof *in6;
+    return 0;
+  }
+  return -EINVAL;
+}
+
+int roost_listen_tcp(const char *host, uint16_t port, int backlog) {
+  struct sockaddr_storage address;
+  socklen_t size;
+  int failure = numeric(host, port, &address, &size);
+  if (failure) return failure;
+  int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -errno;
+  int one = 1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
+  if (bind(fd, (struct sockaddr *)&address, size) < 0 || listen(fd, backlog) < 0) {
+    failure = -errno;
+    close(fd);
+    return failure;
+  }
+  return fd;
+}
+
+int roost_bound_port(int fd) {
+  struct sockaddr_storage address;
+  socklen_t size = sizeof address;
+  if (getsockname(fd, (struct sockaddr *)&address, &size) < 0) return -errno;
+  if (address.ss_family == AF_INET) return ntohs(((struct sockaddr_in *)&address)->sin_port);
+  if (address.ss_family == AF_INET6) return ntohs(((struct sockaddr_in6 *)&address)->sin6_port);
+  return -EINVAL;
+}
+
+/* A socket address for a path of any length. A long one is reached through its open folder, which *folder keeps open. */
+static int unix_address(const char *path, struct sockaddr_un *out, int *folder) {
+  *folder = -1;
+  memset(out, 0, sizeof *out);
+  out->sun_family = AF_UNIX;
+  size_t n = strlen(path);
+  if (n < sizeof out->sun_path) {
+    memcpy(out->sun_path, path, n);
+    return 0;
+  }
+  const char *slash = strrchr(path, '/');
+  if (!slash || slash == path) return -ENAMETOOLONG;
+  char *parent = strndup(path, (size_t)(slash - path));
+  if (!parent) return -ENOMEM;
+  *folder = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  free(parent);
+  if (*folder < 0) return -errno;
+  int written = snprintf(out->sun_path, sizeof out->sun_path, "/proc/self/fd/%d/%s", *folder, slash + 1);
+  if (written < 0 || (size_t)written >= sizeof out->sun_path) {
+    close(*folder);
+    *folder = -1;
+    return -ENAMETOOLONG;
+  }
+  return 0;
+}
+
+int roost_connect_unix(const char *path) {
+  struct sockaddr_un address;
+  int folder;
+  int failure = unix_address(path, &address, &folder);
+  if (failure) return failure;
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) failure = -errno;
+  else if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0 && errno != EINPROGRESS) {
+    failure = -errno;
+    close(fd);
+  }
+  if (folder >= 0) close(folder);
+  return failure ? failure : fd;
+}
+
+int roost_listen_unix(const char *path, int backlog) {
+  struct sockaddr_un address;
+  int folder;
+  int failure = unix_address(path, &address, &folder);
+  if (failure) return failure;
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) failure = -errno;
+  else {
+    int bound = bind(fd, (struct sockaddr *)&address, sizeof address);
+    if (bound < 0 && errno == EADDRINUSE) {
+      int probe = roost_connect_unix(path);
+      struct stat st;
+      if (probe >= 0) {
+        close(probe);
+        errno = EADDRINUSE;
+      } else if (probe == -ECONNREFUSED && lstat(path, &st) == 0 && S_ISSOCK(st.st_mode) && unlink(path) == 0) {
+        bound = bind(fd, (struct sockaddr *)&address, sizeof address);
+      } else {
+        errno = EADDRINUSE;
+      }
+    }
+    if (bound < 0 || listen(fd, backlog) < 0) {
+      failure = -errno;
+      close(fd);
+    }
+  }
+  if (folder >= 0) close(folder);
+  return failure ? failure : fd;
+}
+
+static int start_connect(const struct sockaddr *address, socklen_t size) {
+  int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -errno;
+  int one = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  if (connect(fd, address, size) < 0 && errno != EINPROGRESS) {
+    int failure = -errno;
+    close(fd);
+    return failure;
+  }
+  return fd;
+}
+
+int roost_connect_tcp(const char *host, uint16_t port) {
+  struct sockaddr_storage address;
+  socklen_t size;
+  int failure = numeric(host, port, &address, &size);
+  if (failure) return failure;
+  return start_connect((struct sockaddr *)&address, size);
+}
+
+int roost_socket_error(int fd) {
+  int error = 0;
+  socklen_t size = sizeof error;
+  if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0) return errno;
+  return error;
+}
+
+int roost_peer_pid(int fd) {
+  struct ucred peer;
+  socklen_t size = sizeof peer;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0) return 0;
+  return (int)peer.pid;
+}
+
+int roost_dial(const char *host, uint16_t port, int timeout_ms) {
+  struct addrinfo hints, *list = NULL;
+  memset(&hints, 0, sizeof hints);
+  hints.ai_socktype = SOCK_STREAM;
+  char service[8];
+  snprintf(service, sizeof service, "%u", port);
+  int unresolved = getaddrinfo(host, service, &hints, &list);
+  if (unresolved) return -10000 - abs(unresolved);
+  int failure = -EADDRNOTAVAIL;
+  for (struct addrinfo *at = list; at; at = at->ai_next) {
+    int fd = start_connect(at->ai_addr, at->ai_addrlen);
+    if (fd < 0) {
+      failure = fd;
+      continue;
+    }
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    int ready;
+    do ready = poll(&p, 1, timeout_ms);
+    while (ready < 0 && errno == EINTR);
+    int error = ready == 0 ? ETIMEDOUT : ready < 0 ? errno : roost_socket_error(fd);
+    if (!error) {
+      freeaddrinfo(list);
+      fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+      return fd;
+    }
+    failure = -error;
+    close(fd);
+  }
+  freeaddrinfo(list);
+  return failure;
+}
+
+int roost_set_timeout(int fd, int64_t timeout_ms) {
+  struct timeval t = {.tv_sec = timeout_ms / 1000, .tv_usec = (timeout_ms % 1000) * 1000};
+  if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t) < 0) return -errno;
+  if (setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof t) < 0) return -errno;
+  return 0;
+}
+
+uint64_t roost_raise_open_files(void) {
+  struct rlimit limit;
+  if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return 0;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+  getrlimit(RLIMIT_NOFILE, &limit);
+  return limit.rlim_cur;
+}

@@ -1,3 +1,75 @@
 #pragma once
+#include <errno.h>
 #include <stdint.h>
 #include <stddef.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/un.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <fcntl.h>
+#include <time.h>
+#include <unistd.h>
+
+/* epoll: the event's data is a pointer or a small number that the owner chose. */
+static inline int roost_epoll_create(void) { return epoll_create1(EPOLL_CLOEXEC); }
+
+static inline int roost_epoll_set(int ep, int op, int fd, uint32_t events, uint64_t data) {
+  struct epoll_event e;
+  e.events = events;
+  e.data.u64 = data;
+  return epoll_ctl(ep, op, fd, &e);
+}
+
+static inline uint64_t roost_event_data(const struct epoll_event *e) { return e->data.u64; }
+static inline uint32_t roost_event_bits(const struct epoll_event *e) { return e->events; }
+
+enum { ROOST_IN = EPOLLIN, ROOST_OUT = EPOLLOUT, ROOST_HANGUP = EPOLLRDHUP, ROOST_ERROR = EPOLLERR | EPOLLHUP };
+enum { ROOST_ADD = EPOLL_CTL_ADD, ROOST_MOD = EPOLL_CTL_MOD, ROOST_DEL = EPOLL_CTL_DEL };
+
+static inline int roost_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
+
+static inline int64_t roost_now_ns(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static inline int64_t roost_wall_us(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_REALTIME, &t);
+  return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static inline int roost_errno(void) { return errno; }
+static inline int roost_would_block(int e) { return e == EAGAIN || e == EWOULDBLOCK; }
+
+static inline ssize_t roost_send(int fd, const void *p, size_t n) { return send(fd, p, n, MSG_NOSIGNAL); }
+static inline ssize_t roost_recv(int fd, void *p, size_t n) { return recv(fd, p, n, 0); }
+
+/* Needs _GNU_SOURCE: in clinux.c. Non-blocking, close-on-exec. */
+int roost_accept(int fd, struct sockaddr_storage *peer);
+/* Numeric address:port of a peer into out; returns its length. */
+size_t roost_peer_name(const struct sockaddr_storage *peer, char *out, size_t size);
+/* A listening TCP socket with SO_REUSEPORT; -errno on failure. `host` is numeric. */
+int roost_listen_tcp(const char *host, uint16_t port, int backlog);
+/* Port that a socket is bound to. */
+int roost_bound_port(int fd);
+/* Starts a non-blocking connect; the socket, or -errno. Paths of any length go through /proc/self/fd. */
+int roost_connect_unix(const char *path);
+int roost_connect_tcp(const char *host, uint16_t port);
+/* A listening unix socket at a path of any length; replaces a socket file that nobody listens on. -errno on failure. */
+int roost_listen_unix(const char *path, int backlog);
+/* SO_ERROR of a socket. */
+int roost_socket_error(int fd);
+/* Pid of a unix socket's peer as seen from here, or 0. */
+int roost_peer_pid(int fd);
+/* Resolves a name and connects blocking within a time; the socket, -errno, or -10000 - gai error. */
+int roost_dial(const char *host, uint16_t port, int timeout_ms);
+/* Sets receive and send time-outs. */
+int roost_set_timeout(int fd, int64_t timeout_ms);
+/* Raises the soft limit of open files to the hard one; the limit in force. */
+uint64_t roost_raise_open_files(void);

@@ -1,0 +1,229 @@
+internal import CLinux
+
+/// Where a header stands in the bytes of its head.
+public struct HTTP1Field: Sendable {
+  public var nameStart: Int32 = 0
+  public var nameCount: Int32 = 0
+  public var valueStart: Int32 = 0
+  public var valueCount: Int32 = 0
+
+  public init() {}
+}
+
+/// A parsed request head: places in the bytes that it was parsed from, and what frames the body. Holds no bytes itself.
+///
+/// The fields go to a table of `maximumFields` that the caller owns, one per event loop, so that a head costs no memory.
+public struct HTTP1Head: Sendable {
+  public static let maximumFields = 100
+  public static let maximumBytes = 65536
+
+  public var methodCount: Int32 = 0
+  public var targetStart: Int32 = 0
+  public var targetCount: Int32 = 0
+  public var minorVersion: UInt8 = 1
+  public var fieldCount: Int32 = 0
+  /// Bytes of the head with the empty line.
+  public var length: Int32 = 0
+  /// Bytes of the body; -1 when there is no Content-Length.
+  public var contentLength = -1
+  public var isChunked = false
+  public var keepsAlive = true
+  public var expectsContinue = false
+  /// Places in the table of fields, -1 when absent.
+  public var host: Int32 = -1
+  public var authorization: Int32 = -1
+  public var requestID: Int32 = -1
+  public var grpcTimeout: Int32 = -1
+  var sawClose = false
+  var sawKeepAlive = false
+
+  public init() {}
+
+  /// Whether a body follows the head.
+  public var hasBody: Bool { isChunked || contentLength > 0 }
+
+  /// Offset behind the empty line that ends a head, looking from `from` on; nil when it has not arrived.
+  ///
+  /// A bare LF counts as a line's end here, so that a malformed head is refused at once and not waited for.
+  public static func end(_ base: UnsafePointer<UInt8>, _ count: Int, from: Int) -> Int? {
+    var at = from > 3 ? from - 3 : 0
+    while at < count {
+      guard base[at] == 0x0a else {
+        at += 1
+        continue
+      }
+      if at + 1 < count, base[at + 1] == 0x0a { return at + 2 }
+      if at + 2 < count, base[at + 1] == 0x0d, base[at + 2] == 0x0a { return at + 3 }
+      at += 1
+    }
+    return nil
+  }
+
+  /// Parses a whole request head that ends at `count`.
+  public static func parseRequest(
+    _ base: UnsafePointer<UInt8>, _ count: Int, _ fields: UnsafeMutablePointer<HTTP1Field>
+  ) throws(HTTP1Fault) -> HTTP1Head {
+    var head = HTTP1Head()
+    let method = scan_token(base, count)
+    guard method > 0, method <= 32, method < count, base[method] == 0x20 else { throw .method }
+    head.methodCount = Int32(truncatingIfNeeded: method)
+    let start = method + 1
+    let target = scan_until(base + start, count - start, 0x20)
+    let end = start + target
+    guard end < count, base[end] == 0x20 else {
+      throw end < count && (base[end] == 0x0a || base[end] == 0x0d) ? .version : .target
+    }
+    try checkTarget(base, method, start, target)
+    head.targetStart = Int32(truncatingIfNeeded: start)
+    head.targetCount = Int32(truncatingIfNeeded: target)
+    let version = end + 1
+    guard count - version >= 10, equals(base + version, "HTTP/1.") else { throw .version }
+    guard base[version + 7] == 0x31 || base[version + 7] == 0x30 else { throw .version }
+    head.minorVersion = base[version + 7] - 0x30
+    guard base[version + 8] == 0x0d, base[version + 9] == 0x0a else { throw .lineEnd }
+    try head.parseFields(base, count, from: version + 10, fields, isRequest: true)
+    guard head.minorVersion == 0 || head.host >= 0 else { throw .missingHost }
+    return head
+  }
+
+  private static func checkTarget(
+    _ base: UnsafePointer<UInt8>, _ method: Int, _ start: Int, _ count: Int
+  ) throws(HTTP1Fault) {
+    guard count > 0 else { throw .target }
+    if base[start] != 0x2f {
+      if count == 1, base[start] == 0x2a, method == 7, equals(base, "OPTIONS") { return }
+      let first = base[start]
+      let isLetter = (0x41...0x5a).contains(first) || (0x61...0x7a).contains(first)
+      throw isLetter || (0x30...0x39).contains(first) ? .absoluteTarget : .target
+    }
+    for index in start..<(start + count) where base[index] == 0x23 || base[index] == 0x09 || base[index] > 0x7e {
+      throw .target
+    }
+  }
+
+  /// Parses the fields and their empty line, which must end at `count`.
+  mutating func parseFields(
+    _ base: UnsafePointer<UInt8>, _ count: Int, from: Int, _ fields: UnsafeMutablePointer<HTTP1Field>,
+    isRequest: Bool
+  ) throws(HTTP1Fault) {
+    var at = from
+    while true {
+      guard at + 1 < count else { throw .lineEnd }
+      if base[at] == 0x0d {
+        guard base[at + 1] == 0x0a else { throw .lineEnd }
+        at += 2
+        break
+      }
+      guard fieldCount < Self.maximumFields else { throw .tooManyFields }
+      guard base[at] != 0x20, base[at] != 0x09 else { throw .foldedField }
+      let name = scan_token(base + at, count - at)
+      let colon = at + name
+      guard colon < count, base[colon] == 0x3a, name > 0 else {
+        if colon < count, base[colon] == 0x0a || base[colon] == 0x0d { throw .lineEnd }
+        let space = colon < count && (base[colon] == 0x20 || base[colon] == 0x09)
+        throw name > 0 && space ? .spaceBeforeColon : .fieldName
+      }
+      var value = colon + 1
+      while value < count, base[value] == 0x20 || base[value] == 0x09 { value += 1 }
+      var end = value + scan_until(base + value, count - value, 0x0d)
+      guard end + 1 < count else { throw .lineEnd }
+      guard base[end] == 0x0d else { throw base[end] == 0x0a ? .lineEnd : .fieldValue }
+      guard base[end + 1] == 0x0a else { throw .lineEnd }
+      let next = end + 2
+      while end > value, base[end - 1] == 0x20 || base[end - 1] == 0x09 { end -= 1 }
+      var field = HTTP1Field()
+      field.nameStart = Int32(truncatingIfNeeded: at)
+      field.nameCount = Int32(truncatingIfNeeded: name)
+      field.valueStart = Int32(truncatingIfNeeded: value)
+      field.valueCount = Int32(truncatingIfNeeded: end - value)
+      fields[Int(fieldCount)] = field
+      try note(base, field, isRequest)
+      fieldCount += 1
+      at = next
+    }
+    guard at == count else { throw .lineEnd }
+    guard !isChunked || contentLength < 0 else { throw .bothLengths }
+    guard !isChunked || minorVersion == 1 else { throw .transferEncodingInOldVersion }
+    keepsAlive = minorVersion == 1 ? !sawClose : sawKeepAlive && !sawClose
+    length = Int32(truncatingIfNeeded: at)
+  }
+
+  /// Looks at the headers that frame the message or that the gateway needs.
+  private mutating func note(
+    _ base: UnsafePointer<UInt8>, _ field: HTTP1Field, _ isRequest: Bool
+  ) throws(HTTP1Fault) {
+    let name = base + Int(field.nameStart)
+    let value = base + Int(field.valueStart)
+    let count = Int(field.valueCount)
+    func named(_ text: StaticString) -> Bool {
+      scan_equals_lower(name, text.utf8Start, text.utf8CodeUnitCount) != 0
+    }
+    switch field.nameCount {
+    case 4 where isRequest && named("host"):
+      guard host < 0 else { throw .duplicateHost }
+      try Self.checkHost(value, count)
+      host = fieldCount
+    case 6 where isRequest && named("expect"):
+      guard count == 12, Self.equalsLower(value, count, "100-continue") else { throw .expectation }
+      expectsContinue = true
+    case 10 where named("connection"): noteConnection(value, count)
+    case 12 where isRequest && named("x-request-id"): if requestID < 0 { requestID = fieldCount }
+    case 12 where isRequest && named("grpc-timeout"): if grpcTimeout < 0 { grpcTimeout = fieldCount }
+    case 13 where isRequest && named("authorization"):
+      // Two different credentials are as ambiguous as two lengths: the second one makes both void.
+      authorization = authorization == -1 ? fieldCount : -2
+    case 14 where named("content-length"):
+      guard contentLength < 0 else { throw .duplicateContentLength }
+      contentLength = try Self.decimal(value, count)
+    case 17 where named("transfer-encoding"):
+      guard !isChunked, count > 0 else { throw .transferEncoding }
+      guard Self.equalsLower(value, count, "chunked") else { throw .unknownTransferEncoding }
+      isChunked = true
+    default: break
+    }
+  }
+
+  private static func decimal(_ value: UnsafePointer<UInt8>, _ count: Int) throws(HTTP1Fault) -> Int {
+    guard (1...18).contains(count) else { throw .contentLength }
+    var number = 0
+    for index in 0..<count {
+      guard (0x30...0x39).contains(value[index]) else { throw .contentLength }
+      number = number * 10 + Int(value[index] - 0x30)
+    }
+    return number
+  }
+
+  private static func checkHost(_ value: UnsafePointer<UInt8>, _ count: Int) throws(HTTP1Fault) {
+    for index in 0..<count {
+      switch value[index] {
+      case 0x30...0x39, 0x41...0x5a, 0x61...0x7a: break
+      case 0x2d, 0x2e, 0x5f, 0x7e, 0x25, 0x3a, 0x5b, 0x5d, 0x21, 0x24, 0x26...0x2b, 0x3b, 0x3d: break
+      default: throw .badHost
+      }
+    }
+  }
+
+  private mutating func noteConnection(_ value: UnsafePointer<UInt8>, _ count: Int) {
+    var start = 0
+    while start < count {
+      var end = start
+      while end < count, value[end] != 0x2c { end += 1 }
+      var first = start
+      var last = end
+      while first < last, value[first] == 0x20 || value[first] == 0x09 { first += 1 }
+      while last > first, value[last - 1] == 0x20 || value[last - 1] == 0x09 { last -= 1 }
+      if Self.equalsLower(value + first, last - first, "close") { sawClose = true }
+      if Self.equalsLower(value + first, last - first, "keep-alive") { sawKeepAlive = true }
+      start = end + 1
+    }
+  }
+
+  static func equals(_ base: UnsafePointer<UInt8>, _ text: StaticString) -> Bool {
+    for index in 0..<text.utf8CodeUnitCount where base[index] != text.utf8Start[index] { return false }
+    return true
+  }
+
+  static func equalsLower(_ base: UnsafePointer<UInt8>, _ count: Int, _ text: StaticString) -> Bool {
+    count == text.utf8CodeUnitCount && scan_equals_lower(base, text.utf8Start, count) != 0
+  }
+}
