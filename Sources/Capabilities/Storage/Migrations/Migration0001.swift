@@ -1,0 +1,163 @@
+extension Migration {
+  /// The same text as `schema/0001-initial/up.sql` (equal by test): the binary needs no files beside it.
+  static let initial = Migration(
+    number: 1, name: "initial",
+    sql: #"""
+      -- Times are microseconds since 1970 (UTC). Sequences, not times, order what must be ordered: clocks jump.
+      CREATE TABLE folder (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        created_at INTEGER NOT NULL
+      ) STRICT;
+
+      CREATE TABLE project (
+        id TEXT PRIMARY KEY,
+        folder_id TEXT NOT NULL REFERENCES folder (id),
+        name TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        unpinned_limit INTEGER NOT NULL,
+        pinned_limit INTEGER NOT NULL,
+        UNIQUE (folder_id, name)
+      ) STRICT;
+
+      CREATE TABLE service_account (
+        id TEXT PRIMARY KEY,
+        folder_id TEXT NOT NULL REFERENCES folder (id),
+        name TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        UNIQUE (folder_id, name)
+      ) STRICT;
+
+      CREATE TABLE role_grant (
+        subject TEXT NOT NULL REFERENCES service_account (id) ON DELETE CASCADE,
+        role TEXT NOT NULL,
+        folder_id TEXT NOT NULL REFERENCES folder (id),
+        PRIMARY KEY (subject, role, folder_id)
+      ) STRICT;
+
+      CREATE TABLE token (
+        id TEXT PRIMARY KEY,
+        subject TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL,
+        revoked_at INTEGER,
+        description TEXT NOT NULL
+      ) STRICT;
+      CREATE INDEX token_expiry ON token (expires_at);
+
+      CREATE TABLE checkpoint (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        project_id TEXT NOT NULL REFERENCES project (id),
+        name TEXT,
+        pinned_at INTEGER,
+        pinned_by TEXT,
+        created_at INTEGER NOT NULL,
+        manifest_digest TEXT NOT NULL,
+        oci_digest TEXT NOT NULL,
+        operation TEXT NOT NULL,
+        notebook TEXT,
+        execution_count INTEGER,
+        cell_source TEXT NOT NULL,
+        size_bytes INTEGER NOT NULL,
+        new_bytes INTEGER NOT NULL,
+        errors_count INTEGER NOT NULL
+      ) STRICT;
+      CREATE UNIQUE INDEX checkpoint_name ON checkpoint (project_id, name) WHERE name IS NOT NULL;
+      CREATE INDEX checkpoint_project ON checkpoint (project_id, sequence);
+
+      -- Every blob a checkpoint holds: its manifest, its OCI manifest and its layers.
+      CREATE TABLE checkpoint_blob (
+        checkpoint_id TEXT NOT NULL REFERENCES checkpoint (id) ON DELETE CASCADE,
+        digest TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        PRIMARY KEY (checkpoint_id, digest)
+      ) STRICT, WITHOUT ROWID;
+      CREATE INDEX checkpoint_blob_digest ON checkpoint_blob (digest);
+
+      CREATE TABLE node (
+        id TEXT PRIMARY KEY,
+        folder_id TEXT NOT NULL REFERENCES folder (id),
+        project_id TEXT NOT NULL REFERENCES project (id),
+        name TEXT NOT NULL,
+        generation INTEGER NOT NULL,
+        spec_json TEXT NOT NULL,
+        release INTEGER NOT NULL,
+        checkpoint_id TEXT NOT NULL,
+        suspended INTEGER NOT NULL,
+        deleted_at INTEGER,
+        created_at INTEGER NOT NULL,
+        created_by TEXT NOT NULL,
+        updated_at INTEGER NOT NULL
+      ) STRICT;
+      CREATE UNIQUE INDEX node_live_name ON node (folder_id, name) WHERE deleted_at IS NULL;
+      CREATE INDEX node_order ON node (name, id);
+      CREATE INDEX node_checkpoint ON node (checkpoint_id) WHERE deleted_at IS NULL;
+
+      CREATE TABLE node_release (
+        node_id TEXT NOT NULL REFERENCES node (id) ON DELETE CASCADE,
+        number INTEGER NOT NULL,
+        spec_json TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        PRIMARY KEY (node_id, number)
+      ) STRICT;
+
+      CREATE TABLE instance (
+        id TEXT PRIMARY KEY,
+        node_id TEXT NOT NULL REFERENCES node (id),
+        release INTEGER NOT NULL,
+        handle_json TEXT,
+        status TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        started_at INTEGER,
+        deleted_at INTEGER,
+        last_error_json TEXT
+      ) STRICT;
+      CREATE INDEX instance_node ON instance (node_id, id);
+
+      CREATE TABLE operation (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        kind TEXT NOT NULL,
+        description TEXT NOT NULL,
+        created_at INTEGER NOT NULL,
+        created_by TEXT NOT NULL,
+        modified_at INTEGER NOT NULL,
+        done INTEGER NOT NULL,
+        resource_id TEXT NOT NULL,
+        metadata_json TEXT NOT NULL,
+        response_json TEXT,
+        error_json TEXT
+      ) STRICT;
+      CREATE INDEX operation_resource ON operation (resource_id, sequence);
+      CREATE INDEX operation_pending ON operation (sequence) WHERE done = 0;
+
+      CREATE TABLE audit (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        id TEXT NOT NULL UNIQUE,
+        at INTEGER NOT NULL,
+        subject TEXT NOT NULL,
+        event_type TEXT NOT NULL,
+        resource_id TEXT NOT NULL,
+        details_json TEXT NOT NULL,
+        request_id TEXT NOT NULL
+      ) STRICT;
+      CREATE INDEX audit_resource ON audit (resource_id, sequence);
+
+      CREATE TABLE usage (
+        instance_id TEXT PRIMARY KEY,
+        node_id TEXT NOT NULL,
+        configuration TEXT NOT NULL,
+        units_per_second REAL NOT NULL,
+        started_at INTEGER NOT NULL,
+        ended_at INTEGER
+      ) STRICT;
+      CREATE INDEX usage_node ON usage (node_id, started_at);
+
+      CREATE TABLE setting (
+        key TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+      ) STRICT;
+
+      """#)
+}
