@@ -1,1 +1,204 @@
+import Domain
+import DriverAPI
+import Sandboxing
 import Testing
+
+@testable import CellNodes
+
+@Suite(.serialized, .enabled(if: machineLacks == nil))
+struct CellDriverTests {
+  @Test func aPreparedNodeStartsInstancesThatAnswerRequests() async throws {
+    try await withWorkbench { bench in
+      let launch = try bench.launch("y = x * 2")
+      let report = try await bench.driver.prepare(launch)
+      #expect(report.mode == "fork")
+      let first = try await bench.instance(of: launch)
+      let second = try await bench.instance(of: launch)
+      #expect(try await execute(first, #"{"x": 21}"#) == #"{"y":42}"#)
+      #expect(try await execute(second, #"{"x": 4}"#) == #"{"y":8}"#)
+      #expect(await bench.driver.probe(first, timeout: .seconds(5)))
+      #expect(await bench.driver.recover(first))
+      let usage = try #require(await bench.driver.usage(first))
+      #expect(usage.proportionalBytes > 0 && usage.sharedBytes > 0)
+      #expect(bench.group().child(first.instance.text).members() == [first.pid])
+      #expect(try await bench.driver.start(first.instance, of: launch) == first)
+    }
+  }
+
+  @Test func aKilledInstanceIsReported() async throws {
+    try await withWorkbench { bench in
+      let launch = try bench.launch("y = x")
+      _ = try await bench.driver.prepare(launch)
+      let handle = try await bench.instance(of: launch)
+      await bench.driver.kill(handle)
+      let exit = try #require(await nextExit(bench.driver.exits()))
+      #expect(exit.instance == handle.instance)
+      #expect(exit.error.exitClass == .signal)
+      #expect(exit.error.message.contains("was ended by signal 9 (SIGKILL)"))
+      #expect(await !bench.driver.recover(handle))
+      #expect(try await eventually { !Files.exists(bench.folder().socket(of: handle.instance)) })
+      #expect(try await eventually { bench.group().children() == ["zygote"] })
+    }
+  }
+
+  @Test func anInstanceThatExitsByItselfIsReportedWithItsCode() async throws {
+    try await withWorkbench { bench in
+      let launch = try bench.launch("import os\nos._exit(3)")
+      _ = try await bench.driver.prepare(launch)
+      let handle = try await bench.instance(of: launch)
+      _ = try? await execute(handle, #"{"x": 1}"#)
+      let exit = try #require(await nextExit(bench.driver.exits()))
+      #expect(exit.error.exitClass == .exit)
+      #expect(exit.error.message.contains("ended with exit code 3"))
+    }
+  }
+
+  @Test func anInstanceAboveItsMemoryLimitIsReportedAsOutOfMemory() async throws {
+    try await withWorkbench { bench in
+      let launch = try bench.launch("y = len(bytearray(x))", memory: 200 << 20)
+      _ = try await bench.driver.prepare(launch)
+      let handle = try await bench.instance(of: launch)
+      #expect(try await execute(handle, #"{"x": 1000000}"#) == #"{"y":1000000}"#)
+      _ = try? await execute(handle, #"{"x": 600000000}"#)
+      let exit = try #require(await nextExit(bench.driver.exits()))
+      #expect(exit.error.exitClass == .outOfMemory)
+      #expect(exit.error.message.contains("exceeded its memory limit of 200 MB (peak 200 MB)"))
+    }
+  }
+
+  @Test func theDeathOfTheZygoteEndsAndReportsAllItsInstances() async throws {
+    try await withWorkbench { bench in
+      let launch = try bench.launch("y = x")
+      let report = try await bench.driver.prepare(launch)
+      let first = try await bench.instance(of: launch)
+      let second = try await bench.instance(of: launch)
+      ProcessHandleTool.kill(report.pid)
+      var seen: [InstanceID?] = []
+      for await exit in bench.driver.exits() {
+        seen.append(exit.instance)
+        #expect(exit.error.exitClass == .signal)
+        if exit.instance == nil { break }
+      }
+      #expect(Set(seen) == [first.instance, second.instance, nil])
+      #expect(bench.group().members().isEmpty)
+      #expect(await !bench.driver.recover(first))
+      let again = try await bench.driver.prepare(launch)
+      #expect(again.pid != report.pid)
+      let third = try await bench.instance(of: launch)
+      #expect(try await execute(third, #"{"x": 5}"#) == #"{"y":5}"#)
+    }
+  }
+
+  @Test func aNewDriverAdoptsTheRunningZygoteAndItsInstances() async throws {
+    try await withWorkbench { bench in
+      let launch = try bench.launch("n = globals().get('n', 0) + 1\ny = n")
+      let report = try await bench.driver.prepare(launch)
+      let handle = try await bench.instance(of: launch)
+      #expect(try await execute(handle, #"{"x": 0}"#) == #"{"y":1}"#)
+      bench.driver.close()
+      let driver = bench.anotherDriver()
+      defer { driver.close() }
+      #expect(try await driver.prepare(launch).pid == report.pid)
+      #expect(await driver.recover(handle))
+      #expect(await driver.probe(handle, timeout: .seconds(5)))
+      #expect(try await execute(handle, #"{"x": 0}"#) == #"{"y":2}"#)
+      await driver.kill(handle)
+      let exit = try #require(await nextExit(driver.exits()))
+      #expect(exit.instance == handle.instance)
+      let fresh = try await driver.start(InstanceID.random(), of: launch)
+      try await driver.begin(fresh)
+      #expect(try await execute(fresh, #"{"x": 0}"#) == #"{"y":1}"#)
+    }
+  }
+
+  @Test func aSandboxHasNoNetworkNoDataFolderAndAReadOnlySystem() async throws {
+    try await withWorkbench { bench in
+      let cell = """
+        import os, socket, ctypes
+        def attempt(f):
+          try:
+            return str(f())
+          except OSError as error:
+            return type(error).__name__ + ' ' + str(error.errno)
+        libc = ctypes.CDLL(None, use_errno=True)
+        y = {
+          'connect': attempt(lambda: socket.create_connection(('1.1.1.1', 80), 1)),
+          'write': attempt(lambda: open('/usr/probe', 'w')),
+          'data': attempt(lambda: os.listdir(x)),
+          'manifest': attempt(lambda: open('/run/roost/manifest.json', 'a')),
+          'uid': os.getuid(), 'pids': len([p for p in os.listdir('/proc') if p.isdigit()]) < 10,
+          'unshare': libc.unshare(0x10000000), 'host': os.uname().nodename,
+          'environment': 'PATH' in os.environ and 'SUDO_USER' not in os.environ,
+          'private': open('/tmp/mine', 'w').write('ok'),
+        }
+        """
+      let launch = try bench.launch(cell)
+      _ = try await bench.driver.prepare(launch)
+      let answer = try await execute(try await bench.instance(of: launch), "{\"x\": \"\(bench.root)\"}")
+      #expect(answer.contains(#""connect":"OSError 101""#), "\(answer)")
+      #expect(answer.contains(#""write":"OSError 30""#), "\(answer)")
+      #expect(answer.contains(#""data":"FileNotFoundError 2""#), "\(answer)")
+      #expect(answer.contains(#""manifest":"OSError 30""#), "\(answer)")
+      #expect(answer.contains(#""uid":65534,"pids":true,"unshare":-1,"host":"doubler""#), "\(answer)")
+      #expect(!Files.exists("/tmp/mine"))
+    }
+  }
+
+  @Test func retireLeavesNothingButTheLog() async throws {
+    try await withWorkbench { bench in
+      let launch = try bench.launch("import subprocess\np = subprocess.Popen(['sleep', '1000'])\ny = p.pid")
+      let report = try await bench.driver.prepare(launch)
+      let handle = try await bench.instance(of: launch)
+      _ = try await execute(handle, #"{"x": 1}"#)
+      let members = bench.group().members()
+      #expect(members.count >= 5)
+      await bench.driver.retire(bench.node, release: 1)
+      // The sandbox's first process is left to init, which removes its entry in its own time.
+      #expect(try await eventually { members.allSatisfy { ProcFS.statistics($0) == nil } }, "\(members)")
+      #expect(ProcFS.statistics(report.pid) == nil)
+      #expect(bench.group().folders.allSatisfy { !Files.exists($0) })
+      #expect(!Files.exists(bench.folder().path))
+      #expect(ProcFS.mountPoints().allSatisfy { !$0.hasPrefix(bench.root) })
+      #expect(Files.exists(bench.folder().logFolder))
+      await bench.driver.retire(bench.node, release: 1)
+    }
+  }
+
+  @Test func sweepEndsHostsThatNobodyKeeps() async throws {
+    try await withWorkbench { bench in
+      let kept = try bench.launch("y = 1", release: 1)
+      let left = try bench.launch("y = 2", release: 2)
+      let keptReport = try await bench.driver.prepare(kept)
+      let leftReport = try await bench.driver.prepare(left)
+      try bench.group(7).make()
+      await bench.driver.sweep(keeping: [(bench.node, 1)])
+      #expect(ProcFS.statistics(keptReport.pid) != nil)
+      #expect(ProcFS.statistics(leftReport.pid) == nil)
+      #expect(!Files.exists(bench.folder(2).path))
+      #expect(bench.driver.launcher.tree.groups() == [bench.folder(1).name])
+    }
+  }
+
+  @Test func stopEndsAnInstanceWithoutAReport() async throws {
+    try await withWorkbench { bench in
+      let launch = try bench.launch("y = x")
+      _ = try await bench.driver.prepare(launch)
+      let first = try await bench.instance(of: launch)
+      let second = try await bench.instance(of: launch)
+      await bench.driver.stop(first, grace: .seconds(5))
+      #expect(await !bench.driver.recover(first))
+      #expect(!Files.exists(bench.folder().socket(of: first.instance)))
+      #expect(bench.group().children() == [second.instance.text, "zygote"].sorted())
+      await bench.driver.stop(first, grace: .seconds(5))
+      await bench.driver.kill(second)
+      #expect(await nextExit(bench.driver.exits())?.instance == second.instance)
+    }
+  }
+}
+
+/// Signals from outside, as an operator would send them.
+enum ProcessHandleTool {
+  static func kill(_ pid: Int32) {
+    do { try ProcessHandle(pid: pid).signal(9) } catch { Issue.record("\(error)") }
+  }
+}

@@ -1,0 +1,152 @@
+public import Domain
+public import DriverAPI
+import FoundationEssentials
+import Sandboxing
+import Synchronization
+
+extension CellDriver {
+  public func start(_ id: InstanceID, of launch: NodeLaunch) async throws(DriverFailure) -> InstanceHandle {
+    let words = launcher.words(launch)
+    guard let host = hosts.withLock({ $0[HostKey(launch.node, launch.release)] }), !host.process.hasEnded else {
+      throw words.failure(
+        .start, .missing, "node \(launch.nodeName) has no running host process; prepare it before starting instances")
+    }
+    return try await offload { () throws(DriverFailure) in try self.start(id, on: host) }
+  }
+
+  private func start(_ id: InstanceID, on host: CellHost) throws(DriverFailure) -> InstanceHandle {
+    if let handle = host.state.withLock({ $0.known[id]?.handle }),
+      ProcessHandle(pid: handle.pid, startTicks: handle.startTicks)?.hasEnded == false
+    {
+      return handle
+    }
+    let words = host.words
+    let deadline = Deadline(after: configuration.restoreDeadline)
+    let path = host.folder.socket(of: id)
+    let answer: ZygoteAnswer
+    let connection: UnixConnection
+    do throws(UnixConnection.Failure) {
+      answer = try ControlSocket(host.folder).ask(.start, id, deadline: deadline, watching: host.process)
+      guard answer.ok else { throw .closed }
+      connection = try UnixConnection(path: path)
+    } catch {
+      throw startFailure(id, host, error)
+    }
+    guard let pid = connection.peer, let process = try? ProcessHandle(pid: pid) else {
+      throw words.failure(.start, .missing, "instance \(id) ended as soon as it had started")
+    }
+    do throws(SystemFailure) {
+      if let group = host.group(of: id) {
+        try group.make()
+        try group.limit(
+          CgroupLimits(cpus: host.launch.cpus, memoryBytes: host.launch.memoryBytes, pids: host.launch.pids))
+        try group.place(pid)
+      }
+    } catch {
+      process.signal(9)
+      throw words.failure(.start, .refused, "instance \(id) can't be put inside its limits: \(error)")
+    }
+    let handle = InstanceHandle(
+      instance: id, node: host.launch.node, release: host.launch.release, pid: pid, startTicks: process.startTicks,
+      endpoint: Endpoint(address: "unix:\(path)", wireProtocol: .frames))
+    host.state.withLock { $0.known[id, default: CellHost.Known()].handle = handle }
+    return handle
+  }
+
+  private func startFailure(_ id: InstanceID, _ host: CellHost, _ error: UnixConnection.Failure) -> DriverFailure {
+    let words = host.words
+    switch error {
+    case .timedOut: return words.failure(.start, .hang, "instance \(id) didn't start in time")
+    case .processEnded:
+      return words.failure(.start, .missing, "the host process ended while it started instance \(id)")
+    case .closed, .refused:
+      // Asked again, the zygote says what it is.
+      let again = try? ControlSocket(host.folder).ask(.start, id, deadline: Deadline(after: .seconds(5)))
+      if let again, !again.ok { return words.failure(.start, from: again.error) }
+      return words.failure(.start, .missing, "instance \(id) can't be reached on its socket")
+    }
+  }
+
+  public func begin(_ handle: InstanceHandle) async throws(DriverFailure) {
+    guard let host = host(of: handle) else {
+      throw DriverFailure(
+        LastError(
+          phase: .start, exitClass: .missing,
+          message: "the host process of instance \(handle.instance) is gone; start a new instance",
+          at: configuration.now()))
+    }
+    try await offload { () throws(DriverFailure) in try self.begin(handle, on: host) }
+  }
+
+  private func begin(_ handle: InstanceHandle, on host: CellHost) throws(DriverFailure) {
+    let deadline = Deadline(after: configuration.restoreDeadline)
+    let frame: FrameSocket.Frame
+    do throws(UnixConnection.Failure) {
+      let socket = try FrameSocket(path: host.folder.socket(of: handle.instance))
+      try socket.send(.begin, tag: 1, payload: Array("{}".utf8), deadline: deadline)
+      frame = try socket.receive(deadline: deadline, watching: host.process)
+    } catch .timedOut {
+      throw host.words.failure(.start, .hang, "instance \(handle.instance) wasn't ready in time")
+    } catch {
+      // Its watcher knows how it ended, in a moment.
+      if var end = host.end(of: handle.instance, within: .seconds(2)) {
+        end.phase = .start
+        throw DriverFailure(end)
+      }
+      throw host.words.failure(
+        .start, .missing, "instance \(handle.instance) closed its connection before it was ready")
+    }
+    if frame.kind == FrameSocket.Kind.ready.rawValue { return }
+    let answer = try? JSONDecoder().decode(ZygoteAnswer.Failure.self, from: Data(frame.payload))
+    throw host.words.failure(answer?.phase == "restore" ? .restore : .start, from: answer)
+  }
+
+  public func recover(_ handle: InstanceHandle) async -> Bool {
+    ProcessHandle(pid: handle.pid, startTicks: handle.startTicks)?.hasEnded == false
+  }
+
+  /// True when the instance answered, or when it's alive and the check that is out is younger than the node's
+  /// timeout and two seconds: then it's busy with a request.
+  public func probe(_ handle: InstanceHandle, timeout: Duration) async -> Bool {
+    guard let host = host(of: handle) else { return false }
+    return await offload { host.probe(handle, timeout: timeout) }
+  }
+
+  /// An exit that was asked for here isn't reported by `exits`.
+  public func stop(_ handle: InstanceHandle, grace: Duration) async {
+    let host = host(of: handle)
+    host?.state.withLock { $0.known[handle.instance, default: CellHost.Known()].stopping = true }
+    await offload {
+      if let process = ProcessHandle(pid: handle.pid, startTicks: handle.startTicks), !process.hasEnded {
+        process.signal(15)
+        if !process.wait(grace) {
+          process.signal(9)
+          _ = process.wait(.seconds(10))
+        }
+      }
+      if let host {
+        host.cleanUp(handle.instance)
+        host.state.withLock { $0.known[handle.instance] = nil }
+      }
+    }
+  }
+
+  public func kill(_ handle: InstanceHandle) async {
+    ProcessHandle(pid: handle.pid, startTicks: handle.startTicks)?.signal(9)
+  }
+
+  public func usage(_ handle: InstanceHandle) async -> InstanceUsage? {
+    await offload {
+      guard let statistics = ProcFS.statistics(handle.pid), statistics.startTicks == handle.startTicks,
+        let memory = ProcFS.memory(handle.pid)
+      else { return nil }
+      return InstanceUsage(
+        proportionalBytes: memory.proportional, sharedBytes: memory.shared, privateBytes: memory.private,
+        cpuSeconds: statistics.cpuSeconds)
+    }
+  }
+
+  private func host(of handle: InstanceHandle) -> CellHost? {
+    hosts.withLock { $0[HostKey(handle.node, handle.release)] }
+  }
+}

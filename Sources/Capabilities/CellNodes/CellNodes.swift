@@ -1,1 +1,0 @@
-// CellNodes: see docs/architecture.md.

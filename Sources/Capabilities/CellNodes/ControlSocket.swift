@@ -1,0 +1,78 @@
+import Domain
+import FoundationEssentials
+import Sandboxing
+
+/// What the zygote answers (`docs/formats/worker-protocol.md`); fields that an answer lacks are nil.
+struct ZygoteAnswer: Decodable, Sendable {
+  struct Failure: Decodable, Sendable {
+    var phase: String?
+    var errorName: String?
+    var errorMessage: String?
+    var traceback: [String]?
+  }
+  struct Instance: Decodable, Sendable {
+    var id: String
+    var state: String
+    var code: Int32?
+    var signal: Int32?
+  }
+
+  var ok: Bool
+  var error: Failure?
+  var state: String?
+  var mode: String?
+  var modeReason: String?
+  var restoreSeconds: Double?
+  var restored: [String]?
+  var warnings: [String]?
+  var instances: [Instance]?
+  var pid: Int32?
+}
+
+/// An exit as the zygote saw it.
+struct ZygoteEvent: Decodable, Sendable {
+  var event: String
+  var instance: String
+  var code: Int32?
+  var signal: Int32?
+}
+
+/// A connection to the control socket of a zygote: one JSON object per line. Used by one thread.
+final class ControlSocket {
+  enum Operation: String { case info, start, stop, kill, forget, events, shutdown }
+
+  let connection: UnixConnection
+  private var buffered: [UInt8] = []
+
+  init(_ folder: RunFolder) throws(UnixConnection.Failure) {
+    connection = try UnixConnection(path: folder.zygoteSocket)
+  }
+
+  func send(_ operation: Operation, _ instance: InstanceID? = nil, deadline: Deadline) throws(UnixConnection.Failure) {
+    let name = instance.map { ",\"instance\":\"\($0)\"" } ?? ""
+    try connection.send(Array("{\"op\":\"\(operation.rawValue)\"\(name)}\n".utf8), deadline: deadline)
+  }
+
+  func ask(
+    _ operation: Operation, _ instance: InstanceID? = nil, deadline: Deadline, watching process: ProcessHandle? = nil
+  ) throws(UnixConnection.Failure) -> ZygoteAnswer {
+    try send(operation, instance, deadline: deadline)
+    let line = try readLine(deadline: deadline, watching: process)
+    guard let answer = try? JSONDecoder().decode(ZygoteAnswer.self, from: Data(line)) else { throw .closed }
+    return answer
+  }
+
+  func readLine(deadline: Deadline, watching process: ProcessHandle? = nil) throws(UnixConnection.Failure) -> [UInt8] {
+    while true {
+      if let line = nextBufferedLine() { return line }
+      buffered += try connection.receive(deadline: deadline, watching: process)
+    }
+  }
+
+  /// A line that has arrived already.
+  func nextBufferedLine() -> [UInt8]? {
+    guard let end = buffered.firstIndex(of: 0x0a) else { return nil }
+    defer { buffered.removeSubrange(...end) }
+    return Array(buffered[..<end])
+  }
+}

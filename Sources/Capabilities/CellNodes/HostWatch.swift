@@ -1,0 +1,154 @@
+import Domain
+import DriverAPI
+import FoundationEssentials
+import Sandboxing
+import Synchronization
+
+/// Watches one host from a thread of its own: exits of instances (events of the zygote) and of the zygote (pidfd).
+struct HostWatch: Sendable {
+  let host: CellHost
+  let report: @Sendable (InstanceExit) -> Void
+  let log: @Sendable (String) -> Void
+
+  func start() {
+    startThread { run() }
+  }
+
+  private func run() {
+    var events: ControlSocket?
+    while true {
+      if events == nil { events = connect() }
+      let descriptors = [host.stopSignal.descriptor, events?.connection.descriptor ?? -1, host.process.descriptor]
+      switch waitForAny(descriptors, timeout: events == nil ? .milliseconds(200) : .seconds(3600)) {
+      case 0: return
+      // Events that the zygote sent before its end come first.
+      case 1: if let socket = events, !read(socket) { events = nil }
+      case 2:
+        if let socket = events { _ = read(socket) }
+        hostEnded()
+        return
+      default: break
+      }
+    }
+  }
+
+  private func connect() -> ControlSocket? {
+    let deadline = Deadline(after: .seconds(1))
+    guard let socket = try? ControlSocket(host.folder),
+      (try? socket.send(.events, deadline: deadline)) != nil
+    else { return nil }
+    return socket
+  }
+
+  /// False when the connection is closed.
+  private func read(_ socket: ControlSocket) -> Bool {
+    do throws(UnixConnection.Failure) {
+      var line = try socket.readLine(deadline: Deadline(after: .seconds(1)))
+      while true {
+        if let event = try? JSONDecoder().decode(ZygoteEvent.self, from: Data(line)), event.event == "exited",
+          let instance = InstanceID(event.instance)
+        {
+          instanceEnded(instance, EndFacts(code: event.code, signal: event.signal))
+        }
+        guard let next = socket.nextBufferedLine() else { return true }
+        line = next
+      }
+    } catch .timedOut {
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  private func instanceEnded(_ instance: InstanceID, _ zygoteFacts: EndFacts) {
+    var facts = zygoteFacts
+    facts.read(host.group(of: instance))
+    let error = host.words.instanceEnded(instance, facts)
+    let isNews = host.state.withLock { state in
+      guard !state.silent, state.known[instance]?.end == nil else { return false }
+      let stopping = state.known[instance]?.stopping ?? false
+      state.known[instance, default: CellHost.Known()].end = error
+      return !stopping
+    }
+    if isNews { tell(error, instance) }
+    host.cleanUp(instance)
+  }
+
+  private func hostEnded() {
+    var facts = HostEnd.facts(outer: host.outer, folder: host.folder)
+    facts.read(CellHost.zygoteGroup(host.group))
+    let orphans: [InstanceID]? = host.state.withLock { state in
+      if state.silent { return nil }
+      state.silent = true
+      return state.known.filter { $0.value.end == nil && !$0.value.stopping }.keys.sorted()
+    }
+    // The sandbox's first process outlives the zygote as long as instances do.
+    host.group?.killAll()
+    host.state.withLock { state in
+      for (_, known) in state.known {
+        guard let handle = known.handle else { continue }
+        ProcessHandle(pid: handle.pid, startTicks: handle.startTicks)?.signal(9)
+      }
+    }
+    _ = host.outer?.wait(.seconds(2))
+    _ = host.outer?.reap()
+    host.group?.remove()
+    Files.removeTree(host.folder.sockets)
+    guard let orphans else { return }
+    for instance in orphans {
+      let error = host.words.instanceEndedWithHost(instance, facts)
+      host.state.withLock { $0.known[instance]?.end = error }
+      tell(error, instance)
+    }
+    tell(host.words.hostEnded(facts), nil)
+  }
+
+  private func tell(_ error: LastError, _ instance: InstanceID?) {
+    log("\(host.key): \(error.message)")
+    NodeLog.append(error.message, at: error.at, launch: host.launch, instance: instance, to: host.folder.log)
+    report(InstanceExit(node: host.launch.node, release: host.launch.release, instance: instance, error: error))
+  }
+}
+
+/// How the process of a host ended.
+enum HostEnd {
+  /// By what bubblewrap wrote, which is there after a restart of the service too, else by the process itself.
+  static func facts(outer: ProcessHandle?, folder: RunFolder) -> EndFacts {
+    _ = outer?.wait(.seconds(1))
+    let reaped = outer?.reap()
+    struct Status: Decodable {
+      var exitCode: Int32?
+      enum CodingKeys: String, CodingKey { case exitCode = "exit-code" }
+    }
+    let written = (Files.readText(folder.status) ?? "").split(separator: "\n")
+      .compactMap { try? JSONDecoder().decode(Status.self, from: Data($0.utf8)).exitCode }.last
+    if let written { return written > 128 ? EndFacts(signal: written - 128) : EndFacts(code: written) }
+    switch reaped {
+    case .exited(let code): return EndFacts(code: code)
+    case .signaled(let signal): return EndFacts(signal: signal)
+    case nil: return EndFacts()
+    }
+  }
+}
+
+/// Lines of the service in a node's log.
+enum NodeLog {
+  private struct Line: Encodable {
+    var time: String
+    var node: NodeID
+    var instance: InstanceID?
+    var release: Int
+    var stream = "system"
+    var message: String
+  }
+
+  static func append(_ message: String, at time: Timestamp, launch: NodeLaunch, instance: InstanceID?, to path: String) {
+    let line = Line(
+      time: time.description, node: launch.node, instance: instance, release: launch.release, message: message)
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.withoutEscapingSlashes]
+    guard let bytes = try? encoder.encode(line) else { return }
+    // A log that can't be written must not keep a node from being served.
+    try? Files.append(String(decoding: bytes, as: UTF8.self) + "\n", to: path)
+  }
+}
