@@ -198,7 +198,9 @@ struct CellDriverTests {
 
 /// Signals from outside, as an operator would send them.
 enum ProcessHandleTool {
-  static func kill(_ pid: Int32) {
-    do { try ProcessHandle(pid: pid).signal(9) } catch { Issue.record("\(error)") }
+  static func kill(_ pid: Int32) { send(9, to: pid) }
+
+  static func send(_ signal: Int32, to pid: Int32) {
+    do { try ProcessHandle(pid: pid).signal(signal) } catch { Issue.record("\(error)") }
   }
 }

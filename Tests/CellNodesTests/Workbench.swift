@@ -25,7 +25,8 @@ final class Workbench: Sendable {
   }
 
   static func configuration(
-    root: String, python: String, sandbox: CellDriverConfiguration.Sandbox = .required, bubblewrap: String? = nil
+    root: String, python: String, sandbox: CellDriverConfiguration.Sandbox = .required,
+    bubblewrap: String? = nil
   ) -> CellDriverConfiguration {
     CellDriverConfiguration(
       dataFolder: root, python: python, pythonPath: "\(repository)/python/src", sandbox: sandbox,
@@ -79,7 +80,9 @@ final class Workbench: Sendable {
 }
 
 /// One request to an instance: the text of its answer.
-func execute(_ handle: InstanceHandle, _ inputs: String, timeout: Duration = .seconds(20)) async throws -> String {
+func execute(_ handle: InstanceHandle, _ inputs: String, timeout: Duration = .seconds(20)) async throws
+  -> String
+{
   try await offload { () throws(UnixConnection.Failure) -> String in
     let deadline = Deadline(after: timeout)
     let connection = try UnixConnection(path: String(handle.endpoint.address.dropFirst(5)))
@@ -89,7 +92,9 @@ func execute(_ handle: InstanceHandle, _ inputs: String, timeout: Duration = .se
     frame += [2, 7, 0, 0, 0, 0, 0, 0, 0] + payload
     try connection.send(frame, deadline: deadline)
     var bytes: [UInt8] = []
-    while bytes.count < 4 || bytes.count < 4 + length(bytes) { bytes += try connection.receive(deadline: deadline) }
+    while bytes.count < 4 || bytes.count < 4 + length(bytes) {
+      bytes += try connection.receive(deadline: deadline)
+    }
     return String(decoding: bytes[(bytes[4] == 131 ? 17 : 13)...], as: UTF8.self)
   }
 }

@@ -7,9 +7,11 @@ import Synchronization
 extension CellDriver {
   public func start(_ id: InstanceID, of launch: NodeLaunch) async throws(DriverFailure) -> InstanceHandle {
     let words = launcher.words(launch)
-    guard let host = hosts.withLock({ $0[HostKey(launch.node, launch.release)] }), !host.process.hasEnded else {
+    guard let host = hosts.withLock({ $0[HostKey(launch.node, launch.release)] }), !host.process.hasEnded
+    else {
       throw words.failure(
-        .start, .missing, "node \(launch.nodeName) has no running host process; prepare it before starting instances")
+        .start, .missing,
+        "node \(launch.nodeName) has no running host process; prepare it before starting instances")
     }
     return try await offload { () throws(DriverFailure) in try self.start(id, on: host) }
   }
@@ -47,13 +49,16 @@ extension CellDriver {
       throw words.failure(.start, .refused, "instance \(id) can't be put inside its limits: \(error)")
     }
     let handle = InstanceHandle(
-      instance: id, node: host.launch.node, release: host.launch.release, pid: pid, startTicks: process.startTicks,
+      instance: id, node: host.launch.node, release: host.launch.release, pid: pid,
+      startTicks: process.startTicks,
       endpoint: Endpoint(address: "unix:\(path)", wireProtocol: .frames))
     host.state.withLock { $0.known[id, default: CellHost.Known()].handle = handle }
     return handle
   }
 
-  private func startFailure(_ id: InstanceID, _ host: CellHost, _ error: UnixConnection.Failure) -> DriverFailure {
+  private func startFailure(_ id: InstanceID, _ host: CellHost, _ error: UnixConnection.Failure)
+    -> DriverFailure
+  {
     let words = host.words
     switch error {
     case .timedOut: return words.failure(.start, .hang, "instance \(id) didn't start in time")

@@ -6,8 +6,8 @@ import Synchronization
 
 /// Runs the instances of cell nodes: one zygote per release in a sandbox, forks of it as instances.
 ///
-/// Hosts and instances outlive this object and its process; `prepare` finds them again. Two drivers must not work on
-/// one data folder at the same time.
+/// Hosts and instances outlive this object and its process; `prepare` finds them again. Two drivers must not
+/// work on one data folder at the same time.
 public final class CellDriver: InstanceDriver {
   public let capabilities: DriverCapabilities
   let configuration: CellDriverConfiguration
@@ -132,7 +132,9 @@ public final class CellDriver: InstanceDriver {
   public func sweep(keeping: [(node: NodeID, release: Int)]) async {
     let kept = Set(keeping.map { HostKey($0.node, $0.release) })
     let found = await offload {
-      Set((Files.list("\(self.configuration.dataFolder)/run") + self.launcher.tree.groups()).compactMap(HostKey.init))
+      Set(
+        (Files.list("\(self.configuration.dataFolder)/run") + self.launcher.tree.groups()).compactMap(
+          HostKey.init))
     }
     for key in found.subtracting(kept).sorted(by: { $0.description < $1.description }) {
       configuration.log("\(key): ending a host that no node needs")

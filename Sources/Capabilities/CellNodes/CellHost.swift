@@ -24,7 +24,8 @@ final class CellHost: Sendable {
   let folder: RunFolder
   let words: FailureWords
   let process: ProcessHandle
-  /// What was started; nil when it's gone already or when the service has restarted and it isn't ours to wait for.
+  /// What was started; nil when it's gone already or when the service has restarted and it isn't ours to wait
+  /// for.
   let outer: ProcessHandle?
   let group: Cgroup?
   let report: HostReport
@@ -53,8 +54,8 @@ final class CellHost: Sendable {
 
   func group(of instance: InstanceID) -> Cgroup? { group?.child(instance.text) }
 
-  /// Ends what an ended instance left behind: processes it started, its group, its socket, the zygote's memory of it.
-  /// May run twice at the same time.
+  /// Ends what an ended instance left behind: processes it started, its group, its socket, the zygote's
+  /// memory of it. May run twice at the same time.
   func cleanUp(_ instance: InstanceID) {
     if let group = group(of: instance) {
       group.killAll()
@@ -102,8 +103,8 @@ final class ProbeBook: Sendable {
 }
 
 extension CellHost {
-  /// One health check. A worker answers between requests, so no answer means busy as long as the one check that is
-  /// out is younger than the longest request (and two seconds for the kill that ends a hung one).
+  /// One health check. A worker answers between requests, so no answer means busy as long as the one check
+  /// that is out is younger than the longest request (and two seconds for the kill that ends a hung one).
   func probe(_ handle: InstanceHandle, timeout: Duration) -> Bool {
     guard ProcessHandle(pid: handle.pid, startTicks: handle.startTicks)?.hasEnded == false else {
       probes.forget(handle.instance)

@@ -48,13 +48,16 @@ final class ControlSocket {
     connection = try UnixConnection(path: folder.zygoteSocket)
   }
 
-  func send(_ operation: Operation, _ instance: InstanceID? = nil, deadline: Deadline) throws(UnixConnection.Failure) {
+  func send(_ operation: Operation, _ instance: InstanceID? = nil, deadline: Deadline) throws(UnixConnection
+    .Failure)
+  {
     let name = instance.map { ",\"instance\":\"\($0)\"" } ?? ""
     try connection.send(Array("{\"op\":\"\(operation.rawValue)\"\(name)}\n".utf8), deadline: deadline)
   }
 
   func ask(
-    _ operation: Operation, _ instance: InstanceID? = nil, deadline: Deadline, watching process: ProcessHandle? = nil
+    _ operation: Operation, _ instance: InstanceID? = nil, deadline: Deadline,
+    watching process: ProcessHandle? = nil
   ) throws(UnixConnection.Failure) -> ZygoteAnswer {
     try send(operation, instance, deadline: deadline)
     let line = try readLine(deadline: deadline, watching: process)
@@ -62,7 +65,9 @@ final class ControlSocket {
     return answer
   }
 
-  func readLine(deadline: Deadline, watching process: ProcessHandle? = nil) throws(UnixConnection.Failure) -> [UInt8] {
+  func readLine(deadline: Deadline, watching process: ProcessHandle? = nil) throws(UnixConnection.Failure)
+    -> [UInt8]
+  {
     while true {
       if let line = nextBufferedLine() { return line }
       buffered += try connection.receive(deadline: deadline, watching: process)

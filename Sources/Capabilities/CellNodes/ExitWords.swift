@@ -27,7 +27,9 @@ struct EndFacts: Sendable {
       let peak = peakBytes.map { " (peak \(Self.megabytes($0)))" } ?? ""
       return "exceeded its memory limit\(limit)\(peak)"
     }
-    if let signal { return "was ended by signal \(signal)\(Self.signalName(signal).map { " (\($0))" } ?? "")" }
+    if let signal {
+      return "was ended by signal \(signal)\(Self.signalName(signal).map { " (\($0))" } ?? "")"
+    }
     if let code { return "ended with exit code \(code)" }
     return "ended; how isn't known"
   }
@@ -45,7 +47,8 @@ struct EndFacts: Sendable {
 
   private static func signalName(_ number: Int32) -> String? {
     let names: [Int32: String] = [
-      1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 4: "SIGILL", 5: "SIGTRAP", 6: "SIGABRT", 7: "SIGBUS", 8: "SIGFPE",
+      1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 4: "SIGILL", 5: "SIGTRAP", 6: "SIGABRT", 7: "SIGBUS",
+      8: "SIGFPE",
       9: "SIGKILL", 10: "SIGUSR1", 11: "SIGSEGV", 12: "SIGUSR2", 13: "SIGPIPE", 14: "SIGALRM", 15: "SIGTERM",
       24: "SIGXCPU", 25: "SIGXFSZ", 31: "SIGSYS",
     ]
@@ -119,6 +122,7 @@ struct FailureWords: Sendable {
         "restoring \(checkpoint) \(facts.words); give the node more memory", traceback: lines)
     }
     return failure(
-      .restore, facts.exitClass, "the process that restores \(checkpoint) \(facts.words)\(said)", traceback: lines)
+      .restore, facts.exitClass, "the process that restores \(checkpoint) \(facts.words)\(said)",
+      traceback: lines)
   }
 }

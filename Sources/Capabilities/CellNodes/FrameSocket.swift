@@ -1,9 +1,16 @@
 import Sandboxing
 import Synchronization
 
-/// A connection to the socket of an instance: frames (`docs/formats/worker-protocol.md`). Used by one thread at a time.
+/// A connection to the socket of an instance: frames (`docs/formats/worker-protocol.md`). Used by one thread
+/// at a time.
 final class FrameSocket: Sendable {
-  enum Kind: UInt8 { case begin = 1, ping = 4, ready = 129, failed = 130, pong = 133 }
+  enum Kind: UInt8 {
+    case begin = 1
+    case ping = 4
+    case ready = 129
+    case failed = 130
+    case pong = 133
+  }
   struct Frame {
     var kind: UInt8
     var tag: UInt64
@@ -15,7 +22,9 @@ final class FrameSocket: Sendable {
 
   init(path: String) throws(UnixConnection.Failure) { connection = try UnixConnection(path: path) }
 
-  func send(_ kind: Kind, tag: UInt64, payload: [UInt8] = [], deadline: Deadline) throws(UnixConnection.Failure) {
+  func send(_ kind: Kind, tag: UInt64, payload: [UInt8] = [], deadline: Deadline) throws(UnixConnection
+    .Failure)
+  {
     var bytes: [UInt8] = []
     withUnsafeBytes(of: UInt32(9 + payload.count).littleEndian) { bytes += $0 }
     bytes.append(kind.rawValue)
@@ -23,7 +32,9 @@ final class FrameSocket: Sendable {
     try connection.send(bytes + payload, deadline: deadline)
   }
 
-  func receive(deadline: Deadline, watching process: ProcessHandle? = nil) throws(UnixConnection.Failure) -> Frame {
+  func receive(deadline: Deadline, watching process: ProcessHandle? = nil) throws(UnixConnection.Failure)
+    -> Frame
+  {
     while true {
       if let frame = buffered.withLock({ Self.takeFrame(&$0) }) { return frame }
       let bytes = try connection.receive(deadline: deadline, watching: process)

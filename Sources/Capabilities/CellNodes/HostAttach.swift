@@ -5,7 +5,8 @@ import Sandboxing
 import Synchronization
 
 extension HostLauncher {
-  /// The host of an earlier service process, if it runs and is of the same launch; nil when there is none to adopt.
+  /// The host of an earlier service process, if it runs and is of the same launch; nil when there is none to
+  /// adopt.
   func adopt(_ launch: NodeLaunch, folder: RunFolder) -> CellHost? {
     guard var record = HostRecord.read(folder), record.launch == launch, record.sandboxed == sandboxed,
       record.python == configuration.python, record.pythonPath == configuration.pythonPath,
@@ -54,7 +55,9 @@ extension HostLauncher {
   private func report(_ answer: ZygoteAnswer, _ process: ProcessHandle) -> HostReport {
     var warnings = answer.warnings ?? []
     for controller in CgroupController.allCases {
-      if let reason = tree.missing[controller] { warnings.append("no \(controller.rawValue) limit: \(reason)") }
+      if let reason = tree.missing[controller] {
+        warnings.append("no \(controller.rawValue) limit: \(reason)")
+      }
     }
     return HostReport(
       pid: process.pid, mode: answer.mode ?? "fork", modeReason: answer.modeReason ?? "",

@@ -35,14 +35,17 @@ struct HostLauncher: Sendable {
       if let group, let zygote = CellHost.zygoteGroup(group) {
         try group.make(holdsGroups: true)
         try zygote.make()
-        try zygote.limit(CgroupLimits(cpus: max(1, launch.cpus), memoryBytes: launch.memoryBytes, pids: launch.pids))
+        try zygote.limit(
+          CgroupLimits(cpus: max(1, launch.cpus), memoryBytes: launch.memoryBytes, pids: launch.pids))
       }
       outer = try spawn(launch, folder: folder, group: group, words: words)
     } catch {
-      throw words.failure(.launch, .refused, "the host process of node \(launch.nodeName) can't be started: \(error)")
+      throw words.failure(
+        .launch, .refused, "the host process of node \(launch.nodeName) can't be started: \(error)")
     }
     var record = HostRecord(
-      launch: launch, python: configuration.python, pythonPath: configuration.pythonPath, sandboxed: sandboxed,
+      launch: launch, python: configuration.python, pythonPath: configuration.pythonPath,
+      sandboxed: sandboxed,
       outerPid: outer.pid, outerTicks: outer.startTicks, zygotePid: nil, zygoteTicks: nil, group: group)
     try save(record, folder, words)
     return try attach(&record, folder: folder, outer: outer)
@@ -89,7 +92,8 @@ struct HostLauncher: Sendable {
       cgroupFiles: CellHost.zygoteGroup(group)?.memberFiles ?? [],
       limits: [ResourceLimit(.coreBytes, 0)])
     var environment = [
-      "HOME": "/tmp", "LANG": "C.UTF-8", "PATH": "/usr/local/bin:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1",
+      "HOME": "/tmp", "LANG": "C.UTF-8", "PATH": "/usr/local/bin:/usr/bin:/bin",
+      "PYTHONDONTWRITEBYTECODE": "1",
       "PYTHONUNBUFFERED": "1", "ROOST_NODE": launch.nodeName, "TMPDIR": "/tmp",
     ]
     let module = ["-m", "roost.worker"]
@@ -108,7 +112,8 @@ struct HostLauncher: Sendable {
       bindings: Bubblewrap.prefixBindings(
         python.prefixes + configuration.readableFolders)
         + [
-          .init("\(folder.settings)/passwd", at: "/etc/passwd"), .init("\(folder.settings)/group", at: "/etc/group"),
+          .init("\(folder.settings)/passwd", at: "/etc/passwd"),
+          .init("\(folder.settings)/group", at: "/etc/group"),
           .init(configuration.pythonPath, at: "/run/roost/python"),
           .init(folder.configuration, at: "/run/roost/zygote.json"),
           .init(folder.manifest, at: "/run/roost/manifest.json"), .init(folder.blobs, at: "/run/roost/blobs"),

@@ -4,7 +4,8 @@ import FoundationEssentials
 import Sandboxing
 import Synchronization
 
-/// Watches one host from a thread of its own: exits of instances (events of the zygote) and of the zygote (pidfd).
+/// Watches one host from a thread of its own: exits of instances (events of the zygote) and of the zygote
+/// (pidfd).
 struct HostWatch: Sendable {
   let host: CellHost
   let report: @Sendable (InstanceExit) -> Void
@@ -18,7 +19,9 @@ struct HostWatch: Sendable {
     var events: ControlSocket?
     while true {
       if events == nil { events = connect() }
-      let descriptors = [host.stopSignal.descriptor, events?.connection.descriptor ?? -1, host.process.descriptor]
+      let descriptors = [
+        host.stopSignal.descriptor, events?.connection.descriptor ?? -1, host.process.descriptor,
+      ]
       switch waitForAny(descriptors, timeout: events == nil ? .milliseconds(200) : .seconds(3600)) {
       case 0: return
       // Events that the zygote sent before its end come first.
@@ -106,7 +109,8 @@ struct HostWatch: Sendable {
   private func tell(_ error: LastError, _ instance: InstanceID?) {
     log("\(host.key): \(error.message)")
     NodeLog.append(error.message, at: error.at, launch: host.launch, instance: instance, to: host.folder.log)
-    report(InstanceExit(node: host.launch.node, release: host.launch.release, instance: instance, error: error))
+    report(
+      InstanceExit(node: host.launch.node, release: host.launch.release, instance: instance, error: error))
   }
 }
 
@@ -142,9 +146,12 @@ enum NodeLog {
     var message: String
   }
 
-  static func append(_ message: String, at time: Timestamp, launch: NodeLaunch, instance: InstanceID?, to path: String) {
+  static func append(
+    _ message: String, at time: Timestamp, launch: NodeLaunch, instance: InstanceID?, to path: String
+  ) {
     let line = Line(
-      time: time.description, node: launch.node, instance: instance, release: launch.release, message: message)
+      time: time.description, node: launch.node, instance: instance, release: launch.release, message: message
+    )
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.withoutEscapingSlashes]
     guard let bytes = try? encoder.encode(line) else { return }

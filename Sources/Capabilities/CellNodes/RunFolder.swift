@@ -16,7 +16,9 @@ struct HostKey: Hashable, Sendable, CustomStringConvertible {
   /// Reads what `description` writes.
   init?(_ text: String) {
     let parts = text.split(separator: "-", maxSplits: 1)
-    guard parts.count == 2, let node = NodeID(String(parts[0])), let release = Int(parts[1]) else { return nil }
+    guard parts.count == 2, let node = NodeID(String(parts[0])), let release = Int(parts[1]) else {
+      return nil
+    }
     self.init(node, release)
   }
 
@@ -56,7 +58,8 @@ struct RunFolder: Sendable {
     do {
       for folder in [path, blobs, sockets, settings, logFolder] { try Files.makeFolder(folder) }
       try Files.write(
-        Array("nobody:x:65534:65534:nobody:/tmp:/usr/sbin/nologin\n".utf8), to: "\(settings)/passwd", mode: 0o644)
+        Array("nobody:x:65534:65534:nobody:/tmp:/usr/sbin/nologin\n".utf8), to: "\(settings)/passwd",
+        mode: 0o644)
       try Files.write(Array("nogroup:x:65534:\n".utf8), to: "\(settings)/group", mode: 0o644)
     } catch {
       throw .system(error)
@@ -74,7 +77,8 @@ struct RunFolder: Sendable {
         throw .checkpoint("blob sha256:\(name) of the checkpoint is missing in the registry (\(source))")
       }
       if let expected = sizes[name], expected != size {
-        throw .checkpoint("blob sha256:\(name) of the checkpoint is corrupt: \(size) bytes instead of \(expected)")
+        throw .checkpoint(
+          "blob sha256:\(name) of the checkpoint is corrupt: \(size) bytes instead of \(expected)")
       }
       try link(source, to: "\(blobs)/\(name)")
     }
@@ -102,15 +106,16 @@ struct RunFolder: Sendable {
       var groups: [Group]?
       var localModules: [Module]?
     }
-    guard let bytes = Files.read(path), let manifest = try? JSONDecoder().decode(Manifest.self, from: Data(bytes))
+    guard let bytes = Files.read(path),
+      let manifest = try? JSONDecoder().decode(Manifest.self, from: Data(bytes))
     else { throw .checkpoint("the checkpoint's manifest is corrupt: it isn't JSON of the checkpoint format") }
     var sizes: [String: Int64] = [:]
     func add(_ blob: Blob) { sizes[String(blob.digest.split(separator: ":").last ?? "")] = blob.size }
     for group in manifest.groups ?? [] {
       add(group.stream)
-      group.buffers?.forEach(add)
+      for buffer in group.buffers ?? [] { add(buffer) }
     }
-    manifest.localModules?.forEach { add($0.source) }
+    for module in manifest.localModules ?? [] { add(module.source) }
     return sizes
   }
 }
@@ -121,7 +126,8 @@ enum RunFolderFailure: Error {
   case system(SystemFailure)
 }
 
-/// What is written to `host.json`: enough to find a host, or what is left of it, after a restart of the service.
+/// What is written to `host.json`: enough to find a host, or what is left of it, after a restart of the
+/// service.
 struct HostRecord: Codable, Sendable {
   var launch: NodeLaunch
   var python: String

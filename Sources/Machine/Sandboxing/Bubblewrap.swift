@@ -2,8 +2,9 @@ import Glibc
 
 /// What a sandbox shows of the machine. `arguments` gives the command line of `bwrap`.
 ///
-/// The sandbox has: the system's programs and libraries read only, a private `/tmp`, its own process, user, IPC, host
-/// name and cgroup namespaces, no network unless asked for, no capabilities, user 65534, and a small environment.
+/// The sandbox has: the system's programs and libraries read only, a private `/tmp`, its own process, user,
+/// IPC, host name and cgroup namespaces, no network unless asked for, no capabilities, user 65534, and a
+/// small environment.
 public struct Bubblewrap: Sendable {
   /// A folder or file of the machine in the sandbox.
   public struct Binding: Sendable, Equatable {
@@ -46,7 +47,8 @@ public struct Bubblewrap: Sendable {
   /// Files that libraries need to work; none says anything of users or services of the machine.
   static let settings = [
     "/etc/alternatives", "/etc/ca-certificates", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d",
-    "/etc/localtime", "/etc/mime.types", "/etc/nsswitch.conf", "/etc/pki", "/etc/ssl", "/etc/timezone", "/etc/fonts",
+    "/etc/localtime", "/etc/mime.types", "/etc/nsswitch.conf", "/etc/pki", "/etc/ssl", "/etc/timezone",
+    "/etc/fonts",
   ]
   static let networkSettings = ["/etc/hosts", "/etc/resolv.conf", "/etc/services", "/etc/protocols"]
 
@@ -61,11 +63,15 @@ public struct Bubblewrap: Sendable {
   public func arguments(_ command: [String]) -> [String] {
     var list = ["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
     if !network { list.append("--unshare-net") }
-    list += ["--uid", "65534", "--gid", "65534", "--cap-drop", "ALL", "--new-session", "--hostname", hostname]
+    list += [
+      "--uid", "65534", "--gid", "65534", "--cap-drop", "ALL", "--new-session", "--hostname", hostname,
+    ]
     for folder in Self.systemFolders where Files.exists(folder) {
       list += linkTarget(folder).map { ["--symlink", $0, folder] } ?? ["--ro-bind", folder, folder]
     }
-    for file in Self.settings + (network ? Self.networkSettings : []) { list += ["--ro-bind-try", file, file] }
+    for file in Self.settings + (network ? Self.networkSettings : []) {
+      list += ["--ro-bind-try", file, file]
+    }
     list += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--dir", "/run", "--dir", "/var/tmp"]
     for binding in bindings where !binding.writable { list += ["--ro-bind", binding.source, binding.target] }
     for folder in hidden where isVisible(folder) { list += ["--tmpfs", folder] }
@@ -105,7 +111,8 @@ extension Bubblewrap {
       return "bubblewrap (\(executable)) can't be started: \(error)"
     }
     if output.succeeded { return nil }
-    return "bubblewrap doesn't work here (\(output.text.prefix(300).split(separator: "\n").joined(separator: "; "))); "
+    return
+      "bubblewrap doesn't work here (\(output.text.prefix(300).split(separator: "\n").joined(separator: "; "))); "
       + "allow user namespaces (sysctl kernel.unprivileged_userns_clone=1, and kernel.apparmor_restrict_unprivileged_userns=0 on Ubuntu)"
   }
 }

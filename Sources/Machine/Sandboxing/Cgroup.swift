@@ -44,7 +44,8 @@ public struct Cgroup: Sendable, Codable, Equatable {
   }
 
   /// Makes the group; existing is fine.
-  /// - Parameter holdsGroups: it will hold groups, not processes (version 2 must know which controllers they get).
+  /// - Parameter holdsGroups: it will hold groups, not processes (version 2 must know which controllers they
+  /// get).
   public func make(holdsGroups: Bool = false) throws(SystemFailure) {
     for folder in folders { try Files.makeFolder(folder, mode: 0o755) }
     guard version == .v2, holdsGroups, let folder = folders.first else { return }
@@ -57,8 +58,8 @@ public struct Cgroup: Sendable, Codable, Equatable {
     if let folder = folder(.memory), let bytes = limits.memoryBytes {
       switch version {
       case .v1:
-        // The limit with swap can't be below the one without: lift it first, then set both. It's missing without
-        // swap accounting, where there is nothing to limit.
+        // The limit with swap can't be below the one without: lift it first, then set both. It's missing
+        // without swap accounting, where there is nothing to limit.
         let both = "\(folder)/memory.memsw.limit_in_bytes"
         if Files.exists(both) { try? Files.write("-1", toKernelFile: both) }
         try Files.write("\(bytes)", toKernelFile: "\(folder)/memory.limit_in_bytes")
@@ -134,8 +135,8 @@ public struct Cgroup: Sendable, Codable, Equatable {
     }
   }
 
-  /// Removes the group with those in it; what is gone already is no error. The kernel needs a moment after the
-  /// last process has ended, so it's tried again for a second. False when something stays.
+  /// Removes the group with those in it; what is gone already is no error. The kernel needs a moment after
+  /// the last process has ended, so it's tried again for a second. False when something stays.
   @discardableResult
   public func remove() -> Bool {
     let deadline = Deadline(after: .seconds(1))

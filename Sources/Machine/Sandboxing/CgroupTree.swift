@@ -5,10 +5,13 @@ public enum CgroupController: String, Sendable, Codable, CaseIterable { case cpu
 
 /// The cgroups below the one this process runs in, under one folder of a given name.
 ///
-/// Version 1 has one hierarchy per controller, each mounted apart; version 2 has one for all. Both are handled by
-/// writing the same few files, so that callers see groups with limits only.
+/// Version 1 has one hierarchy per controller, each mounted apart; version 2 has one for all. Both are
+/// handled by writing the same few files, so that callers see groups with limits only.
 public struct CgroupTree: Sendable, Equatable {
-  public enum Version: Int, Sendable, Codable { case v1 = 1, v2 = 2 }
+  public enum Version: Int, Sendable, Codable {
+    case v1 = 1
+    case v2 = 2
+  }
 
   public let version: Version
   /// Folder in which this tree lies, by controller. Only controllers that can be written to.
@@ -16,7 +19,9 @@ public struct CgroupTree: Sendable, Equatable {
   /// Why a controller isn't among `folders`.
   public let missing: [CgroupController: String]
 
-  public init(version: Version, folders: [CgroupController: String], missing: [CgroupController: String] = [:]) {
+  public init(
+    version: Version, folders: [CgroupController: String], missing: [CgroupController: String] = [:]
+  ) {
     self.version = version
     self.folders = folders
     self.missing = missing
@@ -27,7 +32,8 @@ public struct CgroupTree: Sendable, Equatable {
   /// - Parameter name: unique per data folder, so that two services don't touch each other's groups.
   public static func detect(name: String) -> CgroupTree {
     let places = CgroupPlaces(
-      mounts: Files.readText("/proc/self/mountinfo") ?? "", membership: Files.readText("/proc/self/cgroup") ?? "")
+      mounts: Files.readText("/proc/self/mountinfo") ?? "",
+      membership: Files.readText("/proc/self/cgroup") ?? "")
     if let unified = places.unified,
       (Files.readText("\(unified)/cgroup.controllers") ?? "").split(whereSeparator: \.isWhitespace)
         .contains("memory")
@@ -55,7 +61,8 @@ public struct CgroupTree: Sendable, Equatable {
     return CgroupTree(version: .v1, folders: folders, missing: missing)
   }
 
-  /// Groups with members can't have controllers for their children (version 2): this process moves to a leaf first.
+  /// Groups with members can't have controllers for their children (version 2): this process moves to a leaf
+  /// first.
   private static func makeUnified(base: String, name: String) -> CgroupTree {
     var folders: [CgroupController: String] = [:]
     var missing: [CgroupController: String] = [:]
@@ -70,7 +77,7 @@ public struct CgroupTree: Sendable, Equatable {
         let switches = "\(base)/cgroup.subtree_control"
         do throws(SystemFailure) {
           try Files.write("+\(controller.rawValue)", toKernelFile: switches)
-        } catch where error.code == EBUSY {
+        } catch  where error.code == EBUSY {
           try Files.makeFolder("\(base)/roost-service", mode: 0o755)
           try Files.write("\(getpid())", toKernelFile: "\(base)/roost-service/cgroup.procs")
           try Files.write("+\(controller.rawValue)", toKernelFile: switches)

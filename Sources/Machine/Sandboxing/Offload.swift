@@ -4,7 +4,8 @@ import Glibc
 public func offload<Value: Sendable, Failure: Error>(
   _ body: @escaping @Sendable () throws(Failure) -> Value
 ) async throws(Failure) -> Value {
-  let result = await withCheckedContinuation { (continuation: CheckedContinuation<Result<Value, Failure>, Never>) in
+  let result = await withCheckedContinuation {
+    (continuation: CheckedContinuation<Result<Value, Failure>, Never>) in
     startThread {
       do throws(Failure) {
         continuation.resume(returning: .success(try body()))
@@ -49,7 +50,8 @@ public struct Deadline: Sendable {
     let parts = duration.components
     let (total, overflow) = parts.seconds.multipliedReportingOverflow(by: 1_000_000_000)
     nanoseconds =
-      overflow ? .max : Self.now().addingReportingOverflow(total + parts.attoseconds / 1_000_000_000).partialValue
+      overflow
+      ? .max : Self.now().addingReportingOverflow(total + parts.attoseconds / 1_000_000_000).partialValue
   }
 
   /// What is left for `poll`, rounded up; 0 when it has passed.

@@ -54,7 +54,8 @@ public final class ProcessHandle: Sendable {
   @discardableResult
   public func signal(_ number: Int32) -> Bool { roost_pidfd_send_signal(descriptor, number) == 0 }
 
-  /// The end of a child of this process, which also removes the zombie; nil while it runs and for others' children.
+  /// The end of a child of this process, which also removes the zombie; nil while it runs and for others'
+  /// children.
   public func reap() -> ProcessEnd? {
     var code: Int32 = 0
     var number: Int32 = 0

@@ -16,8 +16,10 @@ public struct SpawnRequest: Sendable {
   public var noNewPrivileges: Bool
 
   public init(
-    executable: String, arguments: [String] = [], environment: [String: String] = [:], directory: String? = nil,
-    descriptors: [Int32], cgroupFiles: [String] = [], limits: [ResourceLimit] = [], noNewPrivileges: Bool = false
+    executable: String, arguments: [String] = [], environment: [String: String] = [:],
+    directory: String? = nil,
+    descriptors: [Int32], cgroupFiles: [String] = [], limits: [ResourceLimit] = [],
+    noNewPrivileges: Bool = false
   ) {
     self.executable = executable
     self.arguments = arguments
@@ -116,7 +118,8 @@ private func withCStrings<Result>(
   return pointers.withUnsafeMutableBufferPointer { body($0) }
 }
 
-private func withOptionalCString<Result>(_ text: String?, _ body: (UnsafePointer<CChar>?) -> Result) -> Result {
+private func withOptionalCString<Result>(_ text: String?, _ body: (UnsafePointer<CChar>?) -> Result) -> Result
+{
   guard let text else { return body(nil) }
   return text.withCString { body($0) }
 }

@@ -1,8 +1,8 @@
 import CLinux
 import Glibc
 
-/// A seccomp program that refuses system calls sandboxed code never needs (mounts, namespaces, modules, tracing...)
-/// with EPERM, as a second wall behind namespaces and dropped capabilities.
+/// A seccomp program that refuses system calls sandboxed code never needs (mounts, namespaces, modules,
+/// tracing...) with EPERM, as a second wall behind namespaces and dropped capabilities.
 public enum SyscallFilter {
   /// One instruction of the kernel's packet filter.
   struct Instruction {
@@ -50,7 +50,8 @@ public enum SyscallFilter {
       .load(numberOffset), .ifAtLeast(0x4000_0000, skip: 0, else: 1), .refuse(EPERM),
     ]
     for call in denied() { program += [.ifEqual(call.number, skip: 0, else: 1), .refuse(EPERM)] }
-    // clone3 has its flags in memory, which can't be looked at: "not there" makes libc use clone, which is checked.
+    // clone3 has its flags in memory, which can't be looked at: "not there" makes libc use clone, which is
+    // checked.
     program += [.ifEqual(roost_clone3_number(), skip: 0, else: 1), .refuse(ENOSYS)]
     program += [
       .ifEqual(roost_clone_number(), skip: 0, else: 3), .load(firstArgumentOffset),

@@ -1,7 +1,8 @@
 import CLinux
 import Glibc
 
-/// A blocking stream connection to a unix socket, with a deadline on every call. Used by one thread at a time.
+/// A blocking stream connection to a unix socket, with a deadline on every call. Used by one thread at a
+/// time.
 public final class UnixConnection: Sendable {
   public enum Failure: Error, Sendable {
     /// Nobody listens.
@@ -63,7 +64,8 @@ public final class UnixConnection: Sendable {
     }
   }
 
-  private func waitFor(_ events: Int16, deadline: Deadline, watching process: ProcessHandle?) throws(Failure) {
+  private func waitFor(_ events: Int16, deadline: Deadline, watching process: ProcessHandle?) throws(Failure)
+  {
     var entries = [pollfd(fd: file.number, events: events, revents: 0)]
     if let process { entries.append(pollfd(fd: process.descriptor, events: Int16(POLLIN), revents: 0)) }
     while true {
