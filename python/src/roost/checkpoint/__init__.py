@@ -1,0 +1,1 @@
+"""Saves the state of an interpreter: a JSON manifest and content-addressed blobs (`docs/formats/checkpoint.md`)."""

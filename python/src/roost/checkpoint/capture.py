@@ -1,0 +1,268 @@
+"""Phase 1: turns a namespace into a manifest and blobs still in memory. Runs in the kernel, takes milliseconds."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import sys
+import threading
+import types
+from datetime import datetime, timezone
+from importlib import metadata
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
+
+from roost.checkpoint.analysis import Analysis, analyse
+from roost.checkpoint.failures import Failure, type_name
+from roost.checkpoint.groups import dump_all
+
+MAX_EXAMPLE_BYTES = 4096
+_HIDDEN = {
+    "In",
+    "Out",
+    "get_ipython",
+    "exit",
+    "quit",
+    "open",
+    "_",
+    "__",
+    "___",
+    "_i",
+    "_ii",
+    "_iii",
+    "_ih",
+    "_oh",
+    "_dh",
+}
+
+Data = Union[bytes, pickle.PickleBuffer]
+
+
+class Cell(NamedTuple):
+    """The cell that has just run. `code` is its source without magics' syntax."""
+
+    source: str
+    code: str
+    execution_count: Optional[int] = None
+    cell_id: Optional[str] = None
+    notebook: Optional[str] = None
+
+
+class Captured(NamedTuple):
+    """A manifest whose digests are not known yet: each blob stands as an index into `blobs`."""
+
+    manifest: Dict[str, Any]
+    blobs: List[Data]
+    failures: List[Failure]
+
+
+def user_variables(namespace: Dict[str, Any], initial: Dict[str, Any]) -> Dict[str, Any]:
+    """What the user made: neither the kernel's own names nor In, Out and the underscores."""
+    found = {}
+    for name, value in namespace.items():
+        own = name in initial and initial[name] is value
+        if own or name in _HIDDEN or (name.startswith("__") and name.endswith("__")):
+            continue
+        digits = name.lstrip("_").removeprefix("i")
+        if name.startswith("_") and (not digits or digits.isdigit()):
+            continue
+        found[name] = value
+    return found
+
+
+def preview(value: Any) -> str:
+    """`repr` in 200 characters; never raises."""
+    try:
+        if isinstance(value, (list, dict, set, tuple, str, bytes)) and len(value) > 1000:
+            return f"{type(value).__name__} of {len(value)}"
+        if hasattr(value, "shape") and hasattr(value, "dtype"):
+            return f"{type(value).__name__} {tuple(value.shape)} {value.dtype}"
+        if hasattr(value, "shape") and hasattr(value, "columns"):
+            return (
+                f"{type(value).__name__} {tuple(value.shape)} {', '.join(map(str, list(value.columns)[:8]))}"
+            )
+        text = repr(value)
+    except Exception as error:
+        return f"<{type(value).__name__}: repr failed: {type(error).__name__}>"
+    return text if len(text) <= 200 else text[:199] + "…"
+
+
+def capture(
+    namespace: Dict[str, Any], initial: Dict[str, Any], cell: Cell, operation: str = "Cell run"
+) -> Captured:
+    """Pickles the structure of the state; big buffers are only referred to."""
+    variables = user_variables(namespace, initial)
+    modules = {name: value for name, value in variables.items() if isinstance(value, types.ModuleType)}
+    values = {name: value for name, value in variables.items() if name not in modules}
+    dumps, failures = dump_all(values, namespace)
+    blobs: List[Data] = []
+
+    def blob(data: Data) -> Dict[str, Any]:
+        blobs.append(data)
+        size = len(data) if isinstance(data, bytes) else data.raw().nbytes
+        return {"digest": len(blobs) - 1, "size": size}
+
+    groups, listed = [], []
+    for index, made in enumerate(dumps):
+        groups.append(
+            {
+                "id": index,
+                "names": list(made.names),
+                "stream": blob(made.stream),
+                "buffers": [blob(buffer) for buffer in made.buffers],
+                "afterFork": any(_after_fork(values[name]) for name in made.names),
+            }
+        )
+        share = made.size // max(1, len(made.names))
+        for name in made.names:
+            value = values[name]
+            listed.append(
+                {
+                    "name": name,
+                    "type": type_name(value),
+                    "size": share,
+                    "group": index,
+                    "preview": preview(value),
+                }
+            )
+    for name, module in modules.items():
+        version = getattr(module, "__version__", None)
+        entry = {"name": name, "type": "builtins.module", "size": 0, "module": module.__name__}
+        entry["preview"] = f"module {module.__name__}"
+        if isinstance(version, str):
+            entry["version"] = version
+        listed.append(entry)
+    analysis = analyse(cell.source, cell.code, {**namespace, **{f.name: None for f in failures.values()}})
+    manifest = {
+        "formatVersion": 1,
+        "createdAt": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z",
+        "operation": operation,
+        "cell": {
+            "source": cell.source,
+            "code": cell.code,
+            "executionCount": cell.execution_count,
+            "cellId": cell.cell_id,
+            "notebook": cell.notebook,
+        },
+        "python": {
+            "version": "%d.%d.%d" % sys.version_info[:3],
+            "implementation": sys.implementation.name,
+            "prefix": sys.prefix,
+        },
+        "packages": installed_packages(),
+        "state": {
+            "cwd": os.getcwd(),
+            "sysPath": [path for path in sys.path if path],
+            "threads": threading.active_count(),
+        },
+        "variables": sorted(listed, key=lambda item: str(item["name"])),
+        "groups": groups,
+        "localModules": _local_modules(blob),
+        "errors": [
+            {
+                "name": f.name,
+                "type": f.type,
+                "where": f.where,
+                "culprit": f.culprit,
+                "reason": f.reason,
+                "hint": f.hint,
+            }
+            for f in failures.values()
+        ],
+        "analysis": analysis.to_json(),
+        "example": _example(analysis, values, failures),
+    }
+    return Captured(manifest, blobs, list(failures.values()))
+
+
+def _after_fork(value: Any) -> bool:
+    """Objects whose thread pools don't survive a fork."""
+    return type(value).__module__.split(".")[0] in ("onnxruntime", "onnxruntime_pybind11_state")
+
+
+def _example(analysis: Analysis, values: Dict[str, Any], failures: Dict[str, Failure]) -> Dict[str, Any]:
+    """Small JSON-able values that the cell reads and does not set: what examples of the API are made of."""
+    stored = {use.name for use in analysis.stores}
+    found: Dict[str, Any] = {}
+    for use in analysis.uses:
+        if use.name in stored or use.name in failures or use.via:
+            continue
+        value = values.get(use.name)
+        if not isinstance(value, (dict, list, str, int, float, bool)):
+            continue
+        try:
+            text = json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError):
+            continue
+        if len(text) <= MAX_EXAMPLE_BYTES:
+            found[use.name] = value
+    return found
+
+
+_packages: Dict[str, str] = {}
+
+
+def installed_packages() -> Dict[str, str]:
+    """Names and versions of the packages that this process has imported something of."""
+    loaded = {name.split(".")[0] for name in list(sys.modules)}
+    for name in loaded:
+        if name in _packages or name in sys.builtin_module_names:
+            continue
+        version = getattr(sys.modules.get(name), "__version__", None)
+        if not isinstance(version, str):
+            if name in getattr(sys, "stdlib_module_names", ()) or name.startswith("_"):
+                continue
+            try:
+                version = metadata.version(name)
+            except Exception:
+                continue
+        _packages[name] = version
+    return dict(sorted(_packages.items()))
+
+
+def _local_modules(blob: Any) -> List[Dict[str, Any]]:
+    """Sources of imported modules that lie under the working directory: a later edit must not change a checkpoint."""
+    top = os.path.realpath(os.getcwd()) + os.sep
+    found = []
+    for name, module in sorted(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if not isinstance(file, str) or not file.endswith(".py") or name == "__main__":
+            continue
+        real = os.path.realpath(file)
+        inside = (
+            real.startswith(top)
+            and "site-packages" not in real
+            and not real.startswith(os.path.realpath(sys.prefix))
+        )
+        if (
+            not inside
+            or name.split(".")[0] == "roost"
+            or real.startswith(os.path.realpath(sys.base_prefix) + os.sep)
+        ):
+            continue
+        try:
+            with open(real, "rb") as source:
+                text = source.read()
+        except OSError:
+            continue
+        found.append({"name": name, "isPackage": hasattr(module, "__path__"), "source": blob(text)})
+    return found
+
+
+def with_digests(captured: Captured, digests: List[str]) -> Dict[str, Any]:
+    """The manifest with each blob's place filled by its digest."""
+    manifest = captured.manifest
+    for group in manifest["groups"]:
+        for entry in (group["stream"], *group["buffers"]):
+            entry["digest"] = digests[entry["digest"]]
+    for module in manifest["localModules"]:
+        module["source"]["digest"] = digests[module["source"]["digest"]]
+    return manifest
+
+
+def raw(data: Data) -> memoryview:
+    """The bytes of a blob."""
+    return memoryview(data) if isinstance(data, bytes) else data.raw()
+
+
+Result = Tuple[Dict[str, Any], int, int]

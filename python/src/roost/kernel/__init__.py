@@ -1,0 +1,1 @@
+"""The Jupyter kernel "Python 3 (Roost)"."""

@@ -1,0 +1,221 @@
+"""An ipykernel that saves a checkpoint after every cell run."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any, Dict, List, Optional
+
+from ipykernel.ipkernel import IPythonKernel
+
+from roost import __version__
+from roost.checkpoint.capture import Cell
+from roost.checkpoint.failures import Failure
+from roost.checkpoint.writer import Saved, Writer
+from roost.client import APIError, Client
+
+
+class Checkpointer:
+    """Decides when to save, and tells the user what he must know. One per kernel."""
+
+    def __init__(self, shell: Any) -> None:
+        self.shell = shell
+        self.mode = os.environ.get("ROOST_SAVE", "auto")
+        self.wait = os.environ.get("ROOST_CHECKPOINT_WAIT") == "1"
+        self.report_path = os.environ.get("ROOST_REPORT")
+        self.initial: Dict[str, Any] = dict(shell.user_ns)
+        self.writer: Optional[Writer] = None
+        self.problem: Optional[str] = None
+        self.told: Optional[str] = None
+        self.named: List[Failure] = []
+        self.last: Optional[Saved] = None
+        self.last_cell: Optional[Cell] = None
+        self.saved_count = 0
+
+    def connect(self) -> Optional[Writer]:
+        """The writer, when the environment names a server that can be used."""
+        if self.writer is None:
+            try:
+                client = Client.from_environment()
+            except APIError as error:
+                self.problem = str(error)
+                return None
+            if client is None:
+                self.problem = "ROOST_URL is not set"
+                return None
+            self.problem = None
+            self.writer = Writer(self.shell.user_ns, client)
+        return self.writer
+
+    def after_cell(self, result: Any) -> None:
+        """The `post_run_cell` hook."""
+        info = result.info
+        if info is None or info.silent or not info.store_history or not result.success:
+            return
+        source = info.raw_cell
+        if not source.strip() or source.lstrip().startswith("%roost"):
+            return
+        self.last_cell = Cell(
+            source=source,
+            code=self.shell.transform_cell(source),
+            execution_count=result.execution_count,
+            cell_id=getattr(info, "cell_id", None),
+            notebook=notebook_name(),
+        )
+        if self.mode == "auto":
+            self.save(self.last_cell, "Cell run")
+
+    def save(self, cell: Cell, operation: str) -> Optional[Saved]:
+        """Saves a checkpoint; problems are told, never raised: the user's cell has run well."""
+        self.settle()
+        writer = self.connect()
+        if writer is None:
+            self.tell_once(f"not saved: {self.problem}")
+            return None
+        try:
+            saved = writer.save(self.initial, cell, operation)
+        except Exception as error:
+            self.tell_once(f"not saved: {type(error).__name__}: {error}")
+            return None
+        self.last = saved
+        self.name_failures(saved.failures)
+        if self.wait:
+            saved.poll(None)
+            self.settle()
+        return saved
+
+    def settle(self) -> None:
+        """Takes note of what has ended in the background."""
+        for saved in self.writer.reap() if self.writer else []:
+            result = saved.result or {}
+            if "error" in result:
+                self.tell_once(
+                    f"checkpoint of cell [{saved.cell.execution_count}] was not saved: {result['error']}"
+                )
+            else:
+                self.saved_count += 1
+                self.told = None
+            self.report(saved)
+
+    def report(self, saved: Saved) -> None:
+        """One JSON line for the headless runner."""
+        if not self.report_path:
+            return
+        line = {
+            "executionCount": saved.cell.execution_count,
+            "pauseSeconds": round(saved.pause, 5),
+            "failures": [failure._asdict() for failure in saved.failures],
+            **(saved.result or {}),
+        }
+        with open(self.report_path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def name_failures(self, failures: List[Failure]) -> None:
+        """Names the variables that can't be saved, when the list has changed."""
+        if failures == self.named:
+            return
+        new = [failure for failure in failures if failure not in self.named]
+        self.named = failures
+        if not new or self.report_path:
+            return
+        lines = ["Roost: the following variables cannot be saved; the rest of the checkpoint is complete:"]
+        for failure in new:
+            lines.append(f"  {failure.where}: {failure.culprit}: {failure.reason}; {failure.hint}")
+        print("\n".join(lines), file=sys.stderr)
+
+    def tell_once(self, text: str) -> None:
+        """Tells the user, but not the same thing at every cell."""
+        if text != self.told:
+            self.told = text
+            print(f"Roost: {text}", file=sys.stderr)
+
+    def magic(self, line: str) -> None:
+        """`%roost status | checkpoint | pin NAME | save auto|manual`."""
+        words = line.split()
+        if words == ["status"]:
+            self.status()
+        elif words == ["checkpoint"]:
+            self.checkpoint()
+        elif len(words) == 2 and words[0] == "pin":
+            self.pin(words[1])
+        elif len(words) == 2 and words[0] == "save" and words[1] in ("auto", "manual"):
+            self.mode = words[1]
+            print(
+                f"checkpoints are saved {'after every cell run' if self.mode == 'auto' else 'on %roost checkpoint'}"
+            )
+        else:
+            print("usage: %roost status | checkpoint | pin NAME | save auto | save manual")
+
+    def status(self) -> None:
+        """Prints server, mode, the last checkpoint and what could not be saved."""
+        self.settle()
+        writer = self.connect()
+        print(f"server    {writer.client.url if writer else 'none: ' + str(self.problem)}")
+        print(f"project   {writer.client.project if writer else '-'}")
+        print(
+            f"saving    {self.mode}; {self.saved_count} saved, {len(writer.under_way) if writer else 0} under way"
+        )
+        if self.last is not None:
+            result = self.last.result or {}
+            name = result.get("checkpoint", {}).get("id") or result.get("error") or "under way"
+            print(f"last      {name}, pause {self.last.pause * 1000:.1f} ms")
+        for failure in self.named:
+            print(f"not saved {failure.where}: {failure.culprit}: {failure.reason}; {failure.hint}")
+
+    def finish(self) -> Optional[Dict[str, Any]]:
+        """Waits for the last checkpoint; None when there is none."""
+        if self.last is None:
+            return None
+        self.last.poll(None)
+        self.settle()
+        return (self.last.result or {}).get("checkpoint")
+
+    def checkpoint(self) -> None:
+        """Saves the state now, with the cell that ran last."""
+        if self.last_cell is None:
+            print("nothing to save: run a cell first")
+            return
+        if self.save(self.last_cell, "Manual") is None:
+            return
+        resource = self.finish()
+        if resource:
+            print(f"saved {resource['id']}")
+
+    def pin(self, name: str) -> None:
+        """Pins the checkpoint of the cell that ran last."""
+        resource = self.finish()
+        if resource is None or self.writer is None:
+            print("nothing to pin: no checkpoint was saved; see %roost status")
+            return
+        try:
+            self.writer.client.pin(resource["id"], name)
+        except APIError as error:
+            print(f"not pinned: {error}")
+            return
+        print(f"pinned {resource['id']} as {name}")
+
+
+def notebook_name() -> Optional[str]:
+    """The notebook's file: set by the headless runner, or by Jupyter Server."""
+    name = os.environ.get("ROOST_NOTEBOOK") or os.environ.get("JPY_SESSION_NAME")
+    return os.path.basename(name) if name else None
+
+
+class RoostKernel(IPythonKernel):  # type: ignore[misc]
+    """Python 3 (Roost)."""
+
+    implementation = "roost"
+    implementation_version = __version__
+    banner = "Python 3 (Roost): every cell run is a checkpoint. %roost status"
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.checkpointer = Checkpointer(self.shell)
+        self.shell.events.register("post_run_cell", self.checkpointer.after_cell)
+        self.shell.register_magic_function(self.checkpointer.magic, "line", "roost")
+
+    def do_shutdown(self, restart: bool) -> Any:
+        """Lets checkpoints under way end before the process does."""
+        self.checkpointer.finish()
+        return super().do_shutdown(restart)

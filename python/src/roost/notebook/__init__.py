@@ -1,0 +1,1 @@
+"""Runs notebooks headlessly through the Roost kernel."""
