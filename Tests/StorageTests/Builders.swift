@@ -1,5 +1,6 @@
 import Domain
 import FoundationEssentials
+import Glibc
 import Storage
 
 /// A temporary folder, removed when the holder goes.
@@ -58,3 +59,10 @@ struct World {
 
   func ids() async throws -> [CheckpointID] { try await store.checkpoints().items.map(\.id) }
 }
+
+func mode(of path: String) -> mode_t {
+  var status = stat()
+  return stat(path, &status) == 0 ? status.st_mode & 0o777 : 0
+}
+
+func open(_ path: String, to mode: mode_t) -> Bool { chmod(path, mode) == 0 }
