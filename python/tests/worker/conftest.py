@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Callable, Iterator, List
+from typing import Any, Callable
 
 import pytest
 from worker_harness import Checkpoint, Client, Zygote
@@ -28,7 +29,7 @@ def checkpoint(folder: Path) -> Callable[[str], Checkpoint]:
 @pytest.fixture
 def zygote(folder: Path) -> Iterator[Callable[..., Zygote]]:
     """Starts zygotes."""
-    started: List[Zygote] = []
+    started: list[Zygote] = []
 
     def start(checkpoint: Checkpoint, **config: Any) -> Zygote:
         home = folder / f"z{len(started)}"

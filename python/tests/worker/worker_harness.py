@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pickle
+import platform
 import signal
 import socket
 import subprocess
@@ -13,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 from struct import Struct
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable
 
 import cloudpickle
 
@@ -52,10 +53,10 @@ class Checkpoint:
         self.blobs = folder / "blobs"
         self.blobs.mkdir(parents=True, exist_ok=True)
         self.path = folder / "manifest.json"
-        self.manifest: Dict[str, Any] = {
+        self.manifest: dict[str, Any] = {
             "formatVersion": 1,
             "cell": {"source": code, "code": code, "executionCount": 2},
-            "python": {"version": "%d.%d.%d" % sys.version_info[:3], "prefix": sys.prefix},
+            "python": {"version": platform.python_version(), "prefix": sys.prefix},
             "packages": {},
             "state": {},
             "variables": [],
@@ -64,15 +65,15 @@ class Checkpoint:
             "analysis": {"uses": [], "stores": [], "dynamic": []},
         }
 
-    def blob(self, data: bytes) -> Dict[str, Any]:
+    def blob(self, data: bytes) -> dict[str, Any]:
         """Stores bytes under their digest."""
         digest = hashlib.sha256(data).hexdigest()
         (self.blobs / digest).write_bytes(data)
         return {"digest": f"sha256:{digest}", "size": len(data)}
 
-    def group(self, used: bool = True, after_fork: bool = False, **values: Any) -> Dict[str, Any]:
+    def group(self, used: bool = True, after_fork: bool = False, **values: Any) -> dict[str, Any]:
         """Adds one group of variables."""
-        buffers: List[pickle.PickleBuffer] = []
+        buffers: list[pickle.PickleBuffer] = []
         stream = cloudpickle.dumps(values, protocol=5, buffer_callback=buffers.append)
         group = {
             "id": len(self.manifest["groups"]),
@@ -90,7 +91,7 @@ class Checkpoint:
                 self.uses(name)
         return group
 
-    def module(self, name: str, module: str, used: bool = True, version: Optional[str] = None) -> None:
+    def module(self, name: str, module: str, used: bool = True, version: str | None = None) -> None:
         """Adds a variable that is a module."""
         variable = {"name": name, "type": "builtins.module", "module": module, "version": version}
         self.manifest["variables"].append(variable)
@@ -132,7 +133,7 @@ class Client:
         payload = Struct("<IB").pack(timeout_ms, len(name)) + name + raw
         return HEAD.pack(9 + len(payload), 2, tag) + payload
 
-    def receive(self) -> Tuple[int, int, bytes]:
+    def receive(self) -> tuple[int, int, bytes]:
         """Kind, tag and payload of the next frame."""
         while len(self.data) < 13 or len(self.data) < 4 + HEAD.unpack_from(self.data)[0]:
             chunk = self.sock.recv(1 << 20)
@@ -143,7 +144,7 @@ class Client:
         payload, self.data = self.data[13 : 4 + length], self.data[4 + length :]
         return kind, tag, payload
 
-    def answer(self) -> Tuple[int, Any]:
+    def answer(self) -> tuple[int, Any]:
         """Tag, and the outputs or the error."""
         kind, tag, payload = self.receive()
         if kind == 131:
@@ -158,11 +159,11 @@ class Client:
         assert echoed == tag
         return outcome
 
-    def begin(self) -> Dict[str, Any]:
+    def begin(self) -> dict[str, Any]:
         """Sends `begin` and expects `ready`."""
         self.send(1, 1, b"{}")
         kind, _, payload = self.receive()
-        body: Dict[str, Any] = json.loads(payload)
+        body: dict[str, Any] = json.loads(payload)
         assert kind == 129, body
         return body
 
@@ -174,12 +175,12 @@ class Client:
 class Failure:
     """An `error` frame."""
 
-    def __init__(self, body: Dict[str, Any]) -> None:
+    def __init__(self, body: dict[str, Any]) -> None:
         self.body = body
         self.kind: str = body["kind"]
         self.name: str = body["errorName"]
         self.message: str = body["errorMessage"]
-        self.traceback: List[str] = body["traceback"]
+        self.traceback: list[str] = body["traceback"]
 
     def __repr__(self) -> str:
         return f"Failure({self.body})"
@@ -204,14 +205,17 @@ class Zygote:
         path.write_text(json.dumps(full))
         self.errors = (folder / "stderr.txt").open("wb")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "roost.worker", str(path)], env=environment, stdout=self.errors, stderr=self.errors
+            [sys.executable, "-m", "roost.worker", str(path)],
+            env=environment,
+            stdout=self.errors,
+            stderr=self.errors,
         )
         eventually(lambda: (self.sockets / "zygote.sock").exists() or self.process.poll() is not None)
         assert self.process.poll() is None, (folder / "stderr.txt").read_text()
         self.control = Control(self.sockets / "zygote.sock")
-        self.clients: List[Client] = []
+        self.clients: list[Client] = []
 
-    def op(self, name: str, instance: Optional[str] = None) -> Dict[str, Any]:
+    def op(self, name: str, instance: str | None = None) -> dict[str, Any]:
         """One control request."""
         return self.control.ask({"op": name, **({"instance": instance} if instance else {})})
 
@@ -229,14 +233,14 @@ class Zygote:
         self.clients.append(client)
         return client
 
-    def lines(self, **match: Any) -> List[Dict[str, Any]]:
+    def lines(self, **match: Any) -> list[dict[str, Any]]:
         """The log lines whose fields are equal."""
         if not self.log.exists():
             return []
         found = [json.loads(line) for line in self.log.read_text().splitlines()]
         return [line for line in found if all(line.get(key) == value for key, value in match.items())]
 
-    def messages(self, count: int = 1, **match: Any) -> List[str]:
+    def messages(self, count: int = 1, **match: Any) -> list[str]:
         """Waits for that many log lines and returns their messages."""
         eventually(lambda: len(self.lines(**match)) >= count)
         return [line["message"] for line in self.lines(**match)]
@@ -266,19 +270,19 @@ class Control:
         self.sock.connect(str(path))
         self.file = self.sock.makefile("rwb")
 
-    def send(self, body: Dict[str, Any]) -> None:
+    def send(self, body: dict[str, Any]) -> None:
         """One request."""
         self.file.write(json.dumps(body).encode() + b"\n")
         self.file.flush()
 
-    def receive(self) -> Dict[str, Any]:
+    def receive(self) -> dict[str, Any]:
         """One line."""
         line = self.file.readline()
         assert line, "the zygote closed the control connection"
-        body: Dict[str, Any] = json.loads(line)
+        body: dict[str, Any] = json.loads(line)
         return body
 
-    def ask(self, body: Dict[str, Any]) -> Dict[str, Any]:
+    def ask(self, body: dict[str, Any]) -> dict[str, Any]:
         """A request and its answer."""
         self.send(body)
         return self.receive()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from time import monotonic
 from types import CodeType
-from typing import Any, Dict, Optional
+from typing import Any
 
 from roost.worker.errors import RequestCancelled, RequestTimeout
 from roost.worker.timeouts import Interrupter
@@ -18,9 +18,9 @@ class AsyncRunner:
 
     def __init__(self, interrupter: Interrupter) -> None:
         self._interrupter = interrupter
-        self._loop: Optional[asyncio.AbstractEventLoop] = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
-    def run(self, code: CodeType, namespace: Dict[str, Any]) -> None:
+    def run(self, code: CodeType, namespace: dict[str, Any]) -> None:
         """One request. The loop is made at the first one: it must not be shared over a fork."""
         loop = self._loop
         if loop is None or loop.is_closed():
@@ -33,7 +33,7 @@ class AsyncRunner:
             self._unwind(loop, task)
             raise
 
-    def _unwind(self, loop: asyncio.AbstractEventLoop, task: "asyncio.Task[Any]") -> None:
+    def _unwind(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
         """Lets the interrupted cell run its `finally` blocks, for a short time; tasks it started live on."""
         if task.done():
             return

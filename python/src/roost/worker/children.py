@@ -6,7 +6,7 @@ import os
 import select
 import signal
 import sys
-from typing import Any, Dict, Optional, Tuple
+from typing import Any
 
 from roost.worker.config import Config
 from roost.worker.output import LogWriter
@@ -26,8 +26,8 @@ class Child:
         self.output_fd = output_fd
         self.listens = False
         self.running = True
-        self.code: Optional[int] = None
-        self.signal: Optional[int] = None
+        self.code: int | None = None
+        self.signal: int | None = None
 
     def ended(self, status: int) -> None:
         """The process was reaped."""
@@ -47,11 +47,11 @@ class Child:
             return f"ended by signal {self.signal}"
         return f"ended with code {self.code}"
 
-    def event(self) -> Dict[str, Any]:
+    def event(self) -> dict[str, Any]:
         """The line of the event stream."""
         return {"event": "exited", "instance": self.instance, "code": self.code, "signal": self.signal}
 
-    def to_json(self) -> Dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The entry in `info`."""
         state = "running" if self.running else "exited"
         return {
@@ -64,13 +64,13 @@ class Child:
 
 
 class Pipes:
-    """The read ends of the children's descriptors 1 and 2; their lines go to the node's log as stream `output`."""
+    """The read ends of the children's descriptors 1 and 2; their lines are the log's stream `output`."""
 
-    def __init__(self, config: Config, log: LogWriter, poller: "select.epoll") -> None:
+    def __init__(self, config: Config, log: LogWriter, poller: select.epoll) -> None:
         self._config = config
         self._log = log
         self._poller = poller
-        self._open: Dict[int, Tuple[LogWriter, bytearray]] = {}
+        self._open: dict[int, tuple[LogWriter, bytearray]] = {}
 
     def owns(self, fd: int) -> bool:
         """Whether this is one of the pipes."""

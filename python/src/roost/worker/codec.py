@@ -1,8 +1,8 @@
 """JSON of requests and answers, the same with and without orjson.
 
-Input is strict JSON: a duplicate key, `NaN`, trailing bytes are refused. Output: NaN, infinities and NaT become null,
-numbers of any size are kept, numpy and pandas values become what `tolist` gives, bytes base64, times ISO 8601.
-orjson is used where its result is known to be equal; everything else takes the path over `json`.
+Input is strict JSON: a duplicate key, `NaN`, trailing bytes are refused. Output: NaN, infinities and NaT
+become null, numbers of any size are kept, numpy and pandas values become what `tolist` gives, bytes base64, times
+ISO 8601. orjson is used where its result is known to be equal; everything else takes the path over `json`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections import deque
 from enum import Enum
 from json.encoder import encode_basestring
 from math import isfinite
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable
 from uuid import UUID
 
 from roost.worker.errors import InputError, OutputError
@@ -25,7 +25,7 @@ Dumps = Callable[[Any, str], bytes]
 Loads = Callable[[bytes], Any]
 
 _SCALARS = frozenset((str, int, bool, type(None)))
-_LISTS: Tuple[type, ...] = (list, tuple, set, frozenset, deque, range, type({}.keys()), type({}.values()))
+_LISTS: tuple[type, ...] = (list, tuple, set, frozenset, deque, range, type({}.keys()), type({}.values()))
 
 
 class Codec:
@@ -42,7 +42,7 @@ def choose() -> Codec:
     return orjson_codec() or json_codec()
 
 
-def _pairs(pairs: List[Any]) -> Dict[str, Any]:
+def _pairs(pairs: list[Any]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         seen = set()
@@ -80,9 +80,13 @@ def _refuse(value: Any) -> Any:
 
 def _encoder() -> Callable[[Any], str]:
     make: Any = getattr(json.encoder, "c_make_encoder", None)
-    options = dict(
-        ensure_ascii=False, check_circular=False, allow_nan=False, separators=(",", ":"), default=_refuse
-    )
+    options = {
+        "ensure_ascii": False,
+        "check_circular": False,
+        "allow_nan": False,
+        "separators": (",", ":"),
+        "default": _refuse,
+    }
     slow = json.JSONEncoder(**options).encode  # type: ignore[arg-type]
     if make is None:
         return slow
@@ -124,7 +128,7 @@ def json_codec() -> Codec:
     return Codec("json", json_loads, json_dumps)
 
 
-def orjson_codec() -> Optional[Codec]:
+def orjson_codec() -> Codec | None:
     """The codec over orjson, or None where it is not installed."""
     try:
         import orjson
@@ -168,7 +172,7 @@ def orjson_codec() -> Optional[Codec]:
             tree = plain(value, name)
             return render(tree, None, option)
         except (TypeError, RecursionError):
-            return _dumps_plain(value if tree is None else tree, name)
+            return json_dumps(value if tree is None else tree, name)
 
     return Codec("orjson", loads, dumps)
 
@@ -192,7 +196,7 @@ def _variable(path: str) -> str:
 
 
 def plain(value: Any, path: str) -> Any:
-    """A tree of dicts with text keys, lists, text, finite numbers, booleans and None that is equal to the value."""
+    """The value as dicts with text keys, lists, text, finite numbers, booleans and None."""
     kind = type(value)
     if kind in _SCALARS:
         return value
@@ -205,7 +209,7 @@ def plain(value: Any, path: str) -> Any:
     return _plain_other(value, path)
 
 
-def _plain_list(items: Any, path: str) -> List[Any]:
+def _plain_list(items: Any, path: str) -> list[Any]:
     kinds = set(map(type, items))
     if kinds <= _SCALARS:
         return list(items)
@@ -214,8 +218,8 @@ def _plain_list(items: Any, path: str) -> List[Any]:
     return [plain(item, f"{path}[{index}]") for index, item in enumerate(items)]
 
 
-def _plain_dict(items: Any, path: str) -> Dict[str, Any]:
-    found: Dict[str, Any] = {}
+def _plain_dict(items: Any, path: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
     for key, child in items.items():
         text = key if type(key) is str else _key(key)
         if text in found:
@@ -299,7 +303,7 @@ def _plain_array(numpy: Any, value: Any, path: str) -> Any:
     raise OutputError(f"{path}: a numpy array of {value.dtype} has no JSON form", _variable(path))
 
 
-def frame_to_plain(value: Any, path: str) -> Dict[str, Any]:
+def frame_to_plain(value: Any, path: str) -> dict[str, Any]:
     """A pandas.DataFrame in split form."""
     columns = [
         _plain_list(list(value.iloc[:, at]), f"{path}[{name!r}]") for at, name in enumerate(value.columns)

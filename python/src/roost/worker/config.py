@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, Dict, Tuple
+from typing import Any
 
 ISOLATIONS = ("instance", "request")
 START_MODES = ("auto", "fork", "spawn")
@@ -34,8 +34,8 @@ class Config:
     blobs: str
     sockets: str
     log: str
-    inputs: Tuple[Variable, ...] = ()
-    outputs: Tuple[Variable, ...] = ()
+    inputs: tuple[Variable, ...] = ()
+    outputs: tuple[Variable, ...] = ()
     isolation: str = "instance"
     timeout_seconds: float = 15.0
     start_mode: str = "auto"
@@ -57,7 +57,7 @@ def load(path: str) -> Config:
     return parse(raw, path)
 
 
-def parse(raw: Dict[str, Any], path: str = "") -> Config:
+def parse(raw: dict[str, Any], path: str = "") -> Config:
     """A configuration from parsed JSON."""
     return Config(
         node=_text(raw, "node"),
@@ -81,28 +81,28 @@ def parse(raw: Dict[str, Any], path: str = "") -> Config:
     )
 
 
-def _text(raw: Dict[str, Any], key: str) -> str:
+def _text(raw: dict[str, Any], key: str) -> str:
     value = raw.get(key)
     if not isinstance(value, str) or not value:
         raise ConfigError(f"{key}: a non-empty string is needed, got {value!r}")
     return value
 
 
-def _choice(raw: Dict[str, Any], key: str, allowed: Tuple[str, ...]) -> str:
+def _choice(raw: dict[str, Any], key: str, allowed: tuple[str, ...]) -> str:
     value = raw.get(key, allowed[0])
     if value not in allowed:
         raise ConfigError(f"{key}: one of {', '.join(allowed)} is needed, got {value!r}")
     return str(value)
 
 
-def _positive(raw: Dict[str, Any], key: str, default: float) -> float:
+def _positive(raw: dict[str, Any], key: str, default: float) -> float:
     value = raw.get(key, default)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
         raise ConfigError(f"{key}: a number greater than 0 is needed, got {value!r}")
     return float(value)
 
 
-def _variables(raw: Dict[str, Any], key: str) -> Tuple[Variable, ...]:
+def _variables(raw: dict[str, Any], key: str) -> tuple[Variable, ...]:
     found = []
     for index, item in enumerate(raw.get(key) or ()):
         if not isinstance(item, dict) or not isinstance(item.get("name"), str):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
-from typing import Dict, List, Optional, Tuple
+from collections import deque
 
 from roost.worker import frames
 
@@ -12,7 +12,7 @@ READ_BYTES = 65536
 MAX_UNSENT_BYTES = 32 * 1024 * 1024
 """A peer that does not read its answers is not read from either."""
 
-Request = Tuple["Connection", int, int, int, bytes, bytes]
+Request = tuple["Connection", int, int, int, bytes, bytes]
 """Connection, kind, tag, timeout in ms, request id, raw input."""
 
 
@@ -26,8 +26,8 @@ class Connection:
         self.sock = sock
         self.fd = sock.fileno()
         self.tail = b""
-        self.need: Optional[Tuple[bytearray, int]] = None
-        self.answers: List[bytes] = []
+        self.need: tuple[bytearray, int] | None = None
+        self.answers: list[bytes] = []
         self.unsent = b""
         self.closed = False
 
@@ -38,11 +38,11 @@ class Connections:
     def __init__(self, listener: socket.socket) -> None:
         listener.setblocking(False)
         self.listener = listener
-        self.queue: List[Request] = []
-        self.running: Optional[Tuple[Connection, int]] = None
-        self.cancelled: List[Tuple[Connection, int]] = []
-        self._all: Dict[int, Connection] = {}
-        self._dirty: List[Connection] = []
+        self.queue: deque[Request] = deque()
+        self.running: tuple[Connection, int] | None = None
+        self.cancelled: list[tuple[Connection, int]] = []
+        self._all: dict[int, Connection] = {}
+        self._dirty: list[Connection] = []
         self.poller = select.epoll()
         self.poller.register(listener.fileno(), select.EPOLLIN)
         self._execute = frames.EXECUTE_HEAD
@@ -224,7 +224,7 @@ class Connections:
         connection.sock.close()
 
     def detach_after_fork(self) -> None:
-        """In a forked child: closes the copies of descriptors, the parent's registrations stay as they are."""
+        """In a forked child: closes its copies; the parent's registrations stay as they are."""
         self.poller.close()
         self.listener.close()
         for connection in self._all.values():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 
 class CellFailure(Exception):
@@ -13,8 +13,8 @@ class CellFailure(Exception):
         kind: str,
         name: str,
         message: str,
-        traceback: Optional[List[str]] = None,
-        variable: Optional[str] = None,
+        traceback: list[str] | None = None,
+        variable: str | None = None,
         state_kept: bool = True,
     ) -> None:
         super().__init__(message)
@@ -25,9 +25,9 @@ class CellFailure(Exception):
         self.variable = variable
         self.state_kept = state_kept
 
-    def to_json(self) -> Dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The payload of an `error` frame."""
-        body: Dict[str, Any] = {
+        body: dict[str, Any] = {
             "kind": self.kind,
             "errorName": self.name,
             "errorMessage": self.message,
@@ -42,28 +42,28 @@ class CellFailure(Exception):
 class InputError(CellFailure):
     """The caller's fault: a missing, unknown or mistyped variable, or bad JSON."""
 
-    def __init__(self, message: str, variable: Optional[str] = None) -> None:
+    def __init__(self, message: str, variable: str | None = None) -> None:
         super().__init__("input", "InputError", message, variable=variable)
 
 
 class OutputError(CellFailure):
     """A value that the cell left has no JSON form, is missing, mistyped or too large."""
 
-    def __init__(self, message: str, variable: Optional[str] = None) -> None:
+    def __init__(self, message: str, variable: str | None = None) -> None:
         super().__init__("output", "OutputError", message, variable=variable)
 
 
 class RestoreError(Exception):
     """The checkpoint can't be restored; `cause` is what user code or a library raised, if anything did."""
 
-    def __init__(self, message: str, phase: str = "restore", cause: Optional[BaseException] = None) -> None:
+    def __init__(self, message: str, phase: str = "restore", cause: BaseException | None = None) -> None:
         super().__init__(message)
         self.phase = phase
         self.cause = cause
 
 
 class RequestTimeout(BaseException):
-    """Raised in the cell at its time limit. A BaseException, so that `except Exception` does not swallow it."""
+    """Raised in the cell at its time limit; a BaseException, so that `except Exception` lets it through."""
 
 
 class RequestCancelled(BaseException):

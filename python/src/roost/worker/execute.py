@@ -12,7 +12,7 @@ import sys
 import traceback
 from time import monotonic
 from types import CodeType
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable
 
 from roost.worker import codec as codecs
 from roost.worker import frames, magics
@@ -29,7 +29,7 @@ MAX_MESSAGE_CHARACTERS = 8192
 class Cell:
     """The compiled cell."""
 
-    def __init__(self, cell: Dict[str, Any]) -> None:
+    def __init__(self, cell: dict[str, Any]) -> None:
         count = cell.get("executionCount")
         self.label = f"Cell In[{count}]" if count else "Cell"
         self.filename = f"<{self.label.lower()}>"
@@ -57,7 +57,7 @@ class Executor:
         self,
         config: Config,
         cell: Cell,
-        namespace: Dict[str, Any],
+        namespace: dict[str, Any],
         capture: Capture,
         interrupter: Interrupter,
         codec: codecs.Codec,
@@ -71,7 +71,7 @@ class Executor:
         self._bind = Inputs(config.inputs).bind
         self._render = Outputs(config.outputs, codec, int(config.max_answer_bytes)).render
         self._timeout = config.timeout_seconds
-        self._enter: Callable[[CodeType, Dict[str, Any]], Any] = exec
+        self._enter: Callable[[CodeType, dict[str, Any]], Any] = exec
         if cell.is_async:
             from roost.worker.asyncrun import AsyncRunner
 
@@ -89,6 +89,7 @@ class Executor:
             if capture.parts:
                 capture.collect()  # a thread of the cell printed between requests
             capture.request = request
+            capture.running = True
             started = monotonic()
             capture.due = started + SPILL_SECONDS
             interrupter.start(started + limit)
@@ -149,12 +150,12 @@ class Executor:
             at = at.tb_next
         return "" if line is None else f"; it was interrupted at line {line}"
 
-    def traceback_lines(self, error: BaseException) -> List[str]:
-        """The traceback from the cell's first frame on, in Python's words, the cell named as in the notebook."""
+    def traceback_lines(self, error: BaseException) -> list[str]:
+        """The traceback from the cell's first frame on, the cell named as in the notebook."""
         self.cell.register()
         chain = traceback.TracebackException(type(error), error, error.__traceback__)
         seen = set()
-        stack: List[Optional[traceback.TracebackException]] = [chain]
+        stack: list[traceback.TracebackException | None] = [chain]
         while stack:
             part = stack.pop()
             if part is None or id(part) in seen:
@@ -162,7 +163,7 @@ class Executor:
             seen.add(id(part))
             self._cut(part)
             stack += [part.__cause__, part.__context__]
-        lines: List[str] = []
+        lines: list[str] = []
         for text in chain.format():
             lines.extend(text.rstrip("\n").split("\n"))
         quoted = f'File "{self.cell.filename}", '
@@ -205,7 +206,7 @@ def _network_failure(error: BaseException) -> str:
     """What failed, if somewhere in the chain of causes the network was missing."""
     socket = sys.modules.get("socket")
     seen = set()
-    stack: List[Any] = [error]
+    stack: list[Any] = [error]
     while stack:
         item = stack.pop()
         if not isinstance(item, BaseException) or id(item) in seen:

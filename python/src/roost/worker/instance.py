@@ -10,7 +10,7 @@ import sys
 import time
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Dict, Optional, Protocol
+from typing import Any, Protocol
 
 from roost.worker import codec, frames, prepare, sockets
 from roost.worker.config import Config
@@ -44,8 +44,8 @@ class Start:
     lifeline_fd: int
     started: float
     saved_environment: prepare.Saved
-    restorer: Optional[Restorer] = None
-    cell: Optional[Cell] = None
+    restorer: Restorer | None = None
+    cell: Cell | None = None
     random_state: Any = None
 
 
@@ -62,9 +62,9 @@ class Instance:
         self.capture = Capture(self.log)
         self.interrupter = Interrupter()
         self.stopping = False
-        self.executor: Optional[RunsRequests] = None
-        self.phases: Dict[str, float] = {}
-        self.failure: Optional[Dict[str, Any]] = None
+        self.executor: RunsRequests | None = None
+        self.phases: dict[str, float] = {}
+        self.failure: dict[str, Any] | None = None
         self.wake_read, self._wake_write = socket.socketpair()
         self._pid = os.getpid()
         self.forking = False
@@ -121,7 +121,7 @@ class Instance:
         self.exit_now(code)
 
     def become_child(self) -> None:
-        """In the fork for one request: keeps the log and the limits, lets go of the sockets and the parent's signals."""
+        """In the fork for one request: keeps log and limits, lets go of the parent's sockets and signals."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         self.wake_read.close()
@@ -151,10 +151,8 @@ class Instance:
             for fd, events in poll():
                 if not handle(fd, events):
                     self._other(fd)
-            while queue:
-                batch = queue[:]
-                queue.clear()
-                self._run(batch)
+            if queue:
+                self._run()
             if self.stopping:
                 return
 
@@ -167,15 +165,17 @@ class Instance:
         except BlockingIOError:
             pass
 
-    def _run(self, batch: Any) -> None:
+    def _run(self) -> None:
+        """Everything in the queue, and what arrives meanwhile with a cancel."""
         connections = self.connections
+        queue = connections.queue
         interrupter = self.interrupter
         capture = self.capture
         executor = self.executor
         answer = connections.answer
         due = monotonic() + FLUSH_SECONDS
-        for item in batch:
-            connection, kind, tag, timeout, request, raw = item
+        while queue:
+            connection, kind, tag, timeout, request, raw = queue.popleft()
             if connection.closed:
                 continue
             if interrupter.poked and interrupter.take_poke():
@@ -206,6 +206,7 @@ class Instance:
                 due = monotonic() + FLUSH_SECONDS
         connections.flush()
         capture.request = None
+        capture.running = False
         capture.due = 0.0
         self.log.flush()
 

@@ -1,7 +1,7 @@
 """`isolation: request`: every request runs in a fork of the pinned state, which ends with it.
 
-This process never runs a request itself. One spare child is forked ahead of time, so that a request does not wait
-for its fork; the next spare is forked while the request runs.
+This process never runs a request itself. One spare child is forked ahead of time, so that a request does not
+wait for its fork; the next spare is forked while the request runs.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import os
 import select
 import signal
 import socket
+import traceback
 from time import monotonic
-from typing import TYPE_CHECKING, List, Optional
+from typing import TYPE_CHECKING
 
 from roost.worker import frames, prepare
 from roost.worker.errors import CellFailure
@@ -39,11 +40,12 @@ class ForkingExecutor:
     def __init__(self, instance: Instance, executor: Executor) -> None:
         self._instance = instance
         self._executor = executor
-        self._unreaped: List[int] = []
+        self._unreaped: list[int] = []
         self._random_state = instance.start.random_state
         gc.collect()
         gc.freeze()
-        self._spare: Optional[Spare] = self._fork()
+        self._spare: Spare | None = None
+        self._spare = self._fork()
 
     def run(self, tag: int, timeout_ms: int, request: bytes, raw: bytes) -> bytes:
         """The answer of one request. Whatever the cell does to its process, this one goes on."""
@@ -77,7 +79,7 @@ class ForkingExecutor:
             left = deadline - monotonic()
             if left <= 0:
                 self._kill(spare)
-                message = f"the cell did not end within {limit:g} s and was killed, as it did not react to the interrupt"
+                message = f"the cell did not end within {limit:g} s, ignored the interrupt and was killed"
                 return _failed(tag, "timeout", "RequestTimeout", message)
             for fd, _ in poller.poll(left * 1000 + 1):
                 if fd == wake.fileno():
@@ -135,6 +137,8 @@ class ForkingExecutor:
                 data = self._executor.run(tag, timeout, whole[18 : 18 + size], whole[18 + size :])
                 sock.sendall(data)
             code = 0
+        except BaseException:
+            traceback.print_exc()  # ours, not the cell's: `run` raises nothing
         finally:
             instance.capture.collect()
             instance.log.flush()
@@ -169,7 +173,7 @@ class ForkingExecutor:
         self._unreaped = still
 
 
-def _receive(sock: socket.socket) -> Optional[bytes]:
+def _receive(sock: socket.socket) -> bytes | None:
     data = bytearray()
     while len(data) < 13 or len(data) < 4 + frames.HEAD.unpack_from(data)[0]:
         chunk = sock.recv(1 << 20)

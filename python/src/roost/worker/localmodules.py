@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib.abc
 import importlib.machinery
 import sys
+from collections.abc import Iterable, Sequence
 from types import CodeType, ModuleType
-from typing import Any, Callable, Dict, Iterable, Optional, Sequence
+from typing import Any, Callable
 
 
 class PinnedSource(importlib.abc.InspectLoader):
@@ -36,15 +37,15 @@ class PinnedSource(importlib.abc.InspectLoader):
 
 
 class PinnedFinder(importlib.abc.MetaPathFinder):
-    """Finds the modules of the checkpoint before anything on `sys.path`, so that later edits change nothing."""
+    """Finds the checkpoint's modules before anything on `sys.path`, so that later edits change nothing."""
 
-    def __init__(self, modules: Iterable[Dict[str, Any]], read: Callable[[Dict[str, Any]], bytes]) -> None:
+    def __init__(self, modules: Iterable[dict[str, Any]], read: Callable[[dict[str, Any]], bytes]) -> None:
         self.modules = {module["name"]: module for module in modules}
         self._read = read
 
     def find_spec(
-        self, fullname: str, path: Optional[Sequence[str]], target: Optional[ModuleType] = None
-    ) -> Optional[importlib.machinery.ModuleSpec]:
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
         """The spec of a pinned module; others are left to the other finders."""
         module = self.modules.get(fullname)
         if module is None:
@@ -58,7 +59,7 @@ class PinnedFinder(importlib.abc.MetaPathFinder):
         return spec
 
 
-def install(modules: Iterable[Dict[str, Any]], read: Callable[[Dict[str, Any]], bytes]) -> None:
+def install(modules: Iterable[dict[str, Any]], read: Callable[[dict[str, Any]], bytes]) -> None:
     """Puts the finder in front of the others."""
     finder = PinnedFinder(modules, read)
     if finder.modules:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import time
-from typing import Any, Dict
+from typing import Any
 
 IGNORED = frozenset(
     ("matplotlib", "config", "load_ext", "reload_ext", "autoreload", "precision", "pdb", "xmode")
@@ -20,11 +20,11 @@ class UsageError(Exception):
 class Shell:
     """What `get_ipython()` answers inside a node."""
 
-    def __init__(self, namespace: Dict[str, Any], filename: str) -> None:
+    def __init__(self, namespace: dict[str, Any], filename: str) -> None:
         self.user_ns = namespace
         self.user_global_ns = namespace
         self._filename = filename
-        self.config: Dict[str, Any] = {}
+        self.config: dict[str, Any] = {}
 
     def run_line_magic(self, name: str, line: str, _stack_depth: int = 1) -> Any:
         """`%name line`."""
@@ -103,7 +103,7 @@ def display(*values: Any, **_options: Any) -> None:
         print(repr(value))
 
 
-def install(namespace: Dict[str, Any], filename: str) -> None:
+def install(namespace: dict[str, Any], filename: str) -> None:
     """Makes `get_ipython` and `display` known to the cell, as the notebook did."""
     shell = Shell(namespace, filename)
     names: Any = builtins

@@ -7,7 +7,7 @@ import json
 import os
 import time
 from json.encoder import encode_basestring_ascii
-from typing import Any, List, Optional
+from typing import Any
 
 SPILL_PARTS = 512
 SPILL_SECONDS = 0.5
@@ -16,23 +16,23 @@ MAX_PENDING_BYTES = 1024 * 1024
 
 
 class LogWriter:
-    """Appends lines to the node's log. A log that can't be written never stops a request: lines are dropped and counted."""
+    """Appends lines to the node's log. If it can't be written, lines are counted and dropped."""
 
-    def __init__(self, path: str, node: str, release: int, instance: Optional[str], max_line: int) -> None:
+    def __init__(self, path: str, node: str, release: int, instance: str | None, max_line: int) -> None:
         self.path = path
         self.max_line = max_line
         self.dropped = 0
-        self.request: Optional[bytes] = None
+        self.request: bytes | None = None
         self._fd = -1
         self._torn = False
         self._checked = 0.0
-        self._pending: List[str] = []
+        self._pending: list[str] = []
         self._pending_bytes = 0
         self._second = -1
         self._second_text = ""
         self.identify(node, release, instance)
 
-    def identify(self, node: str, release: int, instance: Optional[str]) -> None:
+    def identify(self, node: str, release: int, instance: str | None) -> None:
         """Sets the part of a line that is the same for all of them."""
         fields = f'"node":{json.dumps(node)},"release":{release}'
         if instance is not None:
@@ -46,7 +46,7 @@ class LogWriter:
             os.close(self._fd)
             self._fd = -1
 
-    def add(self, stream: str, text: str, request: Optional[bytes] = None) -> None:
+    def add(self, stream: str, text: str, request: bytes | None = None) -> None:
         """Queues the lines of `text`; `flush` writes them."""
         prefix = self._prefix(stream, request)
         if text.endswith("\n"):
@@ -57,7 +57,7 @@ class LogWriter:
         else:
             self._line(prefix, text)
 
-    def _prefix(self, stream: str, request: Optional[bytes]) -> str:
+    def _prefix(self, stream: str, request: bytes | None) -> str:
         now = time.time()
         second = int(now)
         if second != self._second:
@@ -65,7 +65,8 @@ class LogWriter:
             self._second_text = self._head + time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
         prefix = f"{self._second_text}{int((now - second) * 1000000):06d}{self._fields}{stream}"
         if request:
-            return f'{prefix}","requestId":{encode_basestring_ascii(request.decode("utf-8", "replace"))},"message":'
+            name = encode_basestring_ascii(request.decode("utf-8", "replace"))
+            return f'{prefix}","requestId":{name},"message":'
         return prefix + '","message":'
 
     def _line(self, prefix: str, line: str) -> None:
@@ -131,13 +132,13 @@ class LogWriter:
 
 
 class Capture:
-    """The prints of one process: `sys.stdout` and `sys.stderr` for user code, in the order they were written."""
+    """The prints of one process: `sys.stdout` and `sys.stderr` of user code, in the order of writing."""
 
     def __init__(self, log: LogWriter) -> None:
         self.log = log
-        self.request: Optional[bytes] = None
+        self.request: bytes | None = None
         self.running = False
-        self.parts: List[str] = []
+        self.parts: list[str] = []
         self.due = 0.0
         self._stream = "stdout"
         self.stdout = Stream(self, "stdout", 1)
@@ -159,7 +160,7 @@ class Capture:
 
     def spill(self) -> None:
         """Writes whole lines while a request still runs, so that a long one can be followed."""
-        self.due = time.monotonic() + SPILL_SECONDS
+        self.due = time.monotonic() + SPILL_SECONDS if self.running else 0.0
         text = "".join(self.parts)
         self.parts.clear()
         whole, newline, rest = text.rpartition("\n")
@@ -173,7 +174,7 @@ class Capture:
 
 
 class Stream(io.TextIOBase):
-    """A text stream that collects into a Capture. `fileno` is the real descriptor: subprocesses may be given it."""
+    """A text stream that collects into a Capture. `fileno` is a real descriptor: subprocesses may get it."""
 
     def __init__(self, capture: Capture, name: str, fd: int) -> None:
         self._capture = capture
@@ -231,7 +232,7 @@ class Stream(io.TextIOBase):
         """A cell that closes its output must not silence the next request."""
 
     @property
-    def buffer(self) -> "BinaryStream":
+    def buffer(self) -> BinaryStream:
         """For code that writes bytes to `sys.stdout.buffer`."""
         return BinaryStream(self)
 

@@ -6,19 +6,19 @@ import importlib
 import os
 import signal
 import sys
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Optional
 
 from roost.worker.config import Config
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-PINNED = {**{name: "1" for name in THREAD_VARIABLES}, "ARROW_DEFAULT_MEMORY_POOL": "system"}
+PINNED = {**dict.fromkeys(THREAD_VARIABLES, "1"), "ARROW_DEFAULT_MEMORY_POOL": "system"}
 IGNORED_THREADS = frozenset(("jemalloc_bg_thd",))
 
-Saved = Dict[str, Optional[str]]
+Saved = dict[str, Optional[str]]
 
 
 def pin_threads() -> Saved:
-    """Before any library is loaded: OpenMP pools started in the zygote would hang its forks. Returns what was there."""
+    """Before any library is loaded: OpenMP pools of the zygote would hang its forks."""
     saved = {name: os.environ.get(name) for name in PINNED}
     os.environ.update(PINNED)
     return saved
@@ -33,7 +33,7 @@ def unpin_threads(saved: Saved) -> None:
             os.environ[name] = value
 
 
-def threads() -> List[str]:
+def threads() -> list[str]:
     """Names of this process's threads."""
     found = []
     for task in os.listdir("/proc/self/task"):
@@ -47,7 +47,7 @@ def threads() -> List[str]:
     return found
 
 
-def choose_mode(config: Config) -> Tuple[str, str, int]:
+def choose_mode(config: Config) -> tuple[str, str, int]:
     """`fork` or `spawn`, the reason, and the number of threads, after the restore."""
     names = threads()
     count = len(names)
@@ -65,7 +65,7 @@ def choose_mode(config: Config) -> Tuple[str, str, int]:
     return "fork", "the restore left a single thread", count
 
 
-def _listed(names: List[str]) -> str:
+def _listed(names: list[str]) -> str:
     others = list(names)
     own = threading_name()
     if own in others:
@@ -82,21 +82,23 @@ def threading_name() -> str:
 
 def random_state() -> Any:
     """The state of `random`, which Python changes at a fork by itself."""
+    if "numpy" in sys.modules:
+        importlib.import_module("numpy.random")  # loaded lazily, it would be seeded in each fork
     random = sys.modules.get("random")
     return None if random is None else random.getstate()
 
 
 def reseed(config: Config, kept: Any) -> None:
-    """After a fork: gives this process random numbers of its own, or the pinned ones if the node wants them."""
+    """After a fork: random numbers of this process's own, or the pinned ones if the node wants them."""
     if config.keep_random_state:
         if kept is not None:
             sys.modules["random"].setstate(kept)
         return
-    random, numpy, torch = (sys.modules.get(name) for name in ("random", "numpy", "torch"))
+    random, numpy_random, torch = (sys.modules.get(name) for name in ("random", "numpy.random", "torch"))
     if random is not None:
         random.seed()
-    if numpy is not None and hasattr(numpy, "random"):
-        numpy.random.seed()
+    if numpy_random is not None:
+        numpy_random.seed()
     if torch is not None and hasattr(torch, "seed"):
         torch.seed()
 
@@ -117,7 +119,7 @@ def use_cpus(cpus: float) -> None:
 
 
 def reset_signals() -> None:
-    """In a process that the worker did not make itself (user code forked): everything as in a fresh Python."""
+    """In a process that user code forked: signals as in a fresh Python."""
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGTERM, signal.SIGALRM, signal.SIGUSR1, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)

@@ -13,14 +13,14 @@ import sys
 import time
 import traceback
 from types import ModuleType
-from typing import Any, Dict, List, Set
+from typing import Any
 
 from roost.worker import localmodules, reach
 from roost.worker.config import Config
 from roost.worker.errors import RestoreError
 
 ALWAYS_HASHED_BYTES = 4 * 1024 * 1024
-"""Streams up to this size are hashed before they are unpickled; larger ones and buffers only after a failure."""
+"""Streams up to this size are hashed before they are unpickled; others only after a failure."""
 
 
 class Restorer:
@@ -30,21 +30,21 @@ class Restorer:
         self.config = config
         self.manifest = self._read_manifest(config.manifest)
         self.namespace = fresh_main()
-        self.restored: List[str] = []
-        self.warnings: List[str] = []
+        self.restored: list[str] = []
+        self.warnings: list[str] = []
         self.seconds = 0.0
-        self.after_fork: List[Dict[str, Any]] = []
-        self._mapped: List[mmap.mmap] = []
-        self._done: Set[int] = set()
+        self.after_fork: list[dict[str, Any]] = []
+        self._mapped: list[mmap.mmap] = []
+        self._done: set[int] = set()
         variables = self.manifest.get("variables", [])
-        self._modules: Dict[str, Dict[str, Any]] = {v["name"]: v for v in variables if v.get("module")}
-        self._group_of: Dict[str, Dict[str, Any]] = {}
+        self._modules: dict[str, dict[str, Any]] = {v["name"]: v for v in variables if v.get("module")}
+        self._group_of: dict[str, dict[str, Any]] = {}
         for group in self.manifest.get("groups", []):
             for name in group["names"]:
                 self._group_of[name] = group
 
     @staticmethod
-    def _read_manifest(path: str) -> Dict[str, Any]:
+    def _read_manifest(path: str) -> dict[str, Any]:
         try:
             with open(path, "rb") as file:
                 manifest = json.loads(file.read())
@@ -58,23 +58,23 @@ class Restorer:
                 f"the checkpoint has format version {version!r}, this worker reads 1", "manifest"
             )
         made_by = str(manifest.get("python", {}).get("version", ""))
-        ours = "%d.%d" % sys.version_info[:2]
+        ours = f"{sys.version_info[0]}.{sys.version_info[1]}"
         if made_by and ".".join(made_by.split(".")[:2]) != ours:
             raise RestoreError(
-                f"the checkpoint was made by Python {made_by}, the node's environment has {ours}: code objects can't "
-                f"be moved between them; give the node an environment with Python {made_by}",
+                f"the checkpoint was made by Python {made_by}, the node's environment has {ours}: "
+                f"code objects can't be moved between them; give the node an environment with Python {made_by}",
                 "manifest",
             )
         return manifest
 
     @property
-    def cell(self) -> Dict[str, Any]:
+    def cell(self) -> dict[str, Any]:
         """The cell of the checkpoint."""
-        cell: Dict[str, Any] = self.manifest.get("cell") or {}
+        cell: dict[str, Any] = self.manifest.get("cell") or {}
         return cell
 
     def restore(self) -> None:
-        """Everything that instances may share. Garbage collection stays off; the caller freezes and enables it."""
+        """Everything that instances may share. Garbage collection stays off: the caller freezes first."""
         started = time.perf_counter()
         gc.disable()
         self._surroundings()
@@ -88,7 +88,7 @@ class Restorer:
         self.seconds = time.perf_counter() - started
 
     def restore_after_fork(self) -> float:
-        """Groups with thread pools and the like, which each instance needs for itself. Returns the seconds taken."""
+        """Groups with thread pools and the like, which each instance needs for itself."""
         if not self.after_fork:
             return 0.0
         started = time.perf_counter()
@@ -114,9 +114,9 @@ class Restorer:
                 sys.path.append(path)
         localmodules.install(self.manifest.get("localModules") or (), self._blob_bytes)
 
-    def _load(self, wanted: Set[str]) -> None:
+    def _load(self, wanted: set[str]) -> None:
         """Loads names and what their group mates and functions reach, until nothing is missing."""
-        seen: Set[str] = set()
+        seen: set[str] = set()
         while wanted:
             seen |= wanted
             for name in sorted(wanted):
@@ -136,7 +136,7 @@ class Restorer:
                 if name not in seen and (name in self._modules or name in self._group_of)
             }
 
-    def _load_module(self, variable: Dict[str, Any]) -> None:
+    def _load_module(self, variable: dict[str, Any]) -> None:
         name, module = variable["name"], variable["module"]
         if name in self.namespace:
             return
@@ -152,7 +152,7 @@ class Restorer:
         if saved and isinstance(found, str) and found != saved:
             self.warnings.append(f"{module} is {found} here and was {saved} when the checkpoint was made")
 
-    def _load_group(self, group: Dict[str, Any]) -> None:
+    def _load_group(self, group: dict[str, Any]) -> None:
         if group["id"] in self._done and not group.get("afterFork"):
             return
         self._done.add(group["id"])
@@ -180,10 +180,10 @@ class Restorer:
             return RestoreError(message, cause=error)
         return RestoreError(f"{what}: {type(error).__name__}: {error}", cause=error)
 
-    def _path(self, blob: Dict[str, Any]) -> str:
+    def _path(self, blob: dict[str, Any]) -> str:
         return os.path.join(self.config.blobs, str(blob["digest"]).rpartition(":")[2])
 
-    def _open(self, blob: Dict[str, Any]) -> int:
+    def _open(self, blob: dict[str, Any]) -> int:
         try:
             fd = os.open(self._path(blob), os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
@@ -199,14 +199,14 @@ class Restorer:
             )
         return fd
 
-    def _blob_bytes(self, blob: Dict[str, Any]) -> bytes:
+    def _blob_bytes(self, blob: dict[str, Any]) -> bytes:
         with os.fdopen(self._open(blob), "rb") as file:
             data = file.read()
         if len(data) <= ALWAYS_HASHED_BYTES:
             self._compare(blob, hashlib.sha256(data).hexdigest())
         return data
 
-    def _verify(self, blob: Dict[str, Any]) -> None:
+    def _verify(self, blob: dict[str, Any]) -> None:
         digest = hashlib.sha256()
         with os.fdopen(self._open(blob), "rb") as file:
             for chunk in iter(lambda: file.read(1 << 20), b""):
@@ -214,13 +214,13 @@ class Restorer:
         self._compare(blob, digest.hexdigest())
 
     @staticmethod
-    def _compare(blob: Dict[str, Any], found: str) -> None:
+    def _compare(blob: dict[str, Any], found: str) -> None:
         if str(blob["digest"]).rpartition(":")[2] != found:
             raise RestoreError(
                 f"blob {blob['digest']} is corrupt: its content has the digest sha256:{found}", "blobs"
             )
 
-    def _map(self, blob: Dict[str, Any]) -> Any:
+    def _map(self, blob: dict[str, Any]) -> Any:
         fd = self._open(blob)
         try:
             if blob["size"] == 0:
@@ -233,11 +233,11 @@ class Restorer:
         return mapped
 
 
-def _plural(names: List[str]) -> str:
+def _plural(names: list[str]) -> str:
     return "variable" if len(names) == 1 else "variables"
 
 
-def fresh_main() -> Dict[str, Any]:
+def fresh_main() -> dict[str, Any]:
     """Makes the module `__main__` empty, so that the notebook's namespace holds nothing of the worker."""
     previous = sys.modules.get("__main__")
     main = ModuleType("__main__")
@@ -248,13 +248,13 @@ def fresh_main() -> Dict[str, Any]:
     return main.__dict__
 
 
-_launchers: List[Any] = []
+_launchers: list[Any] = []
 
 
-def error_json(error: BaseException, phase: str = "restore") -> Dict[str, Any]:
+def error_json(error: BaseException, phase: str = "restore") -> dict[str, Any]:
     """The error object of the control socket and of `failed` frames."""
     cause = error.cause if isinstance(error, RestoreError) and error.cause is not None else error
-    lines: List[str] = []
+    lines: list[str] = []
     for text in traceback.format_exception(type(cause), cause, cause.__traceback__):
         lines.extend(text.rstrip("\n").split("\n"))
     return {

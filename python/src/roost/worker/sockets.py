@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
@@ -10,23 +11,24 @@ MAX_PATH_BYTES = 107
 
 
 def listen(folder: str, name: str) -> socket.socket:
-    """A listening socket `folder/name`, replacing a stale one. Called by the process that accepts: its pid is what
-    SO_PEERCRED shows to clients."""
-    path = os.path.join(folder, name)
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
+    """A listening socket `folder/name`, replacing a stale one.
+
+    Called by the process that accepts: its pid is what SO_PEERCRED shows to clients.
+    """
+    new = os.path.join(folder, f".{name}.new")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(new)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    if len(os.fsencode(path)) <= MAX_PATH_BYTES:
-        sock.bind(path)
+    if len(os.fsencode(new)) <= MAX_PATH_BYTES:
+        sock.bind(new)
     else:
         fd = os.open(folder, os.O_PATH | os.O_DIRECTORY)
         try:
-            sock.bind(f"/proc/self/fd/{fd}/{name}")
+            sock.bind(f"/proc/self/fd/{fd}/.{name}.new")
         finally:
             os.close(fd)
     sock.listen(128)
+    os.rename(new, os.path.join(folder, name))  # whoever sees the name can connect
     return sock
 
 

@@ -11,12 +11,12 @@ import signal
 from math import inf
 from time import monotonic
 from types import FrameType
-from typing import Callable, Optional
+from typing import Callable
 
 from roost.worker.errors import RequestCancelled, RequestTimeout
 
 REPEAT_SECONDS = 0.1
-"""A cell may swallow the exception (a bare `except:`, a callback of a C library): it is raised again until it ends."""
+"""A cell may swallow the exception (a bare `except:`, a callback): it is raised again until the cell ends."""
 
 
 class Interrupter:
@@ -40,7 +40,7 @@ class Interrupter:
         signal.signal(signal.SIGUSR1, self._on_cancel)
 
     def start(self, deadline: float) -> None:
-        """User code begins and must end by `deadline` (monotonic). The caller sets `active` to False at its end."""
+        """User code begins and must end by `deadline` (monotonic); the caller clears `active` at its end."""
         self.deadline = deadline
         if self.armed > deadline:
             self.armed = deadline
@@ -58,7 +58,7 @@ class Interrupter:
         self.armed = inf
         signal.setitimer(signal.ITIMER_REAL, 0)
 
-    def _on_alarm(self, signum: int, frame: Optional[FrameType]) -> None:
+    def _on_alarm(self, signum: int, frame: FrameType | None) -> None:
         self.armed = inf
         if not self.active:
             return
@@ -69,7 +69,7 @@ class Interrupter:
         self._arm(REPEAT_SECONDS)
         raise RequestCancelled if self.cancelled else RequestTimeout
 
-    def _on_cancel(self, signum: int, frame: Optional[FrameType]) -> None:
+    def _on_cancel(self, signum: int, frame: FrameType | None) -> None:
         if not self.active:
             self.poked = (
                 True  # the request that ran has just ended; the loop reads the frame before the next one

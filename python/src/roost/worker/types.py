@@ -6,7 +6,7 @@ import base64
 import binascii
 import datetime
 import io
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable
 
 from roost.worker import codec as codecs
 from roost.worker.config import Variable
@@ -15,10 +15,11 @@ from roost.worker.errors import InputError, OutputError, RestoreError
 Bind = Callable[[Any], Any]
 
 NAMES = (
-    "dict", "list", "str", "int", "float", "bool", "bytes", "datetime", "numpy.ndarray", "pandas.DataFrame", "image", "any",
+    "dict", "list", "str", "int", "float", "bool", "bytes", "datetime",
+    "numpy.ndarray", "pandas.DataFrame", "image", "any",
 )  # fmt: skip
 
-_EXACT: Dict[str, type] = {"dict": dict, "list": list, "str": str, "int": int, "bool": bool, "float": float}
+_EXACT: dict[str, type] = {"dict": dict, "list": list, "str": str, "int": int, "bool": bool, "float": float}
 _PACKAGES = {"numpy.ndarray": "numpy", "pandas.DataFrame": "pandas", "image": "PIL.Image"}
 _FORMS = {
     "bytes": "bytes (a base64 string)",
@@ -33,7 +34,7 @@ class Unfit(Exception):
     """A value is not of the declared type; the text says what it is instead."""
 
 
-def check_declared(variables: Tuple[Variable, ...], inputs: bool) -> None:
+def check_declared(variables: tuple[Variable, ...], inputs: bool) -> None:
     """Refuses unknown type names, and imports what the inputs' types need before the first request."""
     for variable in variables:
         if variable.type not in NAMES:
@@ -61,14 +62,14 @@ def json_name(value: Any) -> str:
 class Inputs:
     """Binds the JSON object of a request to the declared input variables."""
 
-    def __init__(self, variables: Tuple[Variable, ...]) -> None:
+    def __init__(self, variables: tuple[Variable, ...]) -> None:
         self._variables = variables
         self._count = len(variables)
-        self.slots: List[Tuple[str, Optional[type], Optional[Bind]]] = [
+        self.slots: list[tuple[str, type | None, Bind | None]] = [
             (v.name, _EXACT.get(v.type), _binder(v.type)) for v in variables
         ]
 
-    def bind(self, values: Any, namespace: Dict[str, Any]) -> None:
+    def bind(self, values: Any, namespace: dict[str, Any]) -> None:
         """Checks all values, then sets them in the namespace: a refused request changes nothing."""
         if type(values) is not dict:
             raise InputError(
@@ -108,15 +109,15 @@ class Inputs:
 class Outputs:
     """Reads the declared output variables after the cell ran."""
 
-    def __init__(self, variables: Tuple[Variable, ...], codec: codecs.Codec, max_bytes: int) -> None:
+    def __init__(self, variables: tuple[Variable, ...], codec: codecs.Codec, max_bytes: int) -> None:
         self._dumps = codec.dumps
         self._max_bytes = max_bytes
-        self._slots: List[Tuple[str, bytes, str, Optional[type]]] = []
+        self._slots: list[tuple[str, bytes, str, type | None]] = []
         for index, variable in enumerate(variables):
             head = ("," if index else "{").encode() + codecs.json_dumps(variable.name, "") + b":"
             self._slots.append((variable.name, head, variable.type, _EXACT.get(variable.type)))
 
-    def render(self, namespace: Dict[str, Any]) -> bytes:
+    def render(self, namespace: dict[str, Any]) -> bytes:
         """The raw JSON object of the outputs."""
         parts = []
         for name, head, declared, exact in self._slots:
@@ -142,7 +143,7 @@ class Outputs:
         return data
 
 
-def _check_output(name: str, declared: str, exact: Optional[type], value: Any) -> Any:
+def _check_output(name: str, declared: str, exact: type | None, value: Any) -> Any:
     kind = type(value)
     actual = f"{kind.__module__}.{kind.__qualname__}" if kind.__module__ != "builtins" else kind.__qualname__
     wrong = OutputError(f"output {name!r}: expected {declared}, got {actual}", name)
@@ -157,7 +158,7 @@ def _check_output(name: str, declared: str, exact: Optional[type], value: Any) -
             kind = type(value)
         if exact is float and kind is int:
             return value
-        if kind is bool and exact is not bool or not isinstance(value, exact):
+        if (kind is bool and exact is not bool) or not isinstance(value, exact):
             raise wrong
         return value
     mro = {f"{base.__module__}.{base.__qualname__}" for base in kind.__mro__}
@@ -191,8 +192,8 @@ def _image_bytes(value: Any, mro: Any, wrong: OutputError) -> Any:
     return file.getvalue()
 
 
-def _binder(declared: str) -> Optional[Bind]:
-    binders: Dict[str, Bind] = {
+def _binder(declared: str) -> Bind | None:
+    binders: dict[str, Bind] = {
         "float": _float,
         "bytes": _bytes,
         "datetime": _datetime,

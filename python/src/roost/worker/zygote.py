@@ -5,12 +5,13 @@ from __future__ import annotations
 import gc
 import json
 import os
+import platform
 import select
 import signal
 import socket
 import sys
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from roost.worker import prepare, sockets
 from roost.worker.children import Child, Pipes, spawn
@@ -29,7 +30,7 @@ class Control:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.data = b""
-        self.waiting: Optional[str] = None
+        self.waiting: str | None = None
         self.events = False
         self.unsent = b""
 
@@ -42,19 +43,19 @@ class Zygote:
         self.saved_environment = saved_environment
         self.log = LogWriter(config.log, config.node, config.release, None, config.max_log_line_bytes)
         self.capture = Capture(self.log)
-        self.restorer: Optional[Restorer] = None
-        self.cell: Optional[Cell] = None
-        self.error: Optional[Dict[str, Any]] = None
-        self.warnings: List[str] = []
+        self.restorer: Restorer | None = None
+        self.cell: Cell | None = None
+        self.error: dict[str, Any] | None = None
+        self.warnings: list[str] = []
         self.mode, self.mode_reason, self.threads = "fork", "", 1
-        self.children: Dict[str, Child] = {}
-        self._controls: Dict[int, Control] = {}
-        self._stopping: Optional[float] = None
+        self.children: dict[str, Child] = {}
+        self._controls: dict[int, Control] = {}
+        self._stopping: float | None = None
         self._lifeline_read, self._lifeline_write = os.pipe()
         self._wake_read, self._wake_write = socket.socketpair()
-        self._start: Optional[Start] = None
+        self._start: Start | None = None
 
-    def run(self) -> Optional[Start]:
+    def run(self) -> Start | None:
         """Serves until `shutdown`; in a forked instance it returns what that instance begins with."""
         self.listener = sockets.listen(self.config.sockets, "zygote.sock")
         self.listener.setblocking(False)
@@ -113,7 +114,7 @@ class Zygote:
         gc.collect()
         gc.freeze()
 
-    def _poll_seconds(self) -> Optional[float]:
+    def _poll_seconds(self) -> float | None:
         if self._stopping is None:
             return None
         return max(0.0, self._stopping - time.monotonic())
@@ -200,7 +201,7 @@ class Zygote:
                 self._send(control, self._started(child))
                 self._requests(control)
 
-    def _started(self, child: Child) -> Dict[str, Any]:
+    def _started(self, child: Child) -> dict[str, Any]:
         if child.running:
             return {"ok": True, "pid": child.pid}
         return _refusal("start", f"instance {child.instance} {child.how()} before it listened")
@@ -243,7 +244,7 @@ class Zygote:
             if reply is not None:
                 self._send(control, reply)
 
-    def _send(self, control: Control, body: Optional[Dict[str, Any]]) -> None:
+    def _send(self, control: Control, body: dict[str, Any] | None) -> None:
         if body is not None:
             control.unsent += json.dumps(body, separators=(",", ":"), default=str).encode() + b"\n"
         try:
@@ -262,7 +263,7 @@ class Zygote:
             self.poller.unregister(control.sock.fileno())
             control.sock.close()
 
-    def _op_info(self, control: Control, _: Any) -> Dict[str, Any]:
+    def _op_info(self, control: Control, _: Any) -> dict[str, Any]:
         restorer = self.restorer
         return {
             "ok": True,
@@ -272,13 +273,13 @@ class Zygote:
             "threads": self.threads,
             "restoreSeconds": round(restorer.seconds, 6) if restorer else 0.0,
             "restored": sorted(restorer.restored) if restorer else [],
-            "python": "%d.%d.%d" % sys.version_info[:3],
+            "python": platform.python_version(),
             "error": self.error,
             "warnings": self.warnings,
             "instances": [child.to_json() for child in self.children.values()],
         }
 
-    def _op_start(self, control: Control, name: str) -> Optional[Dict[str, Any]]:
+    def _op_start(self, control: Control, name: str) -> dict[str, Any] | None:
         if self.error is not None:
             return {"ok": False, "error": self.error}
         if self._stopping is not None:
@@ -298,7 +299,7 @@ class Zygote:
             return None
         return {"ok": True, "pid": child.pid}
 
-    def _launch(self, name: str) -> Optional[Child]:
+    def _launch(self, name: str) -> Child | None:
         started = time.time()
         ready_read, ready_write = os.pipe()
         output_read, output_write = os.pipe()
@@ -360,19 +361,19 @@ class Zygote:
             self.restorer, self.cell, kept,
         )  # fmt: skip
 
-    def _op_stop(self, control: Control, name: str) -> Dict[str, Any]:
+    def _op_stop(self, control: Control, name: str) -> dict[str, Any]:
         return self._signal(name, signal.SIGTERM)
 
-    def _op_kill(self, control: Control, name: str) -> Dict[str, Any]:
+    def _op_kill(self, control: Control, name: str) -> dict[str, Any]:
         return self._signal(name, signal.SIGKILL)
 
-    def _signal(self, name: str, number: signal.Signals) -> Dict[str, Any]:
+    def _signal(self, name: str, number: signal.Signals) -> dict[str, Any]:
         child = self.children.get(name)
         if child is not None and child.running:
             child.signal_with(number)
         return {"ok": True}
 
-    def _op_forget(self, control: Control, name: str) -> Dict[str, Any]:
+    def _op_forget(self, control: Control, name: str) -> dict[str, Any]:
         child = self.children.get(name)
         if child is not None and child.running:
             return _refusal("forget", f"instance {name} is running; stop or kill it first")
@@ -387,7 +388,7 @@ class Zygote:
             if not child.running:
                 self._send(control, child.event())
 
-    def _op_shutdown(self, control: Control, _: Any) -> Dict[str, Any]:
+    def _op_shutdown(self, control: Control, _: Any) -> dict[str, Any]:
         self._shut_down()
         return {"ok": True}
 
@@ -398,7 +399,7 @@ class Zygote:
             pass
 
 
-def _refusal(phase: str, message: str, name: str = "ControlError") -> Dict[str, Any]:
+def _refusal(phase: str, message: str, name: str = "ControlError") -> dict[str, Any]:
     return {
         "ok": False,
         "error": {"phase": phase, "errorName": name, "errorMessage": message, "traceback": []},
