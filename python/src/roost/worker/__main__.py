@@ -18,6 +18,10 @@ def main() -> None:
     parser.add_argument("--instance", help="internal: this process is one spawned instance")
     arguments = parser.parse_args()
     os.environ.setdefault("MPLBACKEND", "Agg")
+    sys.argv[:] = [""]
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)  # `input()` in a cell fails at once instead of waiting for nobody
+    os.close(nothing)
     faulthandler.enable(file=2)
     from roost.worker import children, config
     from roost.worker.instance import Instance, Start

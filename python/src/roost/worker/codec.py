@@ -136,12 +136,11 @@ def orjson_codec() -> Codec | None:
         return None
     parse, render = orjson.loads, orjson.dumps
     option = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
-    doubtful = re.compile(
-        rb"[0-9]{19}|-0"
-    ).search  # longer integers would come back as floats, -0 with a sign
+    long_number = re.compile(rb"[0-9]{19}").search
 
     def loads(raw: bytes) -> Any:
-        if doubtful(raw):
+        # Longer integers would come back as floats, and -0 as a float. Few digits at all is the quick answer.
+        if b"-0" in raw or (len(raw) - len(raw.translate(None, b"0123456789")) > 18 and long_number(raw)):
             return json_loads(raw)
         try:
             value = parse(raw)

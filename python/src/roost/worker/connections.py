@@ -147,9 +147,9 @@ class Connections:
         self._split(connection, bytes(whole))
 
     def _cancel(self, connection: Connection, tag: int) -> None:
-        if self.running == (connection, tag):
-            self.cancelled.append((connection, tag))
-        elif any(item[0] is connection and item[2] == tag for item in self.queue):
+        if self.running == (connection, tag) or any(
+            item[0] is connection and item[2] == tag for item in self.queue
+        ):
             self.cancelled.append((connection, tag))
         # else: answered already, a legal race
 

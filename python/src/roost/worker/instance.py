@@ -205,6 +205,7 @@ class Instance:
                 self.log.flush()
                 due = monotonic() + FLUSH_SECONDS
         connections.flush()
+        connections.cancelled.clear()  # what is left was for connections that are gone
         capture.request = None
         capture.running = False
         capture.due = 0.0

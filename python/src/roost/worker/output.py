@@ -7,6 +7,7 @@ import json
 import os
 import time
 from json.encoder import encode_basestring_ascii
+from time import monotonic, time_ns
 from typing import Any
 
 SPILL_PARTS = 512
@@ -49,25 +50,24 @@ class LogWriter:
     def add(self, stream: str, text: str, request: bytes | None = None) -> None:
         """Queues the lines of `text`; `flush` writes them."""
         prefix = self._prefix(stream, request)
-        if text.endswith("\n"):
-            text = text[:-1]
         if "\n" in text:
+            text = text.removesuffix("\n")
             for line in text.split("\n"):
                 self._line(prefix, line)
         else:
             self._line(prefix, text)
 
     def _prefix(self, stream: str, request: bytes | None) -> str:
-        now = time.time()
-        second = int(now)
+        second, micro = divmod(time_ns() // 1000, 1000000)
         if second != self._second:
             self._second = second
             self._second_text = self._head + time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
-        prefix = f"{self._second_text}{int((now - second) * 1000000):06d}{self._fields}{stream}"
         if request:
             name = encode_basestring_ascii(request.decode("utf-8", "replace"))
-            return f'{prefix}","requestId":{name},"message":'
-        return prefix + '","message":'
+            stream = f'{stream}","requestId":{name},"message":'
+        else:
+            stream += '","message":'
+        return f"{self._second_text}{micro:06d}{self._fields}{stream}"
 
     def _line(self, prefix: str, line: str) -> None:
         if "\r" in line:
@@ -100,7 +100,7 @@ class LogWriter:
             self._reason = error.strerror or type(error).__name__
 
     def _write(self, data: bytes) -> None:
-        now = time.monotonic()
+        now = monotonic()
         if self._fd < 0 or now - self._checked > REOPEN_SECONDS:
             self._checked = now
             self._open()
@@ -140,27 +140,27 @@ class Capture:
         self.running = False
         self.parts: list[str] = []
         self.due = 0.0
-        self._stream = "stdout"
+        self.stream = "stdout"
         self.stdout = Stream(self, "stdout", 1)
         self.stderr = Stream(self, "stderr", 2)
 
     def switch(self, stream: str) -> None:
         """The other stream is written now: what is there goes first."""
-        if stream != self._stream:
+        if stream != self.stream:
             if self.parts:
                 self.collect()
-            self._stream = stream
+            self.stream = stream
 
     def collect(self) -> None:
         """Turns what was written since the last call into log lines."""
         text = "".join(self.parts)
         self.parts.clear()
         if text:
-            self.log.add(self._stream, text, self.request)
+            self.log.add(self.stream, text, self.request)
 
     def spill(self) -> None:
         """Writes whole lines while a request still runs, so that a long one can be followed."""
-        self.due = time.monotonic() + SPILL_SECONDS if self.running else 0.0
+        self.due = monotonic() + SPILL_SECONDS if self.running else 0.0
         text = "".join(self.parts)
         self.parts.clear()
         whole, newline, rest = text.rpartition("\n")
@@ -169,7 +169,7 @@ class Capture:
         if rest:
             self.parts.append(rest)
         if newline:
-            self.log.add(self._stream, whole, self.request)
+            self.log.add(self.stream, whole, self.request)
             self.log.flush()
 
 
@@ -194,15 +194,15 @@ class Stream(io.TextIOBase):
         return "backslashreplace"
 
     def write(self, text: str) -> int:
-        """Collects text; between requests (a thread of the cell) it goes straight to the log."""
-        if not isinstance(text, str):
+        """Collects text; between requests (a thread of the cell) whole lines go straight to the log."""
+        if type(text) is not str and not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         capture = self._capture
-        if capture._stream is not self._name:
+        if capture.stream is not self._name:
             capture.switch(self._name)
         parts = capture.parts
         parts.append(text)
-        if len(parts) > SPILL_PARTS or time.monotonic() > capture.due:
+        if len(parts) > SPILL_PARTS or monotonic() > capture.due:
             capture.spill()
         return len(text)
 

@@ -16,23 +16,13 @@ from typing import Any
 from roost.worker import prepare, sockets
 from roost.worker.children import Child, Pipes, spawn
 from roost.worker.config import Config
+from roost.worker.control import Control, refusal
 from roost.worker.execute import Cell
 from roost.worker.instance import Start, prepare_namespace
 from roost.worker.output import Capture, LogWriter
 from roost.worker.restore import Restorer, error_json
 
 SHUTDOWN_SECONDS = 5.0
-
-
-class Control:
-    """A connection to the control socket."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
-        self.data = b""
-        self.waiting: str | None = None
-        self.events = False
-        self.unsent = b""
 
 
 class Zygote:
@@ -105,6 +95,7 @@ class Zygote:
             self.capture.collect()
             self.log.flush()
         self.mode, self.mode_reason, self.threads = prepare.choose_mode(self.config)
+        self._tell()
         if self.restorer is not None:
             self.warnings = list(self.restorer.warnings)
         if self.config.isolation == "request" and self.threads > 1:
@@ -113,6 +104,16 @@ class Zygote:
             )
         gc.collect()
         gc.freeze()
+
+    def _tell(self) -> None:
+        """What became of the restore, in the node's log."""
+        if self.error is not None:
+            text = f"the checkpoint could not be restored: {self.error['errorMessage']}"
+        else:
+            seconds = self.restorer.seconds if self.restorer else 0.0
+            text = f"restored the checkpoint in {seconds:.3f} s; instances are started by {self.mode}: {self.mode_reason}"
+        self.log.add("system", text)
+        self.log.flush()
 
     def _poll_seconds(self) -> float | None:
         if self._stopping is None:
@@ -157,7 +158,6 @@ class Zygote:
             sock, _ = self.listener.accept()
         except OSError:
             return
-        sock.setblocking(False)
         self._controls[sock.fileno()] = Control(sock)
         self.poller.register(sock.fileno(), select.EPOLLIN)
 
@@ -204,7 +204,7 @@ class Zygote:
     def _started(self, child: Child) -> dict[str, Any]:
         if child.running:
             return {"ok": True, "pid": child.pid}
-        return _refusal("start", f"instance {child.instance} {child.how()} before it listened")
+        return refusal("start", f"instance {child.instance} {child.how()} before it listened")
 
     def _serve_control(self, control: Control, events: int) -> None:
         if events & select.EPOLLOUT:
@@ -232,12 +232,12 @@ class Zygote:
             except (ValueError, KeyError, TypeError):
                 answer, request, operation = None, {}, line[:80].decode("utf-8", "replace")
             if answer is None:
-                self._send(control, _refusal("control", f"unknown operation {operation!r}"))
+                self._send(control, refusal("control", f"unknown operation {operation!r}"))
                 continue
             name = request.get("instance")
             if operation in ("start", "stop", "kill", "forget") and not sockets.is_instance_id(name):
                 self._send(
-                    control, _refusal("control", f"{operation}: instance: an id is needed, got {name!r}")
+                    control, refusal("control", f"{operation}: instance: an id is needed, got {name!r}")
                 )
                 continue
             reply = answer(control, name)
@@ -245,18 +245,10 @@ class Zygote:
                 self._send(control, reply)
 
     def _send(self, control: Control, body: dict[str, Any] | None) -> None:
-        if body is not None:
-            control.unsent += json.dumps(body, separators=(",", ":"), default=str).encode() + b"\n"
-        try:
-            sent = control.sock.send(control.unsent)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
+        if control.send(body):
+            self.poller.modify(control.sock.fileno(), control.interest())
+        else:
             self._drop(control)
-            return
-        control.unsent = control.unsent[sent:]
-        events = select.EPOLLIN | (select.EPOLLOUT if control.unsent else 0)
-        self.poller.modify(control.sock.fileno(), events)
 
     def _drop(self, control: Control) -> None:
         if self._controls.pop(control.sock.fileno(), None) is not None:
@@ -283,15 +275,15 @@ class Zygote:
         if self.error is not None:
             return {"ok": False, "error": self.error}
         if self._stopping is not None:
-            return _refusal("start", "the zygote is shutting down")
+            return refusal("start", "the zygote is shutting down")
         child = self.children.get(name)
         if child is not None and not child.running:
-            return _refusal("start", f"instance {name} has {child.how()}; forget it first")
+            return refusal("start", f"instance {name} has {child.how()}; forget it first")
         if child is None:
             try:
                 child = self._launch(name)
             except OSError as error:
-                return _refusal("start", f"a process can't be made: {error.strerror}", type(error).__name__)
+                return refusal("start", f"a process can't be made: {error.strerror}", type(error).__name__)
             if child is None:
                 return None
         if not child.listens:
@@ -353,6 +345,7 @@ class Zygote:
             if child.ready_fd >= 0:
                 os.close(child.ready_fd)
         self.pipes.close()
+        self.log.close()
         self._wake_read.close()
         self._wake_write.close()
         prepare.unpin_threads(self.saved_environment)
@@ -376,7 +369,7 @@ class Zygote:
     def _op_forget(self, control: Control, name: str) -> dict[str, Any]:
         child = self.children.get(name)
         if child is not None and child.running:
-            return _refusal("forget", f"instance {name} is running; stop or kill it first")
+            return refusal("forget", f"instance {name} is running; stop or kill it first")
         if child is not None:
             del self.children[name]
             self._unlink(child)
@@ -397,10 +390,3 @@ class Zygote:
             os.unlink(os.path.join(self.config.sockets, f"{child.instance}.sock"))
         except OSError:
             pass
-
-
-def _refusal(phase: str, message: str, name: str = "ControlError") -> dict[str, Any]:
-    return {
-        "ok": False,
-        "error": {"phase": phase, "errorName": name, "errorMessage": message, "traceback": []},
-    }
