@@ -23,6 +23,7 @@ public enum InstanceKind: IdentifiedKind { public static let kind = ResourceKind
 public enum OperationKind: IdentifiedKind { public static let kind = ResourceKind.operation }
 public enum ServiceAccountKind: IdentifiedKind { public static let kind = ResourceKind.serviceAccount }
 public enum UploadKind: IdentifiedKind { public static let kind = ResourceKind.upload }
+public enum RequestKind: IdentifiedKind { public static let kind = ResourceKind.request }
 
 public typealias FolderID = Identifier<FolderKind>
 public typealias ProjectID = Identifier<ProjectKind>

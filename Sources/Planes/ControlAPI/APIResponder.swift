@@ -1,0 +1,115 @@
+public import Access
+public import ControlPlane
+public import Domain
+public import HTTPModel
+import Storage
+
+/// What the endpoints work with.
+public struct APIWorld: Sendable {
+  public var world: NodeWorld
+  public var fleet: Fleet
+  public var nodes: NodeService
+  public var checkpoints: CheckpointService
+  public var authority: TokenAuthority
+  /// Prometheus text.
+  public var metrics: @Sendable () async -> String
+  /// Reads a node's log: newest `tail` lines, or what follows `after`; waits up to `wait` seconds for a first line.
+  public var logs:
+    @Sendable (NodeID, _ after: String?, _ tail: Int, _ wait: Int) async throws(PlatformError) -> LogPage
+  public var limits: @Sendable (NodeSpec) -> [EffectiveLimit]
+  public var version: VersionResource
+
+  public init(
+    world: NodeWorld, fleet: Fleet, nodes: NodeService, checkpoints: CheckpointService,
+    authority: TokenAuthority,
+    metrics: @escaping @Sendable () async -> String,
+    logs: @escaping @Sendable (NodeID, String?, Int, Int) async throws(PlatformError) -> LogPage,
+    limits: @escaping @Sendable (NodeSpec) -> [EffectiveLimit], version: VersionResource
+  ) {
+    self.world = world
+    self.fleet = fleet
+    self.nodes = nodes
+    self.checkpoints = checkpoints
+    self.authority = authority
+    self.metrics = metrics
+    self.logs = logs
+    self.limits = limits
+    self.version = version
+  }
+
+  var store: Store { world.store }
+}
+
+/// Answers the management API: finds the endpoint, judges the caller, calls it, maps errors in one place.
+public struct APIResponder: HTTPResponder {
+  private let api: APIWorld
+  private let routes: [Route]
+
+  public init(_ api: APIWorld) {
+    self.api = api
+    routes = RouteTable.all
+  }
+
+  public func respond(to request: HTTPRequest) async -> HTTPResponse {
+    do throws(PlatformError) { return try await answer(request) } catch {
+      if error.code == .internal || error.code == .dataLoss {
+        api.world.log(
+          .error, "request failed",
+          [
+            "request_id": request.requestID, "error": error.message,
+            "cause": error.cause.map { "\($0)" } ?? "",
+          ])
+      }
+      return Answer.problem(error, for: request)
+    }
+  }
+
+  private func answer(_ request: HTTPRequest) async throws(PlatformError) -> HTTPResponse {
+    let target = try Target(request.target)
+    if let open = try await OpenEndpoints.answer(target, request, api) { return open }
+    let matches = routes.filter { $0.matches(target) }
+    guard !matches.isEmpty else {
+      throw PlatformError(
+        .notFound, "no such path: \(request.target.prefix { $0 != "?" }); see /v1/openapi.json",
+        origin: .caller)
+    }
+    guard let route = matches.first(where: { $0.method == request.method }) else {
+      let allowed = Set(matches.map(\.method)).sorted().joined(separator: ", ")
+      var response = Answer.problem(
+        PlatformError(
+          .unimplemented, "\(request.method) is not allowed here; use \(allowed)", origin: .caller),
+        for: request)
+      response.status = 405
+      response.headers.append((name: "allow", value: allowed))
+      return response
+    }
+    let principal = try await authenticate(request)
+    let bindings = try await api.store.grants(subject: principal.subject).compactMap { grant in
+      Role(rawValue: grant.role).map {
+        RoleBinding(subject: grant.subject, role: $0, folderID: grant.folderID)
+      }
+    }
+    let call = Call(
+      request: request, segments: route.captures(target), query: target.query, principal: principal,
+      bindings: bindings)
+    return try await route.handle(call, api)
+  }
+
+  private func authenticate(_ request: HTTPRequest) async throws(PlatformError) -> Principal {
+    guard let header = request.header("authorization") else {
+      throw PlatformError(
+        .unauthenticated,
+        "authorization: missing; send 'Authorization: Bearer TOKEN' (make one with: roost token create)",
+        origin: .caller)
+    }
+    guard header.lowercased().hasPrefix("bearer ") else {
+      throw PlatformError(.unauthenticated, "authorization: use the scheme Bearer", origin: .caller)
+    }
+    let now = api.world.now()
+    let principal = try api.authority.verify(Array(header.dropFirst(7).utf8), at: now)
+    if let token = try await api.store.token(principal.tokenID), token.revokedAt != nil {
+      throw PlatformError(.unauthenticated, "authorization: this token was revoked", origin: .caller)
+    }
+    return principal
+  }
+}

@@ -1,0 +1,51 @@
+import Access
+import ControlPlane
+import Domain
+import HTTPModel
+import Storage
+
+/// Health, version, metrics and the catalogue.
+enum OpenEndpoints {
+  private struct Health: Encodable {
+    var status: String
+    var checks: [String: String]
+  }
+
+  /// What needs no token; nil when the target is something else.
+  static func answer(
+    _ target: Target, _ request: HTTPRequest, _ api: APIWorld
+  ) async throws(PlatformError) -> HTTPResponse? {
+    guard request.method == "GET" || request.method == "HEAD", target.verb == nil else { return nil }
+    if target.segments == ["v1", "openapi.json"] {
+      return Answer.text(OpenAPIDocument.text, type: "application/json")
+    }
+    guard target.segments.count == 1 else { return nil }
+    switch target.segments[0] {
+    case "livez": return Answer.text("ok\n")
+    case "readyz": return try await ready(target, api)
+    case "version": return try Answer.json(api.version)
+    case "metrics":
+      return Answer.text(await api.metrics(), type: "text/plain; version=0.0.4; charset=utf-8")
+    default: return nil
+    }
+  }
+
+  private static func ready(_ target: Target, _ api: APIWorld) async throws(PlatformError) -> HTTPResponse {
+    var checks: [String: String] = [:]
+    checks["nodes"] = await api.fleet.isReady ? "ok" : "finding the instances of the last run"
+    do throws(PlatformError) {
+      try await api.store.check()
+      checks["store"] = "ok"
+    } catch { checks["store"] = error.message }
+    let good = checks.values.allSatisfy { $0 == "ok" }
+    return try Answer.json(
+      Health(status: good ? "ok" : "not ready", checks: checks), status: good ? 200 : 503)
+  }
+
+  private struct Catalogue: Encodable { var configurations: [Configuration] }
+
+  static func configurations(_ call: Call, _ api: APIWorld) async throws(PlatformError) -> HTTPResponse {
+    try call.allowQuery()
+    return try Answer.json(Catalogue(configurations: Configuration.catalogue))
+  }
+}

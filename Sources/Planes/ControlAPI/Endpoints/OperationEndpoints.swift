@@ -1,0 +1,50 @@
+import Access
+import ControlPlane
+import Domain
+import HTTPModel
+import Storage
+
+/// Long-running requests of users.
+enum OperationEndpoints {
+  static func list(_ call: Call, _ api: APIWorld) async throws(PlatformError) -> HTTPResponse {
+    try call.allowQuery("resource", "page_size", "page_token")
+    let page = try await api.store.operations(
+      resource: call.query["resource"], after: call.query["page_token"], limit: try Paging.size(call))
+    var items: [OperationResource] = []
+    for record in page.items { items.append(try await resource(record, call, api)) }
+    return try Answer.json(ListResource(items: items, nextPageToken: page.next))
+  }
+
+  static func get(_ call: Call, _ api: APIWorld) async throws(PlatformError) -> HTTPResponse {
+    try call.allowQuery()
+    guard let id = OperationID(call.segments[0]), let record = try await api.store.operation(id) else {
+      throw PlatformError(.notFound, "operation: no operation '\(call.segments[0])'", origin: .caller)
+    }
+    return try Answer.json(try await resource(record, call, api))
+  }
+
+  /// The answer to a change: the operation that follows it.
+  static func started(_ record: OperationRecord, _ call: Call, _ api: APIWorld) async throws(PlatformError)
+    -> HTTPResponse
+  {
+    try Answer.json(try await resource(record, call, api), status: 202)
+  }
+
+  private static func resource(
+    _ record: OperationRecord, _ call: Call, _ api: APIWorld
+  ) async throws(PlatformError) -> OperationResource {
+    var resource = OperationResource(
+      id: record.id, description: record.description, createdAt: record.createdAt,
+      createdBy: record.createdBy,
+      modifiedAt: record.modifiedAt, done: record.done, resourceId: record.resourceID)
+    guard let node = NodeID(record.resourceID) else { return resource }
+    if !record.done {
+      resource.progress = await api.fleet.progress(of: node)
+    } else if let text = record.errorJSON {
+      resource.error = try StoredJSON.value(StatusResource.self, from: text)
+    } else if let found = try await api.store.node(node) {
+      resource.response = try await NodeEndpoints.resource(found, api, full: false)
+    }
+    return resource
+  }
+}

@@ -1,0 +1,73 @@
+import Domain
+import HTTPModel
+
+/// A method and a path pattern such as `/v1/nodes/*:suspend`, with what answers it.
+struct Route: Sendable {
+  typealias Handler = @Sendable (Call, APIWorld) async throws(PlatformError) -> HTTPResponse
+
+  let method: String
+  let pattern: [String]
+  let verb: String?
+  let handle: Handler
+
+  init(_ method: String, _ path: String, _ handle: @escaping Handler) {
+    self.method = method
+    self.handle = handle
+    let sides = path.split(separator: ":", maxSplits: 1)
+    pattern = sides[0].split(separator: "/").map(String.init)
+    verb = sides.count == 2 ? String(sides[1]) : nil
+  }
+
+  func matches(_ target: Target) -> Bool {
+    verb == target.verb && pattern.count == target.segments.count
+      && zip(pattern, target.segments).allSatisfy { $0 == "*" || $0 == $1 }
+  }
+
+  func captures(_ target: Target) -> [String] {
+    zip(pattern, target.segments).filter { $0.0 == "*" }.map(\.1)
+  }
+}
+
+/// Every endpoint that needs a caller. A test compares it with `api/openapi.json`.
+enum RouteTable {
+  static let all: [Route] = [
+    Route("GET", "/v1/folders", FolderEndpoints.list),
+    Route("POST", "/v1/folders", FolderEndpoints.create),
+    Route("GET", "/v1/projects", ProjectEndpoints.list),
+    Route("POST", "/v1/projects", ProjectEndpoints.create),
+    Route("GET", "/v1/projects/*", ProjectEndpoints.get),
+    Route("PATCH", "/v1/projects/*", ProjectEndpoints.update),
+    Route("POST", "/v1/projects/*/blobs:missing", BlobEndpoints.missing),
+    Route("PUT", "/v1/projects/*/blobs/*", BlobEndpoints.put),
+    Route("POST", "/v1/projects/*/uploads", BlobEndpoints.begin),
+    Route("PATCH", "/v1/projects/*/uploads/*", BlobEndpoints.append),
+    Route("PUT", "/v1/projects/*/uploads/*", BlobEndpoints.commit),
+    Route("POST", "/v1/projects/*/checkpoints", CheckpointEndpoints.register),
+    Route("GET", "/v1/checkpoints", CheckpointEndpoints.list),
+    Route("GET", "/v1/checkpoints/*", CheckpointEndpoints.get),
+    Route("POST", "/v1/checkpoints/*:pin", CheckpointEndpoints.pin),
+    Route("POST", "/v1/checkpoints/*:unpin", CheckpointEndpoints.unpin),
+    Route("PATCH", "/v1/checkpoints/*", CheckpointEndpoints.rename),
+    Route("DELETE", "/v1/checkpoints/*", CheckpointEndpoints.delete),
+    Route("GET", "/v1/nodes", NodeEndpoints.list),
+    Route("POST", "/v1/nodes", NodeEndpoints.create),
+    Route("POST", "/v1/nodes:validate", NodeEndpoints.validate),
+    Route("GET", "/v1/nodes/*", NodeEndpoints.get),
+    Route("PATCH", "/v1/nodes/*", NodeEndpoints.update),
+    Route("DELETE", "/v1/nodes/*", NodeEndpoints.delete),
+    Route("POST", "/v1/nodes/*:suspend", NodeEndpoints.suspend),
+    Route("POST", "/v1/nodes/*:resume", NodeEndpoints.resume),
+    Route("POST", "/v1/nodes/*:reset", NodeEndpoints.reset),
+    Route("GET", "/v1/nodes/*/instances", NodeEndpoints.instances),
+    Route("GET", "/v1/nodes/*/logs", NodeEndpoints.logs),
+    Route("GET", "/v1/operations", OperationEndpoints.list),
+    Route("GET", "/v1/operations/*", OperationEndpoints.get),
+    Route("GET", "/v1/tokens", TokenEndpoints.list),
+    Route("POST", "/v1/tokens", TokenEndpoints.create),
+    Route("DELETE", "/v1/tokens/*", TokenEndpoints.revoke),
+    Route("GET", "/v1/serviceAccounts", ServiceAccountEndpoints.list),
+    Route("POST", "/v1/serviceAccounts", ServiceAccountEndpoints.create),
+    Route("POST", "/v1/serviceAccounts/*:grant", ServiceAccountEndpoints.grant),
+    Route("GET", "/v1/configurations", OpenEndpoints.configurations),
+  ]
+}

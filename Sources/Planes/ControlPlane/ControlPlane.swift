@@ -1,1 +1,0 @@
-// ControlPlane: see docs/architecture.md.

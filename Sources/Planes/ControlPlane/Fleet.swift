@@ -1,0 +1,154 @@
+public import Domain
+import DriverAPI
+import Storage
+
+/// All nodes of this server: owns a reconciler each, and publishes what they route as one table.
+public actor Fleet {
+  private let world: NodeWorld
+  private let sink: any RoutingSink
+  private var reconcilers: [NodeID: NodeReconciler] = [:]
+  private var routes: [NodeID: RoutedNode] = [:]
+  private var started: AsyncStream<NodeReconciler>
+  private let starter: AsyncStream<NodeReconciler>.Continuation
+  private var isRecovered = false
+  private var publishing = false
+  private var dirty = false
+  private var waiters: [CheckedContinuation<Void, Never>] = []
+
+  public init(world: NodeWorld, sink: any RoutingSink) {
+    self.world = world
+    self.sink = sink
+    (started, starter) = AsyncStream.makeStream()
+  }
+
+  /// True once the instances of the last run were found again.
+  public var isReady: Bool { isRecovered }
+
+  /// Keeps every node as wanted until `stop` or cancellation. Instances live on. `recover` must have ended.
+  public func run() async {
+    await withDiscardingTaskGroup { group in
+      group.addTask { await self.followExits() }
+      for await reconciler in started {
+        if Task.isCancelled { break }
+        group.addTask {
+          await reconciler.run()
+          await self.ended(reconciler)
+        }
+      }
+      group.cancelAll()
+    }
+  }
+
+  /// Ends `run`; instances live on.
+  public func stop() { starter.finish() }
+
+  /// Finds the instances of the last run and publishes the first table. Before `run`, and before requests are taken.
+  public func recover() async throws(PlatformError) {
+    let records = try await world.store.allNodes()
+    await world.driver.sweep(keeping: records.map { ($0.id, $0.release) })
+    for record in records {
+      let intent = try StoredJSON.value(NodeIntent.self, from: record.specJSON)
+      let reconciler = make(record, intent)
+      await reconciler.recoverInstances(try await world.store.instances(node: record.id))
+      routes[record.id] = await reconciler.route()
+      starter.yield(reconciler)
+    }
+    isRecovered = true
+    await publish()
+    world.log(.info, "nodes recovered", ["count": String(records.count)])
+  }
+
+  private func make(_ record: NodeRecord, _ intent: NodeIntent) -> NodeReconciler {
+    let sink = self.sink
+    let reconciler = NodeReconciler(
+      record: record, intent: intent, world: world,
+      routesChanged: { [weak self] in await self?.routesChanged($0) },
+      outstanding: { await sink.outstanding(on: $0) })
+    reconcilers[record.id] = reconciler
+    return reconciler
+  }
+
+  /// A node was created or changed in the store.
+  func changed(_ record: NodeRecord, _ intent: NodeIntent) async {
+    if let reconciler = reconcilers[record.id] {
+      await reconciler.adopt(record, intent)
+    } else {
+      let reconciler = make(record, intent)
+      starter.yield(reconciler)
+    }
+    await routesChanged(record.id)
+  }
+
+  private func ended(_ reconciler: NodeReconciler) async {
+    guard await reconciler.isForgotten else { return }
+    reconcilers[reconciler.id] = nil
+    routes[reconciler.id] = nil
+    await publish()
+  }
+
+  private func followExits() async {
+    for await exit in world.driver.exits() { await reconcilers[exit.node]?.ended(exit) }
+  }
+
+  /// A hint from the gateway.
+  public func observed(_ observation: GatewayObservation) async {
+    let instance: InstanceID =
+      switch observation {
+      case .unreachable(let id, _): id
+      case .hung(let id, _): id
+      }
+    guard let node = routes.values.first(where: { $0.instances.contains { $0.id == instance } }) else {
+      return
+    }
+    await reconcilers[node.id]?.observed(observation)
+  }
+
+  // MARK: Routing table
+
+  private func routesChanged(_ node: NodeID) async {
+    routes[node] = await reconcilers[node]?.route()
+    await publish()
+  }
+
+  /// Grants or tokens changed.
+  public func accessChanged() async { await publish() }
+
+  /// Publishes the newest routes. Callers return when a table at least as new as their change is in use; changes that come
+  /// meanwhile share one table.
+  private func publish() async {
+    guard isRecovered else { return }
+    dirty = true
+    if publishing {
+      return await withCheckedContinuation { waiters.append($0) }
+    }
+    publishing = true
+    while dirty {
+      dirty = false
+      let served = waiters
+      waiters = []
+      await publishOnce()
+      for waiter in served { waiter.resume() }
+    }
+    publishing = false
+  }
+
+  private func publishOnce() async {
+    do throws(PlatformError) {
+      let table = RoutingTable(
+        generation: try await world.store.nextRoutingGeneration(),
+        nodes: routes.values.sorted { $0.id < $1.id },
+        grants: try await world.store.grants().filter { $0.role != "viewer" }.map {
+          RoutedGrant(subject: $0.subject, folderID: $0.folderID)
+        },
+        revokedTokens: try await world.store.revokedLiveTokens(at: world.now()))
+      await sink.publish(table)
+    } catch { world.log(.error, "routing table not published", ["error": error.message]) }
+  }
+
+  // MARK: Views
+
+  /// What is seen of a node; nil when it has no reconciler (any more).
+  public func snapshot(of node: NodeID) async -> NodeSnapshot? { await reconcilers[node]?.snapshot() }
+
+  public func progress(of node: NodeID) async -> String? { await reconcilers[node]?.progress() }
+}

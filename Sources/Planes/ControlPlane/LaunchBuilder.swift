@@ -1,0 +1,57 @@
+public import Domain
+import DriverAPI
+public import Storage
+
+/// Turns a node's spec and its checkpoint into what a driver needs.
+struct LaunchBuilder {
+  let world: NodeWorld
+
+  func launch(record: NodeRecord, spec: NodeSpec) async throws(PlatformError) -> NodeLaunch {
+    guard let checkpoint = try await world.store.checkpoint(spec.cell.checkpointId) else {
+      throw PlatformError(.notFound, "checkpoint \(spec.cell.checkpointId) of node '\(record.name)' is gone")
+    }
+    let manifest = try await CheckpointReader(store: world.store, blobs: world.blobs).manifest(of: checkpoint)
+    let configuration = try Configuration.named(spec.configuration)
+    return NodeLaunch(
+      node: record.id, nodeName: record.name, release: record.release,
+      manifestPath: try world.blobs.path(of: checkpoint.manifestDigest),
+      blobPaths: try paths(of: manifest.blobs.map(\.digest)), inputs: spec.cell.inputs,
+      outputs: spec.cell.outputs,
+      isolation: .init(rawValue: spec.cell.isolation) ?? .instance,
+      timeoutMilliseconds: UInt32(spec.timeoutSeconds * 1000),
+      startMode: .init(rawValue: spec.cell.startMode) ?? .auto,
+      restore: .init(rawValue: spec.cell.restore) ?? .reachable, keepRandomState: spec.cell.keepRandomState,
+      subnet: .init(rawValue: spec.subnet) ?? .none, cpus: spec.cpus ?? configuration.cpus,
+      memoryBytes: spec.memoryBytes ?? configuration.memoryBytes)
+  }
+
+  private func paths(of digests: [String]) throws(PlatformError) -> [String] {
+    var result: [String] = []
+    for digest in digests { result.append(try world.blobs.path(of: digest)) }
+    return result
+  }
+}
+
+/// Reads manifests of checkpoints from the blob store.
+public struct CheckpointReader: Sendable {
+  public let store: Store
+  public let blobs: BlobStore
+
+  public init(store: Store, blobs: BlobStore) {
+    self.store = store
+    self.blobs = blobs
+  }
+
+  /// Throws `dataLoss` that names the checkpoint when its manifest is missing or damaged.
+  public func manifest(of checkpoint: CheckpointRecord) async throws(PlatformError) -> CheckpointManifest {
+    do throws(PlatformError) {
+      let bytes = try await blobs.read(checkpoint.manifestDigest, limit: 64 << 20)
+      return try StoredJSON.value(CheckpointManifest.self, from: bytes)
+    } catch {
+      throw PlatformError(
+        .dataLoss,
+        "the manifest of checkpoint \(checkpoint.id) is missing or damaged on disk; run the cell again to make a new one",
+        cause: error)
+    }
+  }
+}

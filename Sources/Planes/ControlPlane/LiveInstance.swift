@@ -1,0 +1,21 @@
+public import Domain
+public import DriverAPI
+
+/// An instance as its reconciler knows it.
+struct LiveInstance: Sendable {
+  var id: InstanceID
+  var epoch: Int
+  var status: InstanceStatus
+  var handle: InstanceHandle?
+  var createdAt: Timestamp
+  var startedAt: Timestamp?
+  var lastError: LastError?
+  var failedProbes = 0
+}
+
+/// A view of a node for the API, taken at one moment.
+public struct NodeSnapshot: Sendable {
+  public var status: NodeStatusResource
+  public var instances: [InstanceResource]
+  public var handles: [InstanceID: InstanceHandle]
+}

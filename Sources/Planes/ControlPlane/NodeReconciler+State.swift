@@ -1,0 +1,204 @@
+import Domain
+import DriverAPI
+import FoundationEssentials
+import Planning
+import Storage
+
+extension NodeReconciler {
+  // MARK: Store
+
+  func persist(_ id: InstanceID) async {
+    guard let instance = instances[id], let handle = instance.handle else { return }
+    do throws(PlatformError) {
+      let memo = try StoredJSON.text(InstanceMemo(handle: handle, epoch: instance.epoch))
+      let stored = InstanceRecord(
+        id: id, nodeID: self.id, release: record.release, handleJSON: memo, status: instance.status,
+        createdAt: instance.createdAt, startedAt: instance.startedAt)
+      guard try await world.store.instance(id) == nil else {
+        return try await world.store.updateInstance(stored)
+      }
+      try await world.store.createInstance(stored)
+      let configuration = try Configuration.named(intent.spec.configuration)
+      try await world.store.startUsage(
+        UsageRecord(
+          instanceID: id, nodeID: self.id, configuration: configuration.name,
+          unitsPerSecond: configuration.unitsPerSecond,
+          startedAt: instance.createdAt))
+    } catch { world.log(.error, "instance record not saved", ["instance": id.text, "error": error.message]) }
+  }
+
+  /// What the driver needs, from the node's spec and its checkpoint.
+  func launchSpec() async throws(DriverFailure) -> NodeLaunch {
+    do throws(PlatformError) {
+      return try await LaunchBuilder(world: world).launch(record: record, spec: intent.spec)
+    } catch {
+      throw DriverFailure(
+        LastError(phase: .restore, exitClass: .missing, message: error.message, at: world.now()))
+    }
+  }
+
+  // MARK: Views
+
+  /// This node's line of the routing table.
+  func route() -> RoutedNode? {
+    guard !isForgotten else { return nil }
+    let spec = intent.spec
+    let healthy = instances.values.filter { $0.status == .healthy }.sorted { $0.id < $1.id }
+    let routed = healthy.compactMap { instance in
+      instance.handle.map {
+        RoutedInstance(
+          id: instance.id, endpoint: $0.endpoint, pid: $0.pid, limit: 1,
+          pipelineLimit: spec.cell.isolation == "request" ? 1 : 8)
+      }
+    }
+    return RoutedNode(
+      id: id, name: record.name, release: record.release, folderID: record.folderID, acl: spec.acl,
+      refusal: refusal(healthy: routed.count), timeoutMilliseconds: UInt32(spec.timeoutSeconds * 1000),
+      queueLimit: spec.queueLimit, queueAgeMilliseconds: UInt32(spec.timeoutSeconds * 1000), instances: routed
+    )
+  }
+
+  private func refusal(healthy: Int) -> String? {
+    if record.deletedAt != nil { return "node '\(record.name)' is being deleted" }
+    if record.suspended {
+      return "node '\(record.name)' is suspended; resume it with: roost node resume \(record.name)"
+    }
+    // While an instance is replaced, requests wait in the queue rather than fail.
+    if healthy == 0, attemptsFailed > 1 || !everHealthy {
+      let reason = lastError.map { ": \($0.message)" } ?? ": its first instance is being prepared"
+      return "node '\(record.name)' has no healthy instance\(reason)"
+    }
+    return nil
+  }
+
+  func status() -> NodeStatus {
+    NodePlanner.status(
+      observation(), minimum: max(1, min(intent.spec.instances.min, intent.spec.instances.count)),
+      everHealthy: everHealthy || attemptsFailed > 0)
+  }
+
+  func snapshot() async -> NodeSnapshot {
+    let healthy = instances.values.count { $0.status == .healthy }
+    var resources: [InstanceResource] = []
+    var handles: [InstanceID: InstanceHandle] = [:]
+    for instance in instances.values.sorted(by: { $0.createdAt < $1.createdAt }) {
+      handles[instance.id] = instance.handle
+      var usage: InstanceUsage?
+      if let handle = instance.handle { usage = await world.driver.usage(handle) }
+      resources.append(
+        InstanceResource(
+          id: instance.id, nodeId: id, release: record.release, status: instance.status,
+          pid: instance.handle?.pid,
+          createdAt: instance.createdAt, startedAt: instance.startedAt,
+          proportionalBytes: usage?.proportionalBytes,
+          sharedBytes: usage?.sharedBytes, privateBytes: usage?.privateBytes, lastError: instance.lastError))
+    }
+    let status = NodeStatusResource(
+      status: status(), healthyInstances: healthy,
+      desiredInstances: record.suspended ? 0 : intent.spec.instances.count,
+      release: record.release, conditions: conditions(healthy: healthy), lastError: lastError,
+      startMode: hostReport.map { "\($0.mode): \($0.modeReason)" }, restarts: restarts)
+    return NodeSnapshot(status: status, instances: resources, handles: handles)
+  }
+
+  private func conditions(healthy: Int) -> [Condition] {
+    let wanted = intent.spec.instances.count
+    let waiting = notBefore > world.now()
+    let hostFact: (Bool, String, String) =
+      switch host {
+      case .ready:
+        (
+          true, "Restored",
+          hostReport.map {
+            "the zygote restored \($0.restored.count) variables in \(rounded($0.restoreSeconds)) s; instances start by \($0.mode) (\($0.modeReason))"
+          }
+            ?? "the zygote runs"
+        )
+      case .preparing: (false, "Restoring", "the zygote is restoring the checkpoint")
+      case .down where record.suspended: (false, "Suspended", "nothing runs while the node is suspended")
+      case .down where waiting: (false, "BackingOff", "the next attempt is at \(notBefore)")
+      case .down: (false, "NotStarted", "the zygote is not running yet")
+      }
+    let readyFact: (Bool, String, String) =
+      if record.suspended { (false, "Suspended", "the user suspended the node") } else if healthy >= wanted {
+        (true, "AllHealthy", "\(healthy) of \(wanted) instances are in rotation")
+      } else if healthy > 0 { (false, "Replacing", "\(healthy) of \(wanted) instances are in rotation") } else
+      {
+        (false, waiting ? "BackingOff" : "NoInstance", lastError?.message ?? "no instance is ready yet")
+      }
+    let network = intent.spec.subnet
+    let networkFact = (
+      true, network == "none" ? "NoNetwork" : "HostNetwork",
+      network == "none"
+        ? "instances reach no network; create the node with --subnet host if its cell needs one"
+        : "instances share the network of this machine"
+    )
+    return [("Ready", readyFact), ("HostReady", hostFact), ("Subnet", networkFact)].map { type, fact in
+      if since[type]?.status != fact.0 || since[type]?.reason != fact.1 {
+        since[type] = (fact.0, fact.1, world.now())
+      }
+      return Condition(
+        type: type, status: fact.0, reason: fact.1, message: fact.2, since: since[type]?.at ?? world.now())
+    }
+  }
+
+  private func rounded(_ seconds: Double) -> String { String((seconds * 1000).rounded() / 1000) }
+
+  // MARK: Operations
+
+  /// Ends the user's operations on this node whose aim is reached, or can't be.
+  func settleOperations(gone: Bool = false) async {
+    do throws(PlatformError) {
+      for operation in try await world.store.pendingOperations(resource: id.text) {
+        guard let verdict = verdict(on: operation, gone: gone) else { continue }
+        var ended = operation
+        ended.done = true
+        ended.modifiedAt = world.now()
+        if case .failed(let message) = verdict {
+          ended.errorJSON = try StoredJSON.text(StatusResource(code: 9, message: message))
+        }
+        try await world.store.updateOperation(ended)
+      }
+    } catch { world.log(.error, "operations not settled", ["node": id.text, "error": error.message]) }
+  }
+
+  private enum Verdict {
+    case reached
+    case failed(String)
+  }
+
+  private func verdict(on operation: OperationRecord, gone: Bool) -> Verdict? {
+    let seen = observation()
+    let current = instances.values.filter { $0.epoch == intent.epoch && $0.status == .healthy }.count
+    let settled = current >= seen.desiredCount && instances.count == current
+    switch operation.kind {
+    case "deleteNode": return gone ? .reached : nil
+    case _ where gone: return .failed("node '\(record.name)' was deleted meanwhile")
+    case "suspendNode": return record.suspended && instances.isEmpty && host == .down ? .reached : nil
+    case _ where record.suspended: return .failed("node '\(record.name)' was suspended meanwhile")
+    case _ where settled: return .reached
+    default:
+      // A failing restore fails the same way again; a died instance deserves a few attempts.
+      guard let lastError, lastError.at > operation.createdAt else { return nil }
+      let hopeless = lastError.phase == .restore && lastError.exitClass != .signal
+      guard hopeless || attemptsFailed >= 5 else { return nil }
+      return .failed(
+        "node '\(record.name)' did not become healthy: \(lastError.message); see: roost node describe \(record.name)"
+      )
+    }
+  }
+
+  /// What an unfinished operation waits for, for people.
+  func progress() -> String {
+    let healthy = instances.values.count { $0.status == .healthy && $0.epoch == intent.epoch }
+    switch host {
+    case .preparing:
+      return record.deletedAt == nil && !record.suspended ? "restoring the checkpoint" : "stopping the zygote"
+    case .down where notBefore > world.now(): return "backing off after: \(lastError?.message ?? "a failure")"
+    case .down: return "starting the zygote"
+    case .ready:
+      if record.deletedAt != nil || record.suspended { return "draining \(instances.count) instances" }
+      return "\(healthy) of \(intent.spec.instances.count) instances healthy"
+    }
+  }
+}

@@ -1,0 +1,334 @@
+import Domain
+import DriverAPI
+import Planning
+import Storage
+
+/// Keeps one node as its user wants it.
+///
+/// Every pass observes, plans and begins the steps; a first start, a change, a crash and a restart of the service run this very
+/// code. Steps run as children of `run`, so that a slow restore never delays the answer to an exit.
+actor NodeReconciler {
+  let id: NodeID
+  let world: NodeWorld
+  /// Tells the fleet that this node's routes changed; returns when the gateway follows them.
+  let routesChanged: @Sendable (NodeID) async -> Void
+  let outstanding: @Sendable (InstanceID) async -> Int
+
+  var record: NodeRecord
+  var intent: NodeIntent
+  var instances: [InstanceID: LiveInstance] = [:]
+  var host = NodeObservation.Host.down
+  var hostReport: HostReport?
+  var backoff = Backoff()
+  var notBefore = Timestamp(microseconds: 0)
+  var lastError: LastError?
+  var attemptsFailed = 0
+  var everHealthy = false
+  var restarts = 0
+  var since: [String: (status: Bool, reason: String, at: Timestamp)] = [:]
+  private(set) var isForgotten = false
+
+  private let wakeups: AsyncStream<Void>
+  private let waker: AsyncStream<Void>.Continuation
+
+  init(
+    record: NodeRecord, intent: NodeIntent, world: NodeWorld,
+    routesChanged: @escaping @Sendable (NodeID) async -> Void,
+    outstanding: @escaping @Sendable (InstanceID) async -> Int
+  ) {
+    id = record.id
+    self.record = record
+    self.intent = intent
+    self.world = world
+    self.routesChanged = routesChanged
+    self.outstanding = outstanding
+    (wakeups, waker) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
+  }
+
+  /// Makes the next pass come soon. Carries no data.
+  nonisolated func wake() { waker.yield() }
+
+  /// Takes a new wish; the pass that follows acts on it.
+  func adopt(_ record: NodeRecord, _ intent: NodeIntent) {
+    guard record.generation >= self.record.generation else { return }
+    self.record = record
+    self.intent = intent
+    // A user who changes something wants to see it tried now.
+    notBefore = Timestamp(microseconds: 0)
+    wake()
+  }
+
+  /// Runs until the node is forgotten or the task is cancelled. Cancelling leaves instances running.
+  func run() async {
+    await withDiscardingTaskGroup { group in
+      group.addTask { await self.tick() }
+      var alarm: Timestamp?
+      var passes = wakeups.makeAsyncIterator()
+      while !Task.isCancelled, !isForgotten {
+        for step in NodePlanner.plan(observation()) {
+          for work in begin(step) { group.addTask { await work() } }
+        }
+        let delay = notBefore - world.now()
+        if delay > .zero, notBefore != alarm {
+          alarm = notBefore
+          group.addTask {
+            try? await Task.sleep(for: delay)
+            self.wake()
+          }
+        }
+        await settleOperations()
+        if isForgotten { break }
+        _ = await passes.next(isolation: self)
+      }
+      group.cancelAll()
+    }
+  }
+
+  /// Level-triggered: a lost wake-up costs two seconds at most.
+  private func tick() async {
+    while !Task.isCancelled {
+      try? await Task.sleep(for: .seconds(2))
+      await checkInstances()
+      wake()
+    }
+  }
+
+  func observation() -> NodeObservation {
+    NodeObservation(
+      now: world.now(), isDeleting: record.deletedAt != nil, isSuspended: record.suspended,
+      epoch: intent.epoch,
+      desiredCount: intent.spec.instances.count, host: host, notBefore: notBefore,
+      instances: instances.values.map { .init(id: $0.id, epoch: $0.epoch, status: $0.status) }.sorted {
+        $0.id < $1.id
+      })
+  }
+
+  // MARK: Steps
+
+  /// Marks a step as begun, so that the next plan doesn't repeat it, and returns the work.
+  private func begin(_ step: NodeStep) -> [@Sendable () async -> Void] {
+    switch step {
+    case .prepareHost:
+      host = .preparing
+      return [{ await self.prepareHost() }]
+    case .launch(let count, let epoch):
+      return (0..<count).map { _ in
+        let instance = LiveInstance(id: .random(), epoch: epoch, status: .undefined, createdAt: world.now())
+        instances[instance.id] = instance
+        return { await self.launch(instance.id) }
+      }
+    case .drainAndStop(let id):
+      instances[id]?.status = .deleting
+      return [{ await self.drainAndStop(id) }]
+    case .retireHost:
+      host = .preparing
+      return [{ await self.retireHost() }]
+    case .forget:
+      isForgotten = true
+      return [{ await self.forget() }]
+    }
+  }
+
+  private func prepareHost() async {
+    do throws(DriverFailure) {
+      let launch = try await launchSpec()
+      let report = try await world.driver.prepare(launch)
+      hostReport = report
+      host = .ready
+      world.log(.info, "host ready", ["node": id.text, "mode": report.mode, "reason": report.modeReason])
+    } catch {
+      host = .down
+      failed(error.error)
+    }
+    wake()
+  }
+
+  private func launch(_ instance: InstanceID) async {
+    do throws(DriverFailure) {
+      let launch = try await launchSpec()
+      let handle = try await world.driver.start(instance, of: launch)
+      guard advance(instance, to: .started, { $0.handle = handle }) else {
+        return await world.driver.stop(handle, grace: .zero)
+      }
+      await persist(instance)
+      guard advance(instance, to: .preparing, { _ in }) else { return }
+      try await world.driver.begin(handle)
+      guard await world.driver.probe(handle, timeout: .seconds(5)) else {
+        throw DriverFailure(
+          LastError(
+            phase: .probe, exitClass: .timeout,
+            message: "instance \(instance) did not answer its first health check in 5 s",
+            at: world.now()))
+      }
+      let startedAt = world.now()
+      guard advance(instance, to: .healthy, { $0.startedAt = startedAt }) else { return }
+      everHealthy = true
+      attemptsFailed = 0
+      await persist(instance)
+      await routesChanged(id)
+    } catch {
+      await discard(instance, because: error.error)
+    }
+    wake()
+  }
+
+  /// Moves an instance on unless it was asked to go in the meantime.
+  private func advance(_ id: InstanceID, to status: InstanceStatus, _ change: (inout LiveInstance) -> Void)
+    -> Bool
+  {
+    guard var instance = instances[id], instance.status != .deleting else {
+      if var instance = instances[id] {
+        change(&instance)
+        instances[id] = instance
+      }
+      return false
+    }
+    change(&instance)
+    instance.status = status
+    instances[id] = instance
+    return true
+  }
+
+  private func drainAndStop(_ instance: InstanceID) async {
+    await routesChanged(id)
+    // The gateway has let go of it: what is under way may end, within the node's own deadline.
+    let grace = Duration.milliseconds(Int64(intent.spec.timeoutSeconds * 1000) + 1000)
+    let deadline = world.now() + grace
+    while await outstanding(instance) > 0, world.now() < deadline {
+      try? await Task.sleep(for: .milliseconds(5))
+    }
+    if let handle = instances[instance]?.handle { await world.driver.stop(handle, grace: .seconds(2)) }
+    await drop(instance)
+    wake()
+  }
+
+  private func retireHost() async {
+    await world.driver.retire(id, release: record.release)
+    host = .down
+    hostReport = nil
+    wake()
+  }
+
+  private func forget() async {
+    await world.driver.retire(id, release: record.release)
+    await settleOperations(gone: true)
+    do throws(PlatformError) { try await world.store.removeNode(id) } catch {
+      world.log(.error, "node record not removed", ["node": id.text, "error": error.message])
+    }
+    await routesChanged(id)
+    wake()
+  }
+
+  // MARK: What happened
+
+  /// The driver saw an instance or the host end.
+  func ended(_ exit: InstanceExit) async {
+    guard let instance = exit.instance else {
+      guard host == .ready else { return }
+      host = .down
+      hostReport = nil
+      failed(exit.error)
+      return wake()
+    }
+    await discard(instance, because: exit.error)
+    wake()
+  }
+
+  /// The gateway saw something odd: look, don't believe.
+  func observed(_ observation: GatewayObservation) async {
+    switch observation {
+    case .unreachable(let instance, _):
+      guard let handle = instances[instance]?.handle, instances[instance]?.status == .healthy else { return }
+      if await world.driver.recover(handle), await world.driver.probe(handle, timeout: .seconds(1)) { return }
+      await checkInstances()
+    case .hung(let instance, let request):
+      guard let handle = instances[instance]?.handle, instances[instance]?.status != .deleting else { return }
+      await world.driver.kill(handle)
+      await discard(
+        instance,
+        because: LastError(
+          phase: .execute, exitClass: .hang,
+          message:
+            "instance \(instance) did not end request \(request) within the node's timeout of \(intent.spec.timeoutSeconds) s plus 1 s; it was killed and is being recreated from checkpoint \(record.checkpointID)",
+          logReference: "roost node logs \(record.name) --instance \(instance)", at: world.now()))
+    }
+    wake()
+  }
+
+  /// Looks for processes that vanished without a word.
+  private func checkInstances() async {
+    for instance in instances.values where instance.status == .healthy {
+      guard let handle = instance.handle, !(await world.driver.recover(handle)) else { continue }
+      // Its exit event may be on its way with a better reason.
+      instances[instance.id]?.failedProbes += 1
+      guard (instances[instance.id]?.failedProbes ?? 0) > 1 else { continue }
+      await discard(
+        instance.id,
+        because: LastError(
+          phase: .execute, exitClass: .missing, message: "the process of instance \(instance.id) is gone",
+          at: world.now()))
+    }
+  }
+
+  private func discard(_ instance: InstanceID, because error: LastError) async {
+    guard let live = instances[instance], live.status != .deleting else { return }
+    instances[instance]?.status = .deleting
+    restarts += 1
+    failed(error)
+    world.note(id, instance, record.release, error.message)
+    await routesChanged(id)
+    if let handle = live.handle { await world.driver.stop(handle, grace: .zero) }
+    await drop(instance)
+    wake()
+  }
+
+  private func failed(_ error: LastError) {
+    lastError = error
+    attemptsFailed += 1
+    notBefore = backoff.failed(at: world.now())
+    world.log(
+      .warn, "node failure",
+      ["node": id.text, "phase": error.phase.rawValue, "class": error.exitClass.rawValue])
+  }
+
+  private func drop(_ instance: InstanceID) async {
+    instances[instance] = nil
+    do throws(PlatformError) {
+      try await world.store.removeInstance(instance)
+      try await world.store.endUsage(instance: instance, at: world.now())
+    } catch {
+      world.log(.error, "instance record not ended", ["instance": instance.text, "error": error.message])
+    }
+  }
+
+  // MARK: Restart of the service
+
+  /// Finds the instances of the last run again; those that don't answer are dropped. Runs before `run`.
+  func recoverInstances(_ records: [InstanceRecord]) async {
+    for record in records {
+      let memo = record.handleJSON.flatMap { try? StoredJSON.value(InstanceMemo.self, from: $0) }
+      guard let memo, await world.driver.recover(memo.handle),
+        await world.driver.probe(memo.handle, timeout: .seconds(2))
+      else {
+        if let handle = memo?.handle { await world.driver.stop(handle, grace: .zero) }
+        await drop(record.id)
+        continue
+      }
+      instances[record.id] = LiveInstance(
+        id: record.id, epoch: memo.epoch, status: record.startedAt == nil ? .preparing : .healthy,
+        handle: memo.handle,
+        createdAt: record.createdAt, startedAt: record.startedAt ?? world.now())
+      if record.startedAt == nil { await finishStart(record.id, memo.handle) }
+      everHealthy = true
+    }
+  }
+
+  /// An instance that the service left between its fork and its first answer.
+  private func finishStart(_ instance: InstanceID, _ handle: InstanceHandle) async {
+    do throws(DriverFailure) {
+      try await world.driver.begin(handle)
+      _ = advance(instance, to: .healthy) { _ in }
+      await persist(instance)
+    } catch { await discard(instance, because: error.error) }
+  }
+}

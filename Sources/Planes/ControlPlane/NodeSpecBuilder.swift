@@ -1,0 +1,87 @@
+import Domain
+
+/// Defaults and bounds of a node's spec. Pure.
+enum NodeSpecBuilder {
+  static func spec(
+    _ request: CreateNodeRequest, checkpoint: CheckpointID, inputs: [Variable], outputs: [Variable],
+    acl: [FolderID]
+  ) throws(PlatformError) -> NodeSpec {
+    let configuration = try Configuration.named(request.configuration ?? "c1.4")
+    guard configuration.gpus == 0 else {
+      throw .invalid(
+        "configuration",
+        "configuration: '\(configuration.name)' has GPUs, and this machine's pool has none; use a c1 configuration"
+      )
+    }
+    let source = CellSource(
+      checkpointId: checkpoint, inputs: inputs, outputs: outputs,
+      isolation: try one(of: ["instance", "request"], request.isolation, "isolation"),
+      startMode: try one(of: ["auto", "fork", "spawn"], request.startMode, "startMode"),
+      restore: try one(of: ["reachable", "full"], request.restore, "restore"),
+      keepRandomState: request.keepRandomState ?? false)
+    let spec = NodeSpec(
+      description: request.description ?? "", cell: source, configuration: configuration.name,
+      instances: try range(request.instances),
+      subnet: try one(of: ["none", "host"], request.subnet, "subnet"),
+      zones: request.zones ?? [], maintenanceLimit: request.maintenanceLimit ?? 1,
+      timeoutSeconds: request.timeoutSeconds ?? 15, queueLimit: request.queueLimit ?? 1000,
+      memoryBytes: request.memoryBytes, cpus: request.cpus, acl: acl)
+    try check(spec)
+    return spec
+  }
+
+  static func check(_ spec: NodeSpec) throws(PlatformError) {
+    try within(spec.timeoutSeconds, 0.05...3600, "timeoutSeconds", "seconds")
+    try within(Double(spec.queueLimit), 0...100_000, "queueLimit", "requests")
+    try within(Double(spec.maintenanceLimit), 0...100, "maintenanceLimit", "instances")
+    if let cpus = spec.cpus { try within(cpus, 0.05...1024, "cpus", "vCPU") }
+    if let memory = spec.memoryBytes {
+      try within(Double(memory), 33_554_432...17_592_186_044_416, "memoryBytes", "bytes")
+    }
+    guard spec.description.utf8.count <= 1024 else {
+      throw .invalid(
+        "description", "description: at most 1024 bytes, this has \(spec.description.utf8.count)")
+    }
+    for (index, zone) in spec.zones.enumerated() where zone.zone != "local" {
+      throw .invalid(
+        "zones[\(index)].zone",
+        "zones[\(index)].zone: '\(zone.zone)' is unknown; this server has one zone, local")
+    }
+  }
+
+  static func range(_ requested: RequestedInstances?) throws(PlatformError) -> InstanceRange {
+    let count = requested?.count ?? requested?.min ?? 1
+    let range = InstanceRange(
+      min: requested?.min ?? count, max: requested?.max ?? max(count, requested?.min ?? count), count: count)
+    guard range.min >= 1, range.max <= 100 else {
+      throw .invalid(
+        "instances", "instances: min \(range.min) and max \(range.max) must lie between 1 and 100")
+    }
+    guard range.min <= range.count, range.count <= range.max else {
+      throw .invalid(
+        "instances.count",
+        "instances.count: \(range.count) is not within min \(range.min) and max \(range.max)")
+    }
+    return range
+  }
+
+  private static func one(of choices: [String], _ value: String?, _ field: String) throws(PlatformError)
+    -> String
+  {
+    guard let value else { return choices[0] }
+    guard choices.contains(value) else {
+      throw .invalid(
+        field, "\(field): '\(value)' is not known; use one of \(choices.joined(separator: ", "))")
+    }
+    return value
+  }
+
+  private static func within(
+    _ value: Double, _ range: ClosedRange<Double>, _ field: String, _ unit: String
+  ) throws(PlatformError) {
+    guard range.contains(value) else {
+      throw .invalid(
+        field, "\(field): \(value) is out of range; use \(range.lowerBound) to \(range.upperBound) \(unit)")
+    }
+  }
+}

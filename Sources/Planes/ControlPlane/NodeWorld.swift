@@ -1,0 +1,40 @@
+public import Domain
+public import DriverAPI
+public import Storage
+
+/// Where the control plane puts routing tables and asks what is still under way.
+public protocol RoutingSink: Sendable {
+  /// Returns when every loop routes by this table.
+  func publish(_ table: RoutingTable) async
+  /// Requests written to the instance and not yet answered.
+  func outstanding(on instance: InstanceID) async -> Int
+}
+
+/// All that reconcilers act on. A value of references, so that tests can put fakes in each place.
+public struct NodeWorld: Sendable {
+  public var driver: any InstanceDriver
+  public var store: Store
+  public var blobs: BlobStore
+  /// Wall-clock time.
+  public var now: @Sendable () -> Timestamp
+  /// A constant message with metadata.
+  public var log: @Sendable (_ level: LogLevel, _ message: String, _ metadata: [String: String]) -> Void
+  /// Appends a line of the service to a node's log.
+  public var note:
+    @Sendable (_ node: NodeID, _ instance: InstanceID?, _ release: Int, _ message: String) -> Void
+
+  public enum LogLevel: String, Sendable { case debug, info, warn, error }
+
+  public init(
+    driver: any InstanceDriver, store: Store, blobs: BlobStore, now: @escaping @Sendable () -> Timestamp,
+    log: @escaping @Sendable (LogLevel, String, [String: String]) -> Void,
+    note: @escaping @Sendable (NodeID, InstanceID?, Int, String) -> Void
+  ) {
+    self.driver = driver
+    self.store = store
+    self.blobs = blobs
+    self.now = now
+    self.log = log
+    self.note = note
+  }
+}

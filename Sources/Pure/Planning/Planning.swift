@@ -1,1 +1,0 @@
-// Planning: see docs/architecture.md.
