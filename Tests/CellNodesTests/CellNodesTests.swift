@@ -1,5 +1,6 @@
 import Domain
 import DriverAPI
+import Glibc
 import Sandboxing
 import Testing
 
@@ -111,6 +112,53 @@ struct CellDriverTests {
     }
   }
 
+  @Test func anAdoptedZygotesDeathIsReportedForItsInstancesEvenWhenPrepareComesFirst() async throws {
+    try await withWorkbench { bench in
+      let launch = try bench.launch("y = x")
+      let report = try await bench.driver.prepare(launch)
+      let handle = try await bench.instance(of: launch)
+      bench.driver.close()
+      let driver = bench.anotherDriver()
+      defer { driver.close() }
+      _ = try await driver.prepare(launch)
+      ProcessHandleTool.kill(report.pid)
+      #expect(try await driver.prepare(launch).pid != report.pid)
+      var seen: [InstanceID?] = []
+      for await exit in driver.exits() {
+        seen.append(exit.instance)
+        if exit.instance == nil { break }
+      }
+      #expect(seen == [handle.instance, nil])
+      let fresh = try await driver.start(InstanceID.random(), of: launch)
+      try await driver.begin(fresh)
+      #expect(try await execute(fresh, #"{"x": 3}"#) == #"{"y":3}"#)
+      await driver.retire(bench.node, release: 1)
+    }
+  }
+
+  @Test func savedStateIsRestoredAndSharedByForks() async throws {
+    try await withWorkbench { bench in
+      let launch = try bench.launchWithState()
+      let report = try await bench.driver.prepare(launch)
+      #expect(report.restored == ["table"])
+      #expect(report.restoreSeconds >= 0)
+      let handle = try await bench.instance(of: launch)
+      #expect(try await execute(handle, #"{"x": 2}"#) == #"{"y":9}"#)
+    }
+  }
+
+  @Test func aNodeWithTheHostsNetworkSeesIt() async throws {
+    try await withWorkbench { bench in
+      var launch = try bench.launch("import os\ny = os.readlink('/proc/self/ns/net')")
+      _ = try await bench.driver.prepare(launch)
+      let own = try #require(FileLink.target("/proc/self/ns/net"))
+      #expect(try await execute(try await bench.instance(of: launch), #"{"x": 0}"#) != "{\"y\":\"\(own)\"}")
+      launch.subnet = .host
+      _ = try await bench.driver.prepare(launch)
+      #expect(try await execute(try await bench.instance(of: launch), #"{"x": 0}"#) == "{\"y\":\"\(own)\"}")
+    }
+  }
+
   @Test func aSandboxHasNoNetworkNoDataFolderAndAReadOnlySystem() async throws {
     try await withWorkbench { bench in
       let cell = """
@@ -154,7 +202,9 @@ struct CellDriverTests {
       #expect(members.count >= 5)
       await bench.driver.retire(bench.node, release: 1)
       // The sandbox's first process is left to init, which removes its entry in its own time.
-      #expect(try await eventually { members.allSatisfy { ProcFS.statistics($0) == nil } }, "\(members)")
+      #expect(
+        try await eventually { members.allSatisfy { (ProcFS.statistics($0)?.state ?? "Z") == "Z" } },
+        "\(members)")
       #expect(ProcFS.statistics(report.pid) == nil)
       #expect(bench.group().folders.allSatisfy { !Files.exists($0) })
       #expect(!Files.exists(bench.folder().path))
@@ -201,6 +251,18 @@ enum ProcessHandleTool {
   static func kill(_ pid: Int32) { send(9, to: pid) }
 
   static func send(_ signal: Int32, to pid: Int32) {
-    do { try ProcessHandle(pid: pid).signal(signal) } catch { Issue.record("\(error)") }
+    do {
+      let process = try ProcessHandle(pid: pid)
+      process.signal(signal)
+      if signal == SIGKILL { #expect(process.wait(.seconds(10))) }
+    } catch { Issue.record("\(error)") }
+  }
+}
+
+enum FileLink {
+  static func target(_ path: String) -> String? {
+    var buffer = [CChar](repeating: 0, count: 256)
+    let count = readlink(path, &buffer, buffer.count)
+    return count > 0 ? String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self) : nil
   }
 }

@@ -61,6 +61,32 @@ final class Workbench: Sendable {
       timeoutMilliseconds: timeoutMilliseconds, cpus: 2, memoryBytes: memory, pids: 64)
   }
 
+  /// A checkpoint with a variable `table`, written as a notebook's kernel writes it.
+  func launchWithState() throws -> NodeLaunch {
+    let script = """
+      import hashlib, json, pickle, platform, sys
+      folder = sys.argv[1]
+      stream = pickle.dumps({"table": [7, 8, 9]}, protocol=5)
+      digest = hashlib.sha256(stream).hexdigest()
+      open(folder + "/" + digest, "wb").write(stream)
+      json.dump({
+        "formatVersion": 1, "cell": {"source": "y = table[x]", "code": "y = table[x]"}, "errors": [],
+        "python": {"version": platform.python_version()},
+        "variables": [{"name": "table", "type": "builtins.list", "size": len(stream), "group": 0}],
+        "groups": [{"id": 0, "names": ["table"], "stream": {"digest": "sha256:" + digest, "size": len(stream)},
+                    "buffers": [], "afterFork": False}],
+        "analysis": {"uses": [{"name": "table", "line": 1, "via": []}], "stores": [], "dynamic": []},
+      }, open(folder + "/manifest-1", "w"))
+      print(digest)
+      """
+    var launch = try launch("")
+    let output = try CommandOutput.run(
+      python, ["-c", script, "\(root)/registry"],
+      environment: SystemEnvironment.values(["HOME", "PATH", "PYENV_ROOT"]))
+    launch.blobPaths = ["\(root)/registry/\(output.text.split(separator: "\n").first ?? "")"]
+    return launch
+  }
+
   /// An instance that takes requests.
   func instance(of launch: NodeLaunch) async throws -> InstanceHandle {
     let handle = try await driver.start(InstanceID.random(), of: launch)

@@ -45,6 +45,41 @@ struct UnifiedCgroupTests {
   }
 }
 
+/// Where version 2 is mounted on this machine and groups can be made; with or without controllers.
+private let unifiedFolder: String? = {
+  let places = CgroupPlaces(
+    mounts: Files.readText("/proc/self/mountinfo") ?? "",
+    membership: Files.readText("/proc/self/cgroup") ?? "")
+  if let folder = places.unified, Files.isWritable(folder) { return folder }
+  print("skipped, this machine has no writable hierarchy of version 2")
+  return nil
+}()
+
+@Suite(.enabled(if: unifiedFolder != nil))
+struct UnifiedKernelTests {
+  @Test func allProcessesOfAGroupAndItsSubgroupsAreKilled() throws {
+    let folder = "\(try #require(unifiedFolder))/roost-unified-\(UInt32.random(in: 0 ..< .max))"
+    let group = Cgroup(version: .v2, folders: [.memory: folder])
+    let leaf = group.child("leaf")
+    try leaf.make()
+    defer {
+      #expect(group.remove())
+      #expect(!Files.exists(folder))
+    }
+    let nothing = try FileHandle.open("/dev/null", .read)
+    let process = try SpawnRequest(
+      executable: "/bin/sleep", arguments: ["100"],
+      descriptors: [nothing.number, nothing.number, nothing.number],
+      cgroupFiles: leaf.memberFiles
+    ).start()
+    #expect(group.children() == ["leaf"])
+    #expect(group.members() == [process.pid])
+    #expect(group.killAll())
+    #expect(process.wait(.seconds(5)))
+    #expect(process.reap() == .signaled(SIGKILL))
+  }
+}
+
 /// A tree of this machine; nil (said in the output) where groups can't be made.
 private let tree: CgroupTree? = {
   let tree = CgroupTree.detect(name: "roost-sandboxing-\(getpid())")
@@ -147,9 +182,10 @@ struct BubblewrapTests {
 
   @Test func hiddenFoldersCoverBindingsThatIncludeThem() {
     let sandbox = Bubblewrap(
-      bindings: [.init("/opt"), .init("/usr/share", at: "/run/share")], hidden: ["/opt/data", "/srv/data"])
+      bindings: [.init("/opt"), .init("/opt/data/env"), .init("/usr/share", at: "/run/share")],
+      hidden: ["/opt/data", "/srv/data"])
     let line = sandbox.arguments(["true"]).joined(separator: " ")
-    #expect(line.contains("--tmpfs /opt/data"))
+    #expect(line.contains("--tmpfs /opt/data --ro-bind /opt/data/env /opt/data/env"))
     #expect(!line.contains("/srv/data"))
     #expect(line.hasSuffix("-- true"))
     #expect(line.contains("--unshare-net"))

@@ -120,19 +120,16 @@ extension CellDriver {
   /// An exit that was asked for here isn't reported by `exits`.
   public func stop(_ handle: InstanceHandle, grace: Duration) async {
     let host = host(of: handle)
-    host?.state.withLock { $0.known[handle.instance, default: CellHost.Known()].stopping = true }
     await offload {
       if let process = ProcessHandle(pid: handle.pid, startTicks: handle.startTicks), !process.hasEnded {
+        host?.state.withLock { $0.known[handle.instance, default: CellHost.Known()].stopping = true }
         process.signal(15)
         if !process.wait(grace) {
           process.signal(9)
           _ = process.wait(.seconds(10))
         }
       }
-      if let host {
-        host.cleanUp(handle.instance)
-        host.state.withLock { $0.known[handle.instance] = nil }
-      }
+      host?.cleanUp(handle.instance)
     }
   }
 

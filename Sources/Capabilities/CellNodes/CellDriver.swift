@@ -110,9 +110,14 @@ public final class CellDriver: InstanceDriver {
     HostWatch(host: host, report: { reports.yield($0) }, log: configuration.log).start()
   }
 
+  /// Blocks until its watcher has ended.
   private func forget(_ host: CellHost) {
-    host.state.withLock { $0.silent = true }
-    host.stopSignal.ring()
+    // A zygote that has just ended is still reported, with its instances.
+    if !host.process.hasEnded {
+      host.state.withLock { $0.silent = true }
+      host.stopSignal.ring()
+    }
+    _ = waitForAny([host.watchEnded.descriptor], timeout: .seconds(15))
     hosts.withLock { hosts in
       if hosts[host.key] === host { hosts[host.key] = nil }
     }

@@ -16,6 +16,15 @@ final class CellHost: Sendable {
 
   struct State: ~Copyable {
     var known: [InstanceID: Known] = [:]
+    /// Ended instances, oldest first: how they ended is kept for the last ones only.
+    var ended: [InstanceID] = []
+
+    mutating func noteEnd(_ instance: InstanceID, _ error: LastError) {
+      known[instance, default: Known()].end = error
+      ended.append(instance)
+      if ended.count > 256 { known[ended.removeFirst()] = nil }
+    }
+
     /// Nobody is to hear of its end any more.
     var silent = false
   }
@@ -33,10 +42,12 @@ final class CellHost: Sendable {
   let probes = ProbeBook()
   /// Readable when the watcher is to end.
   let stopSignal = Wakeup()
+  /// Readable when the watcher has done its last work: it touches nothing of this host any more.
+  let watchEnded = Wakeup()
 
   init(
     record: HostRecord, folder: RunFolder, words: FailureWords, process: ProcessHandle, outer: ProcessHandle?,
-    report: HostReport
+    report: HostReport, running: [InstanceID] = []
   ) {
     launch = record.launch
     group = record.group
@@ -45,6 +56,9 @@ final class CellHost: Sendable {
     self.process = process
     self.outer = outer
     self.report = report
+    state.withLock { state in
+      for instance in running { state.known[instance] = Known() }
+    }
   }
 
   var key: HostKey { HostKey(launch.node, launch.release) }

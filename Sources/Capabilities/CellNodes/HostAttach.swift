@@ -41,9 +41,10 @@ extension HostLauncher {
       record.zygotePid = process.pid
       record.zygoteTicks = process.startTicks
       try save(record, folder, words)
+      let running = (answer.instances ?? []).filter { $0.state == "running" }.compactMap { InstanceID($0.id) }
       return CellHost(
         record: record, folder: folder, words: words, process: process, outer: outer,
-        report: report(answer, process))
+        report: report(answer, process), running: running)
     }
     let seconds = configuration.restoreDeadline.components.seconds
     throw words.failure(

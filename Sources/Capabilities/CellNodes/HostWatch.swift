@@ -12,7 +12,10 @@ struct HostWatch: Sendable {
   let log: @Sendable (String) -> Void
 
   func start() {
-    startThread { run() }
+    startThread {
+      run()
+      host.watchEnded.ring()
+    }
   }
 
   private func run() {
@@ -70,7 +73,7 @@ struct HostWatch: Sendable {
     let isNews = host.state.withLock { state in
       guard !state.silent, state.known[instance]?.end == nil else { return false }
       let stopping = state.known[instance]?.stopping ?? false
-      state.known[instance, default: CellHost.Known()].end = error
+      state.noteEnd(instance, error)
       return !stopping
     }
     if isNews { tell(error, instance) }
@@ -100,7 +103,7 @@ struct HostWatch: Sendable {
     guard let orphans else { return }
     for instance in orphans {
       let error = host.words.instanceEndedWithHost(instance, facts)
-      host.state.withLock { $0.known[instance]?.end = error }
+      host.state.withLock { $0.noteEnd(instance, error) }
       tell(error, instance)
     }
     tell(host.words.hostEnded(facts), nil)

@@ -17,6 +17,8 @@ public struct Bubblewrap: Sendable {
       self.target = target ?? source
       self.writable = writable
     }
+
+    var arguments: [String] { [writable ? "--bind" : "--ro-bind", source, target] }
   }
 
   public var bindings: [Binding]
@@ -73,9 +75,11 @@ public struct Bubblewrap: Sendable {
       list += ["--ro-bind-try", file, file]
     }
     list += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--dir", "/run", "--dir", "/var/tmp"]
-    for binding in bindings where !binding.writable { list += ["--ro-bind", binding.source, binding.target] }
+    // What lies in a hidden folder and is wanted is shown again after it's hidden.
+    let inHidden = { (path: String) in hidden.contains { path.hasPrefix("\($0)/") } }
+    for binding in bindings where !inHidden(binding.target) { list += binding.arguments }
     for folder in hidden where isVisible(folder) { list += ["--tmpfs", folder] }
-    for binding in bindings where binding.writable { list += ["--bind", binding.source, binding.target] }
+    for binding in bindings where inHidden(binding.target) { list += binding.arguments }
     list += ["--chdir", "/tmp", "--clearenv"]
     for (name, value) in environment.sorted(by: { $0.key < $1.key }) { list += ["--setenv", name, value] }
     if let filterDescriptor { list += ["--seccomp", "\(filterDescriptor)"] }
