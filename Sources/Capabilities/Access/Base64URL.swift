@@ -19,7 +19,8 @@ enum Base64URL {
     return String(decoding: result, as: UTF8.self)
   }
 
-  /// Nil for characters outside the alphabet, padding, impossible lengths and non-zero spare bits: a token must have
+  /// Nil for characters outside the alphabet, padding, impossible lengths and non-zero spare bits: a token
+  /// must have
   /// one spelling only, or a revoked or cached one could be presented in another.
   static func decode(_ text: some Collection<UInt8>) -> [UInt8]? {
     guard text.count % 4 != 1 else { return nil }

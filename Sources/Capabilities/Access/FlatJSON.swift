@@ -1,6 +1,7 @@
 /// A JSON object of strings and integers only, as headers and claims of this server's tokens are.
 ///
-/// Strict on purpose: duplicate keys, nested values, fractions and trailing bytes are refused, so that no two readers
+/// Strict on purpose: duplicate keys, nested values, fractions and trailing bytes are refused, so that no two
+/// readers
 /// can understand one token in two ways.
 struct FlatJSON {
   enum Value: Equatable {

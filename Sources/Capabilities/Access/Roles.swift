@@ -14,7 +14,8 @@ public enum Permission: String, Sendable, CaseIterable {
   case administer
 }
 
-/// A role on a folder. viewer < developer < editor < admin; `datasphere.user` stands beside and may only call nodes.
+/// A role on a folder. viewer < developer < editor < admin; `datasphere.user` stands beside and may only call
+/// nodes.
 public enum Role: String, Sendable, Codable, CaseIterable {
   case viewer, developer, editor, admin
   case user = "datasphere.user"

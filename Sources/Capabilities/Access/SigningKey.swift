@@ -1,7 +1,8 @@
 import COpenSSL
 import Domain
 
-/// An Ed25519 key pair, kept as raw bytes so that it can cross threads; OpenSSL objects live only inside a call.
+/// An Ed25519 key pair, kept as raw bytes so that it can cross threads; OpenSSL objects live only inside a
+/// call.
 struct SigningKey: Sendable {
   private static let byteCount = 32
   static let signatureBytes = 64

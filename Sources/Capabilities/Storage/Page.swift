@@ -1,6 +1,7 @@
 import Domain
 
-/// A part of a listing. Keyset pages: what is added or removed meanwhile neither repeats nor hides other items.
+/// A part of a listing. Keyset pages: what is added or removed meanwhile neither repeats nor hides other
+/// items.
 public struct Page<Item: Sendable>: Sendable {
   public var items: [Item]
   /// Give as `after` to get the next page; nil at the end.

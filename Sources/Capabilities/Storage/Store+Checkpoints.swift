@@ -14,7 +14,8 @@ public struct BlobReference: Sendable, Codable, Hashable {
 extension Store {
   /// Adds a checkpoint and drops what goes beyond the project's limit of unpinned ones, in one step.
   ///
-  /// `blobs`: all that the checkpoint holds (manifest, OCI manifest, layers). `sequence` and `newBytes` of the answer
+  /// `blobs`: all that the checkpoint holds (manifest, OCI manifest, layers). `sequence` and `newBytes` of
+  /// the answer
   /// are computed here.
   public func addCheckpoint(
     _ record: CheckpointRecord, blobs: [BlobReference]
@@ -42,7 +43,8 @@ extension Store {
     try database.one("WHERE id = ?", [id])
   }
 
-  /// By id, or by the name of a pinned one within a project (any when nil; the newest wins); throws `notFound`.
+  /// By id, or by the name of a pinned one within a project (any when nil; the newest wins); throws
+  /// `notFound`.
   public func checkpoint(
     named key: String, in project: ProjectID? = nil
   ) throws(PlatformError) -> CheckpointRecord {

@@ -51,7 +51,8 @@ extension Store {
     return Page(found, limit: limit) { "\($0.name):\($0.id)" }
   }
 
-  /// Changes name and limits. A smaller unpinned limit drops the oldest unused unpinned checkpoints at once: their
+  /// Changes name and limits. A smaller unpinned limit drops the oldest unused unpinned checkpoints at once:
+  /// their
   /// ids are the answer.
   @discardableResult
   public func updateProject(_ record: ProjectRecord) throws(PlatformError) -> [CheckpointID] {

@@ -44,7 +44,8 @@ extension Store {
 
   /// Writes a changed wish: the record carries the generation that was read, the stored one gets one more.
   ///
-  /// Throws `aborted` when somebody else changed the node meanwhile. A new `release` number is kept as a release.
+  /// Throws `aborted` when somebody else changed the node meanwhile. A new `release` number is kept as a
+  /// release.
   @discardableResult
   public func updateNode(_ record: NodeRecord) throws(PlatformError) -> NodeRecord {
     try database.transaction { () throws(PlatformError) in

@@ -1,6 +1,7 @@
 public import Domain
 
-/// All that the service must not forget, in one SQLite database. Writes are serialized; a call that has returned
+/// All that the service must not forget, in one SQLite database. Writes are serialized; a call that has
+/// returned
 /// survives a crash and a power cut.
 public actor Store {
   let database: SQLiteDatabase
@@ -18,7 +19,8 @@ public actor Store {
     try database.transaction { () throws(PlatformError) in try body(self) }
   }
 
-  /// The next generation of the routing table: greater than every one given before, also by earlier processes.
+  /// The next generation of the routing table: greater than every one given before, also by earlier
+  /// processes.
   public func nextRoutingGeneration() throws(PlatformError) -> UInt64 {
     let next = try database.rows(
       """

@@ -32,7 +32,8 @@ extension BlobStore {
   /// Bytes received so far: where a client goes on after a broken connection or a restart of the server.
   public func offset(of id: UploadID) throws(PlatformError) -> Int64 { try state(of: id).offset }
 
-  /// Adds bytes at an offset, answers with the next one. A chunk sent twice (its answer was lost) replaces itself.
+  /// Adds bytes at an offset, answers with the next one. A chunk sent twice (its answer was lost) replaces
+  /// itself.
   @discardableResult
   public func append(_ id: UploadID, offset: Int64, _ bytes: [UInt8]) throws(PlatformError) -> Int64 {
     var state = try state(of: id)

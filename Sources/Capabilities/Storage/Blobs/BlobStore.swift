@@ -3,7 +3,8 @@ import Glibc
 
 /// Blobs of checkpoints, named by the hash of their bytes, in an OCI image layout.
 ///
-/// `DATA/registry` holds `oci-layout`, `index.json` and `blobs/sha256/<hex>`; `DATA/uploads` what is not yet whole;
+/// `DATA/registry` holds `oci-layout`, `index.json` and `blobs/sha256/<hex>`; `DATA/uploads` what is not yet
+/// whole;
 /// `DATA/damaged` blobs that were found corrupt. What was acknowledged is on the disk.
 public actor BlobStore {
   /// Where `DATA/registry` is.
@@ -65,7 +66,8 @@ public actor BlobStore {
     return bytes
   }
 
-  /// Reads a whole blob and compares. A damaged one is set aside, so that saving the state again uploads it anew.
+  /// Reads a whole blob and compares. A damaged one is set aside, so that saving the state again uploads it
+  /// anew.
   @concurrent public nonisolated func verify(_ digest: String) async throws(PlatformError) {
     let descriptor = open(try path(of: digest), O_RDONLY | O_CLOEXEC)
     if descriptor < 0, errno == ENOENT { throw Self.absent(digest) }
@@ -92,7 +94,8 @@ public actor BlobStore {
 
   // MARK: Garbage
 
-  /// Removes blobs that nobody refers to and that nobody has asked for in a while, and uploads that were given up.
+  /// Removes blobs that nobody refers to and that nobody has asked for in a while, and uploads that were
+  /// given up.
   ///
   /// `referenced` may be old by less than `olderThan`: what was added since is young.
   @concurrent public nonisolated func collectGarbage(

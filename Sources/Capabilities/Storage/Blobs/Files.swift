@@ -89,7 +89,8 @@ enum Files {
     }
   }
 
-  /// Replaces a file in one step: after a crash or a power cut there is the old one or the new one, never a part.
+  /// Replaces a file in one step: after a crash or a power cut there is the old one or the new one, never a
+  /// part.
   static func replace(
     _ path: String, with bytes: [UInt8], through temporary: String, mode: mode_t
   ) throws(PlatformError) {

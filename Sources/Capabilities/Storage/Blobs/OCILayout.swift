@@ -82,7 +82,8 @@ private func encoded(_ value: some Encodable) throws(PlatformError) -> [UInt8] {
 }
 
 extension BlobStore {
-  /// Writes the OCI manifest of a checkpoint as a blob. Its config is the checkpoint's manifest, which, like every
+  /// Writes the OCI manifest of a checkpoint as a blob. Its config is the checkpoint's manifest, which, like
+  /// every
   /// layer, must be here already (else `invalidArgument` names those that are not).
   public func writeManifest(
     config: BlobReference, layers: [OCILayer]

@@ -78,7 +78,8 @@ final class SQLiteDatabase {
   /// Everything or nothing. Nested calls are savepoints of the outer one.
   func transaction<Value>(_ body: () throws(PlatformError) -> Value) throws(PlatformError) -> Value {
     let level = depth
-    // IMMEDIATE: the write lock is taken before anything is read, so that a decision can't be made on old rows.
+    // IMMEDIATE: the write lock is taken before anything is read, so that a decision can't be made on old
+    // rows.
     try script(level == 0 ? "BEGIN IMMEDIATE" : "SAVEPOINT level\(level)")
     depth += 1
     defer { depth = level }
@@ -87,7 +88,8 @@ final class SQLiteDatabase {
       try script(level == 0 ? "COMMIT" : "RELEASE level\(level)")
       return value
     } catch {
-      // SQLite rolls back by itself after some errors (a full disk); a second rollback then fails and must not
+      // SQLite rolls back by itself after some errors (a full disk); a second rollback then fails and must
+      // not
       // hide the first error.
       let undo = level == 0 ? "ROLLBACK" : "ROLLBACK TO level\(level); RELEASE level\(level)"
       sqlite3_exec(connection, undo, nil, nil, nil)
