@@ -7,7 +7,9 @@ import builtins
 import dis
 import functools
 from types import CodeType, FunctionType
-from typing import Any, Dict, Iterator, List, NamedTuple, Set, Tuple
+from typing import Any, Dict, FrozenSet, Iterator, List, NamedTuple, Set, Tuple
+
+from roost.checkpoint.flow import set_at_end, set_before
 
 _STORES = {"STORE_NAME", "DELETE_NAME", "STORE_GLOBAL", "DELETE_GLOBAL"}
 _LOADS = {"LOAD_NAME", "LOAD_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS"}
@@ -24,6 +26,16 @@ class Use(NamedTuple):
     name: str
     line: int
     via: Tuple[str, ...] = ()
+
+
+class Event(NamedTuple):
+    """An instruction that reads or binds a name of the namespace."""
+
+    kind: str
+    name: str
+    line: int
+    offset: int
+    nested: bool
 
 
 class Analysis(NamedTuple):
@@ -63,40 +75,46 @@ def compile_cell(code: str) -> CodeType:
 def analyse(source: str, code: str, namespace: Dict[str, Any]) -> Analysis:
     """Analyses a cell that has just run in `namespace`; `code` is the source without magics' syntax."""
     compiled = compile_cell(code)
+    before = set_before(compiled)
+    at_end = set_at_end(compiled, before)
     events = list(_events(compiled, nested=False))
     stores: Dict[str, Use] = {}
-    for kind, name, line, _ in events:
-        if kind == "store":
-            stores.setdefault(name, Use(name, line))
+    for event in events:
+        if event.kind == "store":
+            stores.setdefault(event.name, Use(event.name, event.line))
     uses: Dict[str, Use] = {}
     unresolved: Dict[str, Use] = {}
     dynamic: Dict[str, Use] = {}
+    settled: Dict[str, FrozenSet[str]] = {}
     stored: Set[str] = set()
     typed_ipython = "get_ipython" in source
-    for kind, name, line, nested in events:
+    for kind, name, line, offset, nested in events:
         if kind == "store":
             if not nested:
                 stored.add(name)
             continue
         # Code of a function runs later: any store of the cell may come first.
-        if name in stored or (nested and name in stores):
+        known = at_end if nested else before.get(offset, frozenset(stores))
+        if name in known:
             continue
-        if name in _DYNAMIC or (name == "get_ipython" and typed_ipython):
+        maybe_set = name in stored or (nested and name in stores)
+        if (name in _DYNAMIC and not maybe_set) or (name == "get_ipython" and typed_ipython):
             dynamic.setdefault(name, Use(name, line))
         if name == "get_ipython":
             continue
         if name in namespace:
             uses.setdefault(name, Use(name, line))
-        elif not hasattr(builtins, name) and not (name.startswith("__") and name.endswith("__")):
+            settled[name] = settled.get(name, known) & known
+        elif not (maybe_set or hasattr(builtins, name) or (name.startswith("__") and name.endswith("__"))):
             unresolved.setdefault(name, Use(name, line))
-    _reach(uses, dynamic, namespace, set(stores))
+    _reach(uses, dynamic, namespace, settled)
     return Analysis(
         list(uses.values()), list(stores.values()), list(unresolved.values()), list(dynamic.values()),
         _shell(source, code), bool(compiled.co_flags & 0x80),
     )  # fmt: skip
 
 
-def _events(code: CodeType, nested: bool) -> Iterator[Tuple[str, str, int, bool]]:
+def _events(code: CodeType, nested: bool) -> Iterator[Event]:
     """Loads and stores of namespace names, in the order of the instructions."""
     line = code.co_firstlineno or 1
     local: Set[str] = set()
@@ -109,30 +127,38 @@ def _events(code: CodeType, nested: bool) -> Iterator[Tuple[str, str, int, bool]
         name = instruction.argval
         if instruction.opname in _STORES:
             if not nested or instruction.opname.endswith("GLOBAL"):
-                yield "store", name, line, nested
+                yield Event("store", name, line, instruction.offset, nested)
             else:
                 local.add(name)  # a class body's own names
         elif instruction.opname in _LOADS and isinstance(name, str):
             if name not in local:
-                yield "load", name, line, nested
+                yield Event("load", name, line, instruction.offset, nested)
         elif isinstance(name, CodeType):
             yield from _events(name, nested=True)
 
 
-def _reach(uses: Dict[str, Use], dynamic: Dict[str, Use], namespace: Dict[str, Any], own: Set[str]) -> None:
-    """Follows the names through functions and classes of the notebook."""
+def _reach(
+    uses: Dict[str, Use],
+    dynamic: Dict[str, Use],
+    namespace: Dict[str, Any],
+    settled: Dict[str, FrozenSet[str]],
+) -> None:
+    """Follows the names through functions and classes of the notebook.
+
+    `settled` has, for each name that the cell reads, what the cell has set by then.
+    """
     queue = list(uses.values())
     seen: Set[int] = set()
     while queue:
         use = queue.pop(0)
         for function in _functions(namespace.get(use.name), namespace, seen):
-            for kind, name, _, _ in _events(function.__code__, nested=True):
-                via = (*use.via, use.name)
+            via = (*use.via, use.name)
+            for kind, name, _, _, _ in _events(function.__code__, nested=True):
                 if kind != "load":
                     continue
                 if name in _DYNAMIC and name not in namespace:
                     dynamic.setdefault(name, Use(name, use.line, via))
-                if name in namespace and name not in uses and name not in own:
+                if name in namespace and name not in uses and name not in settled[via[0]]:
                     found = Use(name, use.line, via)
                     uses[name] = found
                     queue.append(found)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
+from itertools import islice
+from types import FunctionType
 from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
 
 from roost.checkpoint.pickling import dump
 
-MAX_ATTEMPTS = 500
+MAX_TRIES = 500
+MAX_SECONDS = 0.3
+"""The user waits meanwhile: a rougher path beats a longer pause."""
 MAX_CHILDREN = 100
 
 
@@ -48,44 +54,72 @@ def type_name(value: Any) -> str:
 
 def explain(name: str, value: Any, namespace: Dict[str, Any], error: BaseException) -> Failure:
     """Looks for the smallest part of the value that fails, breadth first."""
-    path, culprit, reason = name, value, error
-    budget = MAX_ATTEMPTS
-    while budget > 0:
-        found = False
-        for child_path, child in _children(path, culprit):
-            budget -= 1
-            if budget <= 0:
-                break
+    path, culprit, reason = _culprit(name, value, namespace, error)
+    kind = type_name(culprit).removeprefix("builtins.")
+    hint = next((text for prefix, text in _HINTS if kind.startswith(prefix)), "make it inside the cell")
+    lines = f"{type(reason).__name__}: {reason}".splitlines()
+    return Failure(name, type_name(value), path, kind, lines[0][:300], hint)
+
+
+def _culprit(
+    name: str, value: Any, namespace: Dict[str, Any], error: BaseException
+) -> Tuple[str, Any, BaseException]:
+    """The first failing part none of whose own parts fails; within the limits of tries and time."""
+    queue = deque([(name, value, error)])
+    seen = {id(value)}
+    tries = MAX_TRIES
+    deadline = time.monotonic() + MAX_SECONDS
+    while True:
+        path, part, reason = queue.popleft()
+        failing = False
+        for child_path, child in _children(path, part):
+            if id(child) in seen:
+                continue
+            seen.add(id(child))
+            tries -= 1
+            if tries <= 0 or time.monotonic() > deadline:
+                return queue.popleft() if queue else (path, part, reason)
             try:
                 dump({"x": child}, namespace, track=False)
             except Exception as inner:
-                path, culprit, reason, found = child_path, child, inner, True
-                break
-        if not found:
-            break
-    kind = type_name(culprit)
-    hint = next((text for prefix, text in _HINTS if kind.removeprefix("builtins.").startswith(prefix)), "")
-    text = f"{type(reason).__name__}: {reason}".splitlines()[0][:300]
-    return Failure(
-        name, type_name(value), path, kind.removeprefix("builtins."), text, hint or "make it inside the cell"
-    )
+                failing = True
+                queue.append((child_path, child, inner))
+        if not failing or not queue:
+            return path, part, reason
 
 
-def _children(path: str, value: Any) -> Iterator[Tuple[str, Any]]:
+def _children(path: str, value: Any) -> List[Tuple[str, Any]]:
+    """The parts of a value and how a program would reach them."""
     items: List[Tuple[str, Any]] = []
     try:
         if isinstance(value, dict):
-            items = [(f"{path}[{key!r}]", item) for key, item in list(value.items())[:MAX_CHILDREN]]
+            items = [(f"{path}[{_text(key)}]", item) for key, item in islice(value.items(), MAX_CHILDREN)]
         elif isinstance(value, (list, tuple)):
             items = [(f"{path}[{index}]", item) for index, item in enumerate(value[:MAX_CHILDREN])]
-        elif isinstance(value, (set, frozenset)):
-            items = [(f"{path}{{{item!r}}}", item) for item in list(value)[:MAX_CHILDREN]]
-        elif hasattr(value, "__dict__") and not isinstance(value, type):
-            items = [(f"{path}.{key}", item) for key, item in list(vars(value).items())[:MAX_CHILDREN]]
-        closure = getattr(value, "__closure__", None)
-        if closure:
-            names = value.__code__.co_freevars
-            items += [(f"{path}.<closure {key}>", cell.cell_contents) for key, cell in zip(names, closure)]
+        elif isinstance(value, (set, frozenset, deque)):
+            items = [(f"{path}{{{_text(item)}}}", item) for item in islice(value, MAX_CHILDREN)]
+        if not isinstance(value, type):
+            items += [(f"{path}.{key}", item) for key, item in islice(_attributes(value), MAX_CHILDREN)]
+        if isinstance(value, FunctionType):
+            closure = zip(value.__code__.co_freevars, value.__closure__ or ())
+            items += [(f"{path}.<closure {key}>", cell.cell_contents) for key, cell in closure]
+    except Exception:  # the user's own classes may raise anything
+        return items
+    return items
+
+
+def _attributes(value: Any) -> Iterator[Tuple[str, Any]]:
+    yield from list(getattr(value, "__dict__", {}).items())
+    for base in type(value).__mro__:
+        slots = vars(base).get("__slots__", ())
+        for key in (slots,) if isinstance(slots, str) else slots:
+            if key not in ("__dict__", "__weakref__") and hasattr(value, key):
+                yield key, getattr(value, key)
+
+
+def _text(key: Any) -> str:
+    try:
+        text = repr(key)
     except Exception:
-        return
-    yield from items
+        text = f"<{type(key).__name__}>"
+    return text if len(text) <= 60 else text[:59] + "…"
