@@ -74,12 +74,10 @@ struct CellDriverTests {
       let first = try await bench.instance(of: launch)
       let second = try await bench.instance(of: launch)
       ProcessHandleTool.kill(report.pid)
-      var seen: [InstanceID?] = []
-      for await exit in bench.driver.exits() {
-        seen.append(exit.instance)
-        #expect(exit.error.exitClass == .signal)
-        if exit.instance == nil { break }
-      }
+      let exits = await firstExits(3, bench.driver.exits())
+      #expect(exits.allSatisfy { $0.error.exitClass == .signal })
+      let seen = exits.map(\.instance)
+      #expect(seen.first == .some(nil), "the host comes first")
       #expect(Set(seen) == [first.instance, second.instance, nil])
       #expect(bench.group().members().isEmpty)
       #expect(await !bench.driver.recover(first))
@@ -123,12 +121,8 @@ struct CellDriverTests {
       _ = try await driver.prepare(launch)
       ProcessHandleTool.kill(report.pid)
       #expect(try await driver.prepare(launch).pid != report.pid)
-      var seen: [InstanceID?] = []
-      for await exit in driver.exits() {
-        seen.append(exit.instance)
-        if exit.instance == nil { break }
-      }
-      #expect(seen == [handle.instance, nil])
+      let seen = await firstExits(2, driver.exits()).map(\.instance)
+      #expect(seen == [nil, handle.instance])
       let fresh = try await driver.start(InstanceID.random(), of: launch)
       try await driver.begin(fresh)
       #expect(try await execute(fresh, #"{"x": 3}"#) == #"{"y":3}"#)
@@ -156,6 +150,42 @@ struct CellDriverTests {
       launch.subnet = .host
       _ = try await bench.driver.prepare(launch)
       #expect(try await execute(try await bench.instance(of: launch), #"{"x": 0}"#) == "{\"y\":\"\(own)\"}")
+    }
+  }
+
+  @Test func afterARestartInstancesAnswerChecksAndCanBeStoppedBeforePrepare() async throws {
+    try await withWorkbench { bench in
+      let launch = try bench.launch("y = x")
+      let report = try await bench.driver.prepare(launch)
+      let first = try await bench.instance(of: launch)
+      let second = try await bench.instance(of: launch)
+      bench.driver.close()
+      let driver = bench.anotherDriver()
+      defer { driver.close() }
+      #expect(await driver.probe(first, timeout: .seconds(2)))
+      await driver.stop(first, grace: .seconds(2))
+      #expect(bench.group().children() == [second.instance.text, "zygote"].sorted())
+      #expect(await driver.probe(second, timeout: .seconds(2)))
+      #expect(try await driver.prepare(launch).pid == report.pid)
+      await driver.kill(second)
+      #expect(await nextExit(driver.exits())?.instance == second.instance)
+    }
+  }
+
+  @Test func anInstanceIsStoppedWithoutAHost() async throws {
+    try await withWorkbench { bench in
+      let launch = try bench.launch("y = x")
+      let report = try await bench.driver.prepare(launch)
+      let handle = try await bench.instance(of: launch)
+      bench.driver.close()
+      ProcessHandleTool.kill(report.pid)
+      let driver = bench.anotherDriver()
+      defer { driver.close() }
+      #expect(await !driver.probe(handle, timeout: .seconds(1)))
+      await driver.stop(handle, grace: .zero)
+      #expect(await !driver.recover(handle))
+      #expect(!bench.group().children().contains(handle.instance.text))
+      #expect(try await driver.prepare(launch).pid != report.pid)
     }
   }
 

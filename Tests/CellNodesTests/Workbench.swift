@@ -165,6 +165,13 @@ func nextExit(_ exits: AsyncStream<InstanceExit>) async -> InstanceExit? {
   }
 }
 
+/// The next exits, fewer when ten seconds pass.
+func firstExits(_ count: Int, _ exits: AsyncStream<InstanceExit>) async -> [InstanceExit] {
+  var found: [InstanceExit] = []
+  while found.count < count, let exit = await nextExit(exits) { found.append(exit) }
+  return found
+}
+
 /// Why real sandboxes can't be tested on this machine; nil where they can.
 let machineLacks: String? = {
   let trouble = Bubblewrap.trouble(Files.findExecutable("bwrap"))

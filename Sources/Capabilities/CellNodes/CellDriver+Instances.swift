@@ -73,7 +73,7 @@ extension CellDriver {
   }
 
   public func begin(_ handle: InstanceHandle) async throws(DriverFailure) {
-    guard let host = host(of: handle) else {
+    guard let host = await host(of: handle) else {
       throw DriverFailure(
         LastError(
           phase: .start, exitClass: .missing,
@@ -113,13 +113,13 @@ extension CellDriver {
   /// True when the instance answered, or when it's alive and the check that is out is younger than the node's
   /// timeout and two seconds: then it's busy with a request.
   public func probe(_ handle: InstanceHandle, timeout: Duration) async -> Bool {
-    guard let host = host(of: handle) else { return false }
+    guard let host = await host(of: handle) else { return false }
     return await offload { host.probe(handle, timeout: timeout) }
   }
 
   /// An exit that was asked for here isn't reported by `exits`.
   public func stop(_ handle: InstanceHandle, grace: Duration) async {
-    let host = host(of: handle)
+    let host = await host(of: handle)
     await offload {
       if let process = ProcessHandle(pid: handle.pid, startTicks: handle.startTicks), !process.hasEnded {
         host?.state.withLock { $0.known[handle.instance, default: CellHost.Known()].stopping = true }
@@ -129,7 +129,11 @@ extension CellDriver {
           _ = process.wait(.seconds(10))
         }
       }
-      host?.cleanUp(handle.instance)
+      if let host {
+        host.cleanUp(handle.instance)
+      } else {
+        self.cleanUpWithoutHost(handle)
+      }
     }
   }
 
@@ -148,7 +152,30 @@ extension CellDriver {
     }
   }
 
-  private func host(of handle: InstanceHandle) -> CellHost? {
-    hosts.withLock { $0[HostKey(handle.node, handle.release)] }
+  /// After a restart of the service, instances are asked for before their host is prepared: it's adopted then.
+  private func host(of handle: InstanceHandle) async -> CellHost? {
+    let key = HostKey(handle.node, handle.release)
+    if let host = hosts.withLock({ $0[key] }) { return host }
+    await gates.enter(key)
+    let host = await offload { () -> CellHost? in
+      if let host = self.hosts.withLock({ $0[key] }) { return host }
+      guard let host = self.launcher.adopt(nil, folder: self.folder(key), timeout: .seconds(5)) else {
+        return nil
+      }
+      self.watch(host)
+      return host
+    }
+    await gates.leave(key)
+    return host
+  }
+
+  /// What an instance left behind whose host is gone too.
+  private func cleanUpWithoutHost(_ handle: InstanceHandle) {
+    let folder = folder(HostKey(handle.node, handle.release))
+    if let group = HostRecord.read(folder)?.group?.child(handle.instance.text) {
+      group.killAll()
+      group.remove()
+    }
+    Files.removeTree(folder.socket(of: handle.instance))
   }
 }

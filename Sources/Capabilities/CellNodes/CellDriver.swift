@@ -104,7 +104,7 @@ public final class CellDriver: InstanceDriver {
     }
   }
 
-  private func watch(_ host: CellHost) {
+  func watch(_ host: CellHost) {
     hosts.withLock { $0[host.key] = host }
     let reports = reports
     HostWatch(host: host, report: { reports.yield($0) }, log: configuration.log).start()

@@ -7,11 +7,14 @@ import Synchronization
 extension HostLauncher {
   /// The host of an earlier service process, if it runs and is of the same launch; nil when there is none to
   /// adopt.
-  func adopt(_ launch: NodeLaunch, folder: RunFolder) -> CellHost? {
-    guard var record = HostRecord.read(folder), record.launch == launch, record.sandboxed == sandboxed,
-      record.python == configuration.python, record.pythonPath == configuration.pythonPath,
+  ///
+  /// - Parameter launch: nil adopts whatever runs there.
+  func adopt(_ launch: NodeLaunch?, folder: RunFolder, timeout: Duration? = nil) -> CellHost? {
+    guard var record = HostRecord.read(folder), launch.map({ $0 == record.launch }) ?? true,
+      record.sandboxed == sandboxed, record.python == configuration.python,
+      record.pythonPath == configuration.pythonPath,
       let outer = ProcessHandle(pid: record.outerPid, startTicks: record.outerTicks), !outer.hasEnded,
-      let host = try? attach(&record, folder: folder, outer: outer)
+      let host = try? attach(&record, folder: folder, outer: outer, timeout: timeout)
     else { return nil }
     configuration.log("\(folder.name): adopted the running host process \(host.process.pid)")
     return host
@@ -19,10 +22,10 @@ extension HostLauncher {
 
   /// Waits for the zygote to say how its restore went, and watches it meanwhile.
   func attach(
-    _ record: inout HostRecord, folder: RunFolder, outer: ProcessHandle
+    _ record: inout HostRecord, folder: RunFolder, outer: ProcessHandle, timeout: Duration? = nil
   ) throws(DriverFailure) -> CellHost {
     let words = words(record.launch)
-    let deadline = Deadline(after: configuration.restoreDeadline)
+    let deadline = Deadline(after: timeout ?? configuration.restoreDeadline)
     while !deadline.hasPassed {
       if outer.hasEnded {
         var facts = HostEnd.facts(outer: outer, folder: folder)

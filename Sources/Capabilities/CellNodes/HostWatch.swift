@@ -101,17 +101,19 @@ struct HostWatch: Sendable {
     host.group?.remove()
     Files.removeTree(host.folder.sockets)
     guard let orphans else { return }
+    // First the host: who hears of an instance should know already that no new one can be started.
+    let error = host.words.hostEnded(facts)
+    NodeLog.append(error.message, at: error.at, launch: host.launch, to: host.folder.log)
+    tell(error, nil)
     for instance in orphans {
       let error = host.words.instanceEndedWithHost(instance, facts)
       host.state.withLock { $0.noteEnd(instance, error) }
       tell(error, instance)
     }
-    tell(host.words.hostEnded(facts), nil)
   }
 
   private func tell(_ error: LastError, _ instance: InstanceID?) {
     log("\(host.key): \(error.message)")
-    NodeLog.append(error.message, at: error.at, launch: host.launch, instance: instance, to: host.folder.log)
     report(
       InstanceExit(node: host.launch.node, release: host.launch.release, instance: instance, error: error))
   }
@@ -143,17 +145,16 @@ enum NodeLog {
   private struct Line: Encodable {
     var time: String
     var node: NodeID
-    var instance: InstanceID?
     var release: Int
     var stream = "system"
     var message: String
   }
 
   static func append(
-    _ message: String, at time: Timestamp, launch: NodeLaunch, instance: InstanceID?, to path: String
+    _ message: String, at time: Timestamp, launch: NodeLaunch, to path: String
   ) {
     let line = Line(
-      time: time.description, node: launch.node, instance: instance, release: launch.release, message: message
+      time: time.description, node: launch.node, release: launch.release, message: message
     )
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.withoutEscapingSlashes]
