@@ -99,7 +99,9 @@ let package = Package(
     .testTarget(name: "CellNodesTests", dependencies: ["CellNodes", "DriverAPI", "Domain", "Sandboxing"]),
     .testTarget(
       name: "GatewayTests",
-      dependencies: ["Gateway", "Domain", "HTTPModel", "Wire", "Access", "HTTPTransport"]),
+      dependencies: [
+        "Gateway", "Domain", "HTTPModel", "Wire", "Access", "HTTPTransport", "Reactor", "Telemetry", "CLinux",
+      ]),
     .testTarget(
       name: "ControlPlaneTests",
       dependencies: ["ControlPlane", "Domain", "Planning", "Storage", "DriverAPI", "TestSupport"]),

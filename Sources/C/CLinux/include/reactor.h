@@ -73,3 +73,13 @@ int roost_dial(const char *host, uint16_t port, int timeout_ms);
 int roost_set_timeout(int fd, int64_t timeout_ms);
 /* Raises the soft limit of open files to the hard one; the limit in force. */
 uint64_t roost_raise_open_files(void);
+/* Names the calling thread. */
+void roost_name_thread(const char *name);
+int roost_cores(void);
+static inline int roost_close(int fd) { return close(fd); }
+static inline const char *roost_error_text(int e) { return strerror(e); }
+#include <signal.h>
+enum { ROOST_SIGUSR1 = SIGUSR1, ROOST_EINTR = EINTR };
+static inline int roost_signal(int pid, int number) { return kill(pid, number); }
+static inline int roost_own_pid(void) { return getpid(); }
+static inline void roost_copy(void *to, const void *from, size_t n) { if (n) memcpy(to, from, n); }

@@ -1,0 +1,91 @@
+internal import Reactor
+
+/// One execute request on its way. Lives in its loop's slab and is used again.
+final class ExecuteRequest {
+  enum State: UInt8 {
+    case free
+    /// Waits for an instance; its input is its own copy.
+    case queued
+    /// With an instance.
+    case sent
+    /// Answered or given up, but the instance has not answered yet: its place is still taken.
+    case orphaned
+  }
+
+  let slot: Int
+  var serial: UInt32 = 1
+  var state = State.free
+  var connection: UInt64 = 0
+  var node: LoopNode?
+  var link: InstanceLink?
+  var arrived: Int64 = 0
+  var dispatched: Int64 = 0
+  var deadline: Int64 = 0
+  /// Whether the caller's `grpc-timeout` set the deadline, not the node.
+  var callerSetDeadline = false
+  var ticket: UInt64 = 0
+  var timer = TimerWheel.Token.none
+  var identifier: InlineArray<64, UInt8> = .init(repeating: 0)
+  var identifierCount = 0
+  var input = ByteQueue()
+  var inputCount = 0
+  /// Where its frame begins in all that was ever written to the instance.
+  var frameStart = 0
+  var reportedHung = false
+
+  init(slot: Int) { self.slot = slot }
+
+  /// Names this use of the slot; also the tag of its frames.
+  var tag: UInt64 { UInt64(serial & 0xff_ffff) << 32 | UInt64(slot) }
+
+  var identifierText: String {
+    var bytes: [UInt8] = []
+    for index in 0..<identifierCount { bytes.append(identifier[index]) }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+}
+
+/// A node as one loop sees it.
+final class LoopNode {
+  var entry: LoopTable.Node
+  var links: [InstanceLink] = []
+  /// Tags of waiting requests, oldest first, from `front` on; those answered meanwhile are stepped over.
+  var waiting: [UInt64] = []
+  var front = 0
+  var hasRetryTimer = false
+  var slot = 0
+  /// Folders that a request may name.
+  var folders: [NodeKey] = []
+
+  init(_ entry: LoopTable.Node) { self.entry = entry }
+
+  var shared: SharedNode { entry.shared }
+}
+
+/// One loop's connection to one instance, made when it is first needed.
+final class InstanceLink {
+  let shared: SharedInstance
+  let slot: Int
+  /// Counts uses of the socket, so that an event of an earlier one is not taken for the present one's.
+  var generation: UInt32 = 0
+  var descriptor: Int32 = -1
+  var input = ByteQueue()
+  var output = ByteQueue()
+  /// Bytes ever given to the socket.
+  var sent = 0
+  /// Payload bytes of an answer over the limit that are still to be thrown away.
+  var skipping = 0
+  /// Tags of requests that the instance has not answered, in the order sent.
+  var pending: [UInt64] = []
+  var isDirty = false
+  var watchesWrite = false
+  /// Left the table: closes when nothing is pending.
+  var isRetired = false
+
+  init(_ shared: SharedInstance, slot: Int) {
+    self.shared = shared
+    self.slot = slot
+  }
+
+  var key: UInt64 { UInt64(generation & 0xff_ffff) << 32 | UInt64(slot) }
+}

@@ -1,0 +1,180 @@
+internal import Domain
+internal import HTTPTransport
+internal import Reactor
+internal import Telemetry
+internal import Wire
+
+/// An error answer in the form of `google.rpc.Status`.
+struct Refusal: Error {
+  var code: PlatformError.Code
+  var message: String
+  var status: Int
+  var origin: PlatformError.Origin
+  var retryAfter: Int?
+  /// `NodeExecutionErrorDetails`, where user code failed.
+  var details: (name: String, message: String, traceback: [String])?
+
+  init(
+    _ code: PlatformError.Code, _ message: String, status: Int? = nil, origin: PlatformError.Origin = .caller,
+    retryAfter: Int? = nil
+  ) {
+    self.code = code
+    self.message = message
+    self.status = status ?? code.httpStatus
+    self.origin = origin
+    self.retryAfter = retryAfter
+  }
+
+  var body: [UInt8] {
+    var writer = JSONWriter()
+    writer.beginObject()
+    writer.member("code", code.rpcCode)
+    writer.member("message", message)
+    writer.key("details")
+    writer.beginArray()
+    if let details {
+      writer.beginObject()
+      writer.member("@type", "type.googleapis.com/yandex.cloud.datasphere.v1.NodeExecutionErrorDetails")
+      writer.member("error_name", details.name)
+      writer.member("error_message", details.message)
+      writer.key("traceback")
+      writer.beginArray()
+      for line in details.traceback { writer.string(line) }
+      writer.endArray()
+      writer.endObject()
+    }
+    writer.endArray()
+    writer.endObject()
+    return writer.bytes
+  }
+}
+
+extension GatewayLoop {
+  /// Answers a connection whose request never became one of a node.
+  func answer(_ connection: HTTPConnection, _ refusal: Refusal, requestID: String? = nil) {
+    let body = refusal.body
+    server.begin(connection, status: refusal.status)
+    connection.output.append("x-request-id: ")
+    if let requestID {
+      connection.output.append(requestID)
+    } else {
+      var identifier: InlineArray<64, UInt8> = .init(repeating: 0)
+      let count = makeIdentifier(&identifier)
+      append(identifier, count, to: connection)
+    }
+    connection.output.append("\r\n")
+    finishRefusal(connection, refusal, body)
+  }
+
+  private func finishRefusal(_ connection: HTTPConnection, _ refusal: Refusal, _ body: [UInt8]) {
+    connection.output.append("content-type: application/json\r\nx-roost-fault: ")
+    switch refusal.origin {
+    case .caller: connection.output.append("caller\r\n")
+    case .node: connection.output.append("node\r\n")
+    case .platform: connection.output.append("platform\r\n")
+    }
+    if refusal.status == 401 { connection.output.append("www-authenticate: Bearer realm=\"roost\"\r\n") }
+    if let seconds = refusal.retryAfter {
+      connection.output.append("retry-after: ")
+      connection.output.append(decimal: seconds)
+      connection.output.append("\r\n")
+    }
+    server.endHead(connection, contentLength: body.count)
+    connection.output.append(body)
+    server.finish(connection)
+  }
+
+  /// Writes the lines that every answer of a node's request carries.
+  func beginAnswer(_ request: ExecuteRequest, _ connection: HTTPConnection, status: Int, now: Int64) {
+    server.begin(connection, status: status)
+    connection.output.append("x-request-id: ")
+    append(request.identifier, request.identifierCount, to: connection)
+    let handed = request.dispatched == 0 ? now : request.dispatched
+    connection.output.append("\r\nserver-timing: queue;dur=")
+    append(milliseconds: handed - request.arrived, to: connection)
+    connection.output.append(", upstream;dur=")
+    append(milliseconds: now - handed, to: connection)
+    connection.output.append("\r\n")
+  }
+
+  func append(_ identifier: InlineArray<64, UInt8>, _ count: Int, to connection: HTTPConnection) {
+    let target = connection.output.room(count)
+    for index in 0..<count { target[index] = identifier[index] }
+    connection.output.wrote(count)
+  }
+
+  private func append(milliseconds nanoseconds: Int64, to connection: HTTPConnection) {
+    let microseconds = Int(max(nanoseconds, 0) / 1000)
+    connection.output.append(decimal: microseconds / 1000)
+    let rest = microseconds % 1000
+    let target = connection.output.room(4)
+    target[0] = 0x2e
+    target[1] = UInt8(0x30 + rest / 100)
+    target[2] = UInt8(0x30 + rest / 10 % 10)
+    target[3] = UInt8(0x30 + rest % 10)
+    connection.output.wrote(4)
+  }
+
+  /// Answers a node's request with an error. Its place at an instance, if it has one, stays taken.
+  func respond(_ request: ExecuteRequest, _ refusal: Refusal) {
+    let now = loop.clock()
+    logRequest(request, status: refusal.status, now: now)
+    guard let connection = server.connection(request.connection), connection.ownerTag == request.tag else { return }
+    let body = refusal.body
+    beginAnswer(request, connection, status: refusal.status, now: now)
+    finishRefusal(connection, refusal, body)
+  }
+
+  /// Counts the answer and adds a line to the access log.
+  func logRequest(_ request: ExecuteRequest, status: Int, now: Int64? = nil) {
+    let now = now ?? loop.clock()
+    let microseconds = Int((now - request.arrived) / 1000)
+    request.node?.shared.answered(status: status, microseconds: microseconds)
+    guard accessLog != nil else { return }
+    let handed = request.dispatched == 0 ? now : request.dispatched
+    logLines.append(contentsOf: "{\"time\":\"")
+    appendWallTime()
+    logLines.append(contentsOf: "\",\"node\":\"")
+    logLines.append(contentsOf: (request.node?.shared.id ?? "").utf8)
+    logLines.append(contentsOf: "\",\"request_id\":\"")
+    for index in 0..<request.identifierCount { logLines.append(request.identifier[index]) }
+    logLines.append(contentsOf: "\",\"status\":")
+    appendLog(decimal: status)
+    logLines.append(contentsOf: ",\"duration_us\":")
+    appendLog(decimal: microseconds)
+    logLines.append(contentsOf: ",\"queue_us\":")
+    appendLog(decimal: Int((handed - request.arrived) / 1000))
+    logLines.append(contentsOf: ",\"request_bytes\":")
+    appendLog(decimal: request.inputCount)
+    logLines.append(contentsOf: "}\n")
+  }
+
+  private func appendWallTime() {
+    let microseconds = WallClock.microseconds()
+    let second = microseconds / 1_000_000
+    if second != logSecond {
+      logSecond = second
+      logTime = Array(WallClock.text(microseconds: second * 1_000_000).utf8.prefix(20))
+    }
+    logLines.append(contentsOf: logTime)
+    var rest = Int(microseconds % 1_000_000)
+    var divisor = 100_000
+    while divisor > 0 {
+      logLines.append(UInt8(0x30 + rest / divisor))
+      rest %= divisor
+      divisor /= 10
+    }
+    logLines.append(0x5a)
+  }
+
+  private func appendLog(decimal value: Int) {
+    if value >= 10 { appendLog(decimal: value / 10) }
+    logLines.append(UInt8(0x30 + max(value, 0) % 10))
+  }
+}
+
+extension [UInt8] {
+  fileprivate mutating func append(contentsOf text: StaticString) {
+    append(contentsOf: UnsafeBufferPointer(start: text.utf8Start, count: text.utf8CodeUnitCount))
+  }
+}

@@ -1,0 +1,220 @@
+internal import Access
+internal import CLinux
+internal import Domain
+internal import HTTPTransport
+internal import Reactor
+internal import Telemetry
+internal import Wire
+
+/// The way of an execute request from its head to an instance or the queue.
+extension GatewayLoop {
+  func execute(
+    _ connection: HTTPConnection, _ fields: UnsafeMutablePointer<HTTP1Field>, _ target: Range<Int>,
+    _ body: UnsafePointer<UInt8>, _ count: Int
+  ) {
+    let arrived = loop.clock()
+    var identifier: InlineArray<64, UInt8> = .init(repeating: 0)
+    let identifierCount = takeIdentifier(connection, fields, into: &identifier)
+    var known: LoopNode?
+    do throws(Refusal) {
+      let verdict = try authenticate(connection, fields)
+      let node = try find(connection, target)
+      known = node
+      let input = try admit(verdict, node, body, count)
+      let timeout = try timeout(of: node, connection, fields)
+      let request = takeRequest()
+      request.connection = connection.key
+      request.node = node
+      request.arrived = arrived
+      request.deadline = arrived + timeout.nanoseconds
+      request.callerSetDeadline = timeout.isCallers
+      request.identifier = identifier
+      request.identifierCount = identifierCount
+      request.inputCount = input.count
+      connection.ownerTag = request.tag
+      start(request, node, body + input.lowerBound, input.count)
+    } catch {
+      var text: [UInt8] = []
+      for index in 0..<identifierCount { text.append(identifier[index]) }
+      if let known {
+        known.shared.answered(status: error.status, microseconds: Int((loop.clock() - arrived) / 1000))
+      } else {
+        counters.refused.add()
+      }
+      answer(connection, error, requestID: String(decoding: text, as: UTF8.self))
+    }
+  }
+
+  // MARK: Who and where
+
+  private func authenticate(
+    _ connection: HTTPConnection, _ fields: UnsafeMutablePointer<HTTP1Field>
+  ) throws(Refusal) -> VerdictCache.Verdict {
+    guard let base = connection.base, connection.head.authorization >= 0 else {
+      throw Refusal(
+        .unauthenticated,
+        connection.head.authorization == -2
+          ? "the Authorization header is given twice"
+          : "no token: send the header 'Authorization: Bearer <IAM token>'")
+    }
+    let field = fields[Int(connection.head.authorization)]
+    var start = Int(field.valueStart)
+    let end = start + Int(field.valueCount)
+    let scheme: StaticString = "bearer "
+    guard end - start > 7, scan_equals_lower(base + start, scheme.utf8Start, 7) != 0 else {
+      throw Refusal(.unauthenticated, "the Authorization header must be 'Bearer <IAM token>'")
+    }
+    start += 7
+    while start < end, base[start] == 0x20 { start += 1 }
+    let token = base + start
+    let now = Timestamp(microseconds: roost_wall_us())
+    let verdict: VerdictCache.Verdict
+    if let cached = verdicts.find(token, end - start) {
+      verdict = cached
+    } else {
+      counters.tokenChecks.add()
+      let bytes = Array(UnsafeBufferPointer(start: token, count: end - start))
+      do throws(PlatformError) {
+        verdict = VerdictCache.Verdict(token: bytes, principal: try shared.verifier.verify(bytes, at: now))
+      } catch {
+        throw Refusal(error.code, error.message, origin: error.origin == .platform ? .caller : error.origin)
+      }
+      verdicts.keep(verdict)
+    }
+    guard verdict.principal.expiresAt > now else {
+      verdicts.drop(token, end - start)
+      throw Refusal(
+        .unauthenticated, "the token expired at \(verdict.principal.expiresAt); get a new one")
+    }
+    if verdict.generation != table?.generation ?? 0 {
+      verdict.generation = table?.generation ?? 0
+      verdict.isRevoked = table?.revoked.contains(verdict.principal.tokenID) ?? false
+      verdict.folder = ""
+    }
+    guard !verdict.isRevoked else { throw Refusal(.unauthenticated, "the token was revoked; get a new one") }
+    return verdict
+  }
+
+  private func find(_ connection: HTTPConnection, _ target: Range<Int>) throws(Refusal) -> LoopNode {
+    guard let base = connection.base else { throw Refusal(.internal, "no request", origin: .platform) }
+    if let key = NodeKey(base + target.lowerBound, target.count), let place = places[key] { return nodes[place] }
+    let id = String(
+      decoding: UnsafeBufferPointer(start: base + target.lowerBound, count: min(target.count, 64)), as: UTF8.self)
+    throw Refusal(.notFound, "node '\(id)' does not exist")
+  }
+
+  /// Checks the body and the rights; gives the place of the inputs in the body.
+  private func admit(
+    _ verdict: VerdictCache.Verdict, _ node: LoopNode, _ body: UnsafePointer<UInt8>, _ count: Int
+  ) throws(Refusal) -> Range<Int> {
+    let routed = node.entry.routed
+    if verdict.folder != routed.folderID.text {
+      let grant = LoopTable.Grant(subject: verdict.principal.subject, folder: routed.folderID.text)
+      guard table?.grants.contains(grant) == true else {
+        throw Refusal(
+          .permissionDenied,
+          "\(verdict.principal.subject) may not call nodes of folder \(routed.folderID); it needs the role datasphere.user or a higher one there"
+        )
+      }
+      verdict.folder = routed.folderID.text
+    }
+    let slices: JSONSlicer
+    do throws(JSONError) {
+      slices = try JSONSlicer.slice(body, count)
+    } catch {
+      throw Refusal(.invalidArgument, "the body is refused at \(error)")
+    }
+    let shape = "missing; send {\"folder_id\": ..., \"input\": {...}}"
+    guard let folder = slices.folderID else { throw Refusal(.invalidArgument, "folder_id: \(shape)") }
+    guard let input = slices.input else { throw Refusal(.invalidArgument, "input: \(shape)") }
+    guard let key = NodeKey(body + folder.lowerBound, folder.count), node.folders.contains(key) else {
+      let text = String(
+        decoding: UnsafeBufferPointer(start: body + folder.lowerBound, count: min(folder.count, 64)), as: UTF8.self)
+      throw Refusal(
+        .permissionDenied, "folder_id: the ACL of node \(routed.id) does not allow calls from folder '\(text)'")
+    }
+    if let refusal = routed.refusal { throw Refusal(.unavailable, refusal, origin: .node) }
+    return input
+  }
+
+  private func timeout(
+    of node: LoopNode, _ connection: HTTPConnection, _ fields: UnsafeMutablePointer<HTTP1Field>
+  ) throws(Refusal) -> (nanoseconds: Int64, isCallers: Bool) {
+    let own = Int64(node.entry.routed.timeoutMilliseconds) * 1_000_000
+    guard connection.head.grpcTimeout >= 0, let base = connection.base else { return (own, false) }
+    let field = fields[Int(connection.head.grpcTimeout)]
+    let value = base + Int(field.valueStart)
+    let digits = Int(field.valueCount) - 1
+    var amount: Int64 = 0
+    guard (1...8).contains(digits) else { throw Self.badTimeout }
+    for index in 0..<digits {
+      guard (0x30...0x39).contains(value[index]) else { throw Self.badTimeout }
+      amount = amount * 10 + Int64(value[index] - 0x30)
+    }
+    let unit: Int64
+    switch value[digits] {
+    case 0x48: unit = 3_600_000_000_000
+    case 0x4d: unit = 60_000_000_000
+    case 0x53: unit = 1_000_000_000
+    case 0x6d: unit = 1_000_000
+    case 0x75: unit = 1000
+    case 0x6e: unit = 1
+    default: throw Self.badTimeout
+    }
+    let (product, overflow) = amount.multipliedReportingOverflow(by: unit)
+    return overflow || product >= own ? (own, false) : (product, true)
+  }
+
+  private static var badTimeout: Refusal {
+    Refusal(.invalidArgument, "grpc-timeout: must be 1 to 8 digits and a unit H, M, S, m, u or n, like 500m")
+  }
+
+  // MARK: Request ids
+
+  /// The caller's `x-request-id` when it is 1 to 64 safe characters, else a new one. Returns its length.
+  func takeIdentifier(
+    _ connection: HTTPConnection, _ fields: UnsafeMutablePointer<HTTP1Field>,
+    into identifier: inout InlineArray<64, UInt8>
+  ) -> Int {
+    guard connection.head.requestID >= 0, let base = connection.base else { return makeIdentifier(&identifier) }
+    let field = fields[Int(connection.head.requestID)]
+    let count = Int(field.valueCount)
+    guard (1...64).contains(count) else { return makeIdentifier(&identifier) }
+    for index in 0..<count {
+      let byte = base[Int(field.valueStart) + index]
+      switch byte {
+      case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x2d, 0x2e, 0x5f, 0x3a: identifier[index] = byte
+      default: return makeIdentifier(&identifier)
+      }
+    }
+    return count
+  }
+
+  /// `req` and 17 random characters.
+  func makeIdentifier(_ identifier: inout InlineArray<64, UInt8>) -> Int {
+    let alphabet: StaticString = "abcdefghijklmnopqrstuvwxyz012345"
+    identifier[0] = 0x72
+    identifier[1] = 0x65
+    identifier[2] = 0x71
+    var bits = nextRandom()
+    for index in 3..<15 {
+      identifier[index] = alphabet.utf8Start[Int(bits & 31)]
+      bits >>= 5
+    }
+    bits = nextRandom()
+    for index in 15..<20 {
+      identifier[index] = alphabet.utf8Start[Int(bits & 31)]
+      bits >>= 5
+    }
+    return 20
+  }
+
+  /// Ids must differ, not be secret: a cheap generator, seeded from the system's.
+  private func nextRandom() -> UInt64 {
+    randomState &+= 0x9e37_79b9_7f4a_7c15
+    var mixed = randomState
+    mixed = (mixed ^ mixed >> 30) &* 0xbf58_476d_1ce4_e5b9
+    mixed = (mixed ^ mixed >> 27) &* 0x94d0_49bb_1331_11eb
+    return mixed ^ mixed >> 31
+  }
+}

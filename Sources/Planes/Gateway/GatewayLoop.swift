@@ -1,0 +1,286 @@
+internal import Access
+internal import CLinux
+internal import Domain
+internal import HTTPModel
+internal import HTTPTransport
+internal import Reactor
+internal import Telemetry
+internal import Wire
+
+/// One event loop of the gateway, with all that it owns. Lives and dies on one thread.
+final class GatewayLoop: LoopOwner, HTTPServerOwner {
+  /// Kinds in the top byte of what the loop watches and of its timers.
+  enum Kind {
+    static let instance: UInt64 = 16
+    static let request: UInt64 = 17
+    static let retry: UInt64 = 18
+    static let second: UInt64 = 19
+  }
+
+  /// A request that the responder has.
+  struct Collected {
+    var requestID: String
+    var isHead: Bool
+    var task: Task<Void, Never>
+  }
+
+  let shared: GatewayShared
+  let index: Int
+  let loop: EventLoop
+  let counters: LoopCounters
+  let accessLog: AccessLog?
+  private var listener: Int32
+  lazy var server = HTTPServer(loop: loop, listener: listener, owner: self)
+
+  var table: LoopTable?
+  var nodes: [LoopNode] = []
+  var places: [NodeKey: Int] = [:]
+  var links: [InstanceLink] = []
+  var freeLinks: [Int] = []
+  var dirtyLinks: [InstanceLink] = []
+  var requests: [ExecuteRequest] = []
+  var freeRequests: [Int] = []
+  var collected: [UInt64: Collected] = [:]
+  var verdicts = VerdictCache()
+  var logLines: [UInt8] = []
+  var logSecond: Int64 = -1
+  var logTime: [UInt8] = []
+  /// Where the search for the least loaded instance begins: equal loads take turns.
+  var rotation: UInt = 0
+  var randomState = UInt64.random(in: 0...UInt64.max)
+  let scratch = UnsafeMutablePointer<UInt8>.allocate(capacity: 262_144)
+
+  init(_ shared: GatewayShared, index: Int, listener: Int32) {
+    self.shared = shared
+    self.index = index
+    self.listener = listener
+    counters = shared.counters[index]
+    accessLog = shared.currentAccessLog
+    loop = EventLoop(bell: shared.mailboxes[index].bell)
+  }
+
+  deinit {
+    for link in links {
+      if link.descriptor >= 0 { _ = roost_close(link.descriptor) }
+      link.input.free()
+      link.output.free()
+    }
+    for request in requests { request.input.free() }
+    scratch.deallocate()
+  }
+
+  func run() {
+    _ = server
+    _ = loop.setTimer(at: loop.now + 1_000_000_000, data: Kind.second << 56)
+    loop.run(self)
+    accessLog?.append(logLines)
+    counters.connections.set(0)
+  }
+
+  // MARK: LoopOwner
+
+  func ready(_ data: UInt64, _ events: ReadyEvents) {
+    data >> 56 == Kind.instance ? linkReady(data, events) : server.ready(data, events)
+  }
+
+  func fired(_ data: UInt64) {
+    switch data >> 56 {
+    case Kind.request: requestTimerFired(data & 0xff_ffff_ffff_ffff)
+    case Kind.retry:
+      let slot = Int(data & 0xffff_ffff)
+      guard slot < nodes.count else { return }
+      nodes[slot].hasRetryTimer = false
+      pump(nodes[slot])
+    case Kind.second:
+      flushLog()
+      _ = loop.setTimer(at: loop.now + 1_000_000_000, data: Kind.second << 56)
+    default: server.fired(data)
+    }
+  }
+
+  func batchEnded() {
+    flushLinks()
+    server.batchEnded()
+    flushLinks()
+    if logLines.count > 65536 { flushLog() }
+    counters.connections.set(server.openCount)
+    counters.accepted.add(server.acceptedCount - counters.accepted.current)
+  }
+
+  private func flushLog() {
+    guard !logLines.isEmpty else { return }
+    accessLog?.append(logLines)
+    logLines.removeAll(keepingCapacity: false)
+  }
+
+  func rung() {
+    for message in shared.mailboxes[index].take() {
+      switch message {
+      case .table(let table): use(table)
+      case .answer(let key, let response): answerCollected(key, response)
+      case .wake(let id): if let node = nodes.first(where: { $0.shared.id == id }) { pump(node) }
+      case .drain: server.drain()
+      case .cancelAll: cancelAll()
+      case .stop:
+        flushLinks()
+        server.batchEnded()
+        loop.stop()
+      }
+    }
+  }
+
+  // MARK: Requests
+
+  func bodyLimit(for connection: HTTPConnection, fields: UnsafeMutablePointer<HTTP1Field>) -> Int {
+    executeTarget(connection) == nil ? shared.configuration.bodyLimit : shared.configuration.requestLimit
+  }
+
+  func received(
+    _ connection: HTTPConnection, fields: UnsafeMutablePointer<HTTP1Field>, body: UnsafePointer<UInt8>, count: Int
+  ) {
+    if let target = executeTarget(connection) {
+      execute(connection, fields, target, body, count)
+    } else {
+      collect(connection, fields, body, count)
+    }
+  }
+
+  func refused(_ connection: HTTPConnection, status: Int, message: String) {
+    counters.refused.add()
+    let code: PlatformError.Code =
+      switch status {
+      case 413: .payloadTooLarge
+      case 408: .deadlineExceeded
+      case 501: .unimplemented
+      default: .invalidArgument
+      }
+    answer(connection, Refusal(code, message, status: status))
+  }
+
+  func abandoned(_ connection: HTTPConnection) {
+    let key = connection.key
+    if let collected = collected.removeValue(forKey: key) {
+      counters.cancelled.add()
+      collected.task.cancel()
+    }
+    if connection.ownerTag != 0, let request = request(connection.ownerTag) {
+      counters.cancelled.add()
+      logRequest(request, status: 499)
+      giveUp(request)
+    }
+  }
+
+  /// The node id's place in `base` when this is an execute request: `POST /datasphere/v1/nodes/{id}:execute`.
+  private func executeTarget(_ connection: HTTPConnection) -> Range<Int>? {
+    guard let base = connection.base else { return nil }
+    let prefix: StaticString = "/datasphere/v1/nodes/"
+    let suffix: StaticString = ":execute"
+    let start = Int(connection.head.targetStart)
+    var end = start + Int(connection.head.targetCount)
+    let from = start + prefix.utf8CodeUnitCount
+    guard end - from > suffix.utf8CodeUnitCount, connection.head.methodCount == 4,
+      starts(base, "POST"), starts(base + start, prefix)
+    else { return nil }
+    for at in from..<end where base[at] == 0x3f {
+      end = at
+      break
+    }
+    let to = end - suffix.utf8CodeUnitCount
+    guard to > from, starts(base + to, suffix) else { return nil }
+    for at in from..<to where base[at] == 0x2f { return nil }
+    return from..<to
+  }
+
+  private func starts(_ base: UnsafePointer<UInt8>, _ text: StaticString) -> Bool {
+    for index in 0..<text.utf8CodeUnitCount where base[index] != text.utf8Start[index] { return false }
+    return true
+  }
+
+  // MARK: The responder's requests
+
+  private func collect(
+    _ connection: HTTPConnection, _ fields: UnsafeMutablePointer<HTTP1Field>, _ body: UnsafePointer<UInt8>,
+    _ count: Int
+  ) {
+    guard let base = connection.base else { return }
+    let head = connection.head
+    func text(_ start: Int32, _ count: Int32) -> String {
+      String(decoding: UnsafeBufferPointer(start: base + Int(start), count: Int(count)), as: UTF8.self)
+    }
+    var identifier: InlineArray<64, UInt8> = .init(repeating: 0)
+    let identifierCount = takeIdentifier(connection, fields, into: &identifier)
+    var requestID: [UInt8] = []
+    for index in 0..<identifierCount { requestID.append(identifier[index]) }
+    let request = HTTPRequest(
+      method: text(0, head.methodCount), target: text(head.targetStart, head.targetCount),
+      headers: (0..<Int(head.fieldCount)).map { index in
+        (
+          name: text(fields[index].nameStart, fields[index].nameCount).lowercased(),
+          value: text(fields[index].valueStart, fields[index].valueCount)
+        )
+      }, body: Array(UnsafeBufferPointer(start: body, count: count)),
+      requestID: String(decoding: requestID, as: UTF8.self), peer: connection.peer)
+    let key = connection.key
+    let mailbox = shared.mailboxes[index]
+    let responder = shared.responder
+    let task = Task {
+      let response = await responder.respond(to: request)
+      mailbox.post(.answer(key, response))
+    }
+    collected[key] = Collected(requestID: request.requestID, isHead: request.method == "HEAD", task: task)
+  }
+
+  private func answerCollected(_ key: UInt64, _ response: HTTPResponse) {
+    guard let collected = collected.removeValue(forKey: key), let connection = server.connection(key) else { return }
+    server.begin(connection, status: response.status)
+    connection.output.append("x-request-id: ")
+    connection.output.append(collected.requestID)
+    connection.output.append("\r\n")
+    for header in response.headers where !Self.isTransportHeader(header.name) {
+      // A value with a line break would end the head: what can't be said in a header is left out.
+      guard !header.value.utf8.contains(where: { $0 == 0x0a || $0 == 0x0d || $0 == 0 }) else { continue }
+      connection.output.append(header.name)
+      connection.output.append(": ")
+      connection.output.append(header.value)
+      connection.output.append("\r\n")
+    }
+    server.endHead(connection, contentLength: response.body.count)
+    if !collected.isHead { connection.output.append(response.body) }
+    server.finish(connection)
+  }
+
+  private static func isTransportHeader(_ name: String) -> Bool {
+    switch name.lowercased() {
+    case "content-length", "date", "connection", "transfer-encoding", "x-request-id": true
+    default: false
+    }
+  }
+
+  private func cancelAll() {
+    for (key, entry) in collected {
+      entry.task.cancel()
+      if let connection = server.connection(key) {
+        answer(connection, Refusal(.unavailable, "the server is shutting down", origin: .platform))
+      }
+    }
+    collected.removeAll()
+    for request in requests where request.state == .queued || request.state == .sent {
+      fail(request, Refusal(.unavailable, "the server is shutting down; send the request again", origin: .platform))
+    }
+  }
+}
+
+/// The 20 bytes of a node id.
+struct NodeKey: Hashable {
+  var first: UInt64
+  var second: UInt64
+  var third: UInt32
+
+  init?(_ base: UnsafePointer<UInt8>, _ count: Int) {
+    guard count == 20 else { return nil }
+    let raw = UnsafeRawPointer(base)
+    first = raw.loadUnaligned(as: UInt64.self)
+    second = (raw + 8).loadUnaligned(as: UInt64.self)
+    third = (raw + 16).loadUnaligned(as: UInt32.self)
+  }
+}

@@ -1,0 +1,145 @@
+public import Access
+internal import CLinux
+public import Domain
+public import HTTPModel
+internal import HTTPTransport
+internal import Reactor
+internal import Synchronization
+public import Telemetry
+
+/// What a gateway is given.
+public struct GatewayConfiguration: Sendable {
+  /// A numeric address: `127.0.0.1`, `0.0.0.0`, `::1`.
+  public var host: String
+  /// 0: any free port, see `GatewayServer.port`.
+  public var port: UInt16
+  /// Event loops, one thread each; 0: one per core.
+  public var loops: Int
+  /// Bytes of an execute request's body.
+  public var requestLimit: Int
+  /// Bytes of an execute answer's outputs.
+  public var responseLimit: Int
+  /// Bytes of any other request's body.
+  public var bodyLimit: Int
+  /// Where to append a JSON line per execute request; nil: nowhere.
+  public var accessLogPath: String?
+
+  public init(
+    host: String = "127.0.0.1", port: UInt16 = 0, loops: Int = 0, requestLimit: Int = 16 << 20,
+    responseLimit: Int = 16 << 20, bodyLimit: Int = (16 << 20) + (64 << 10), accessLogPath: String? = nil
+  ) {
+    self.host = host
+    self.port = port
+    self.loops = loops
+    self.requestLimit = requestLimit
+    self.responseLimit = responseLimit
+    self.bodyLimit = bodyLimit
+    self.accessLogPath = accessLogPath
+  }
+}
+
+/// The data plane: serves one port, answers execute requests from the instances of the last routing table, and gives
+/// every other request to a responder.
+///
+/// `start` once, `publish` as often as needed, `drain` at the end. The observation closure is called on a loop's thread
+/// and must not block.
+public final class GatewayServer: Sendable {
+  private enum Life {
+    case initial
+    case running([LoopThread])
+    case stopped
+  }
+
+  private struct State {
+    var life = Life.initial
+    var table: LoopTable?
+    var port: UInt16 = 0
+  }
+
+  private let shared: GatewayShared
+  private let state = Mutex(State())
+
+  public init(
+    configuration: GatewayConfiguration, verifier: any TokenVerifier, responder: any HTTPResponder,
+    observe: @escaping @Sendable (GatewayObservation) -> Void, logger: Logger, metrics: MetricsRegistry
+  ) {
+    let wanted = configuration.loops > 0 ? configuration.loops : Int(roost_cores())
+    let count = min(max(wanted, 1), SharedNode.maximumLoops)
+    shared = GatewayShared(
+      configuration: configuration, loops: count, verifier: verifier, responder: responder, observe: observe,
+      logger: logger)
+    metrics.add { [shared] text in shared.write(&text) }
+  }
+
+  /// The port that is served; 0 before `start`.
+  public var port: UInt16 { state.withLock { $0.port } }
+
+  /// The generation of the table in use; nil before the first.
+  public var generation: UInt64? { state.withLock { $0.table?.generation } }
+
+  /// Binds the port and starts the loops. Throws `unavailable` that names the address when it can't be bound.
+  public func start() throws(PlatformError) {
+    let configuration = shared.configuration
+    var listeners: [Int32] = []
+    var port = configuration.port
+    for _ in 0..<shared.mailboxes.count {
+      let listener = roost_listen_tcp(configuration.host, port, 4096)
+      guard listener >= 0 else {
+        for open in listeners { _ = roost_close(open) }
+        throw PlatformError(
+          .unavailable,
+          "can't listen on \(configuration.host):\(port): \(String(cString: roost_error_text(-listener)))")
+      }
+      listeners.append(listener)
+      port = UInt16(clamping: roost_bound_port(listener))
+    }
+    let log = configuration.accessLogPath.flatMap { AccessLog(path: $0, logger: shared.logger) }
+    shared.setAccessLog(log)
+    var threads: [LoopThread] = []
+    for (index, listener) in listeners.enumerated() {
+      let thread = LoopThread(name: "gateway-\(index)") { [shared] in
+        GatewayLoop(shared, index: index, listener: listener).run()
+      }
+      guard let thread else { throw PlatformError(.resourceExhausted, "can't start the thread of a loop") }
+      threads.append(thread)
+    }
+    state.withLock {
+      $0.life = .running(threads)
+      $0.port = port
+      if let table = $0.table { shared.post(.table(table)) }
+    }
+  }
+
+  /// Replaces the routing table in all loops. False, and nothing changes, when it is older than the one in use.
+  @discardableResult
+  public func publish(_ table: RoutingTable) -> Bool {
+    state.withLock { state in
+      if let last = state.table, table.generation < last.generation { return false }
+      let next = LoopTable(table, after: state.table)
+      state.table = next
+      shared.setTable(next)
+      if case .running = state.life { shared.post(.table(next)) }
+      return true
+    }
+  }
+
+  /// Stops accepting, lets running requests end for at most `grace`, answers the rest with UNAVAILABLE, and ends the loops.
+  public func drain(grace: Duration) async {
+    let threads = state.withLock { state -> [LoopThread] in
+      guard case .running(let threads) = state.life else { return [] }
+      state.life = .stopped
+      return threads
+    }
+    guard !threads.isEmpty else { return }
+    shared.post(.drain)
+    let end = ContinuousClock.now + grace
+    while shared.openConnections > 0, ContinuousClock.now < end {
+      try? await Task.sleep(for: .milliseconds(10))
+    }
+    shared.post(.cancelAll)
+    shared.post(.stop)
+    for thread in threads { thread.join() }
+    shared.finishAccessLog()
+  }
+}
+

@@ -1,0 +1,100 @@
+internal import Access
+internal import Domain
+internal import HTTPModel
+internal import Reactor
+internal import Synchronization
+internal import Telemetry
+
+/// What a loop is told by others.
+enum LoopMessage: Sendable {
+  case table(LoopTable)
+  /// The responder's answer for the connection of this key.
+  case answer(UInt64, HTTPResponse)
+  /// A node may have a free instance for this loop's waiting requests.
+  case wake(String)
+  case drain
+  case cancelAll
+  case stop
+}
+
+/// What all loops of a gateway share.
+final class GatewayShared: Sendable {
+  let configuration: GatewayConfiguration
+  let verifier: any TokenVerifier
+  let responder: any HTTPResponder
+  let observe: @Sendable (GatewayObservation) -> Void
+  let logger: Logger
+  let mailboxes: [Mailbox<LoopMessage>]
+  let counters: [LoopCounters]
+  private let accessLog = Mutex<AccessLog?>(nil)
+  private let table = Mutex<LoopTable?>(nil)
+
+  init(
+    configuration: GatewayConfiguration, loops: Int, verifier: any TokenVerifier, responder: any HTTPResponder,
+    observe: @escaping @Sendable (GatewayObservation) -> Void, logger: Logger
+  ) {
+    self.configuration = configuration
+    self.verifier = verifier
+    self.responder = responder
+    self.observe = observe
+    self.logger = logger
+    mailboxes = (0..<loops).map { _ in Mailbox() }
+    counters = (0..<loops).map { _ in LoopCounters() }
+  }
+
+  func post(_ message: LoopMessage) { for mailbox in mailboxes { mailbox.post(message) } }
+  func setTable(_ next: LoopTable) { table.withLock { $0 = next } }
+  func setAccessLog(_ log: AccessLog?) { accessLog.withLock { $0 = log } }
+  var currentAccessLog: AccessLog? { accessLog.withLock { $0 } }
+  func finishAccessLog() { currentAccessLog?.finish() }
+
+  var openConnections: Int { counters.reduce(0) { $0 + $1.connections.current } }
+
+  /// The gateway's families of `/metrics`.
+  func write(_ text: inout PrometheusText) {
+    let nodes = table.withLock { $0?.nodes ?? [] }
+    func sum(_ path: KeyPath<LoopCounters, Counter>) -> Int { counters.reduce(0) { $0 + $1[keyPath: path].current } }
+    text.family("node_requests_total", .counter, "Execute requests answered, by node.")
+    for node in nodes {
+      text.sample("node_requests_total", [("node", node.shared.id)], node.shared.answers.reduce(0) { $0 + $1.count })
+    }
+    text.family("node_http_codes_total", .counter, "Execute requests answered, by node and HTTP status.")
+    for node in nodes {
+      for answer in node.shared.answers {
+        let labels = [("node", node.shared.id), ("code", "\(answer.status)")]
+        text.sample("node_http_codes_total", labels, answer.count)
+      }
+    }
+    text.family("node_request_duration_seconds", .histogram, "Time from a request's arrival to its answer.")
+    for node in nodes {
+      text.histogram("node_request_duration_seconds", [("node", node.shared.id)], node.shared.durations)
+    }
+    text.family("roost_gateway_queue_length", .gauge, "Requests waiting for an instance.")
+    for node in nodes {
+      text.sample("roost_gateway_queue_length", [("node", node.shared.id)], node.shared.queueLength)
+    }
+    text.family("roost_gateway_in_flight_requests", .gauge, "Requests with an instance.")
+    for node in nodes {
+      text.sample("roost_gateway_in_flight_requests", [("node", node.shared.id)], node.shared.inFlight.current)
+    }
+    text.family("roost_gateway_open_connections", .gauge, "Client connections open.")
+    text.sample("roost_gateway_open_connections", [], openConnections)
+    text.family("roost_gateway_accepted_connections_total", .counter, "Client connections accepted.")
+    text.sample("roost_gateway_accepted_connections_total", [], sum(\.accepted))
+    text.family("roost_gateway_refused_requests_total", .counter, "Requests refused before a node was known.")
+    text.sample("roost_gateway_refused_requests_total", [], sum(\.refused))
+    text.family("roost_gateway_token_checks_total", .counter, "Tokens verified because no verdict was cached.")
+    text.sample("roost_gateway_token_checks_total", [], sum(\.tokenChecks))
+    text.family("roost_gateway_cancelled_requests_total", .counter, "Requests whose caller went away.")
+    text.sample("roost_gateway_cancelled_requests_total", [], sum(\.cancelled))
+  }
+}
+
+/// Counters of one loop.
+final class LoopCounters: Sendable {
+  let connections = Gauge()
+  let accepted = Counter()
+  let refused = Counter()
+  let tokenChecks = Counter()
+  let cancelled = Counter()
+}

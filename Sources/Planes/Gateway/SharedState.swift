@@ -1,0 +1,161 @@
+internal import Domain
+internal import Synchronization
+internal import Telemetry
+
+/// What all loops know of an instance: how many requests are out and how long its code takes.
+final class SharedInstance: Sendable {
+  let routed: RoutedInstance
+  private let outstanding = Atomic<Int>(0)
+  /// Smoothed microseconds in user code; negative until measured.
+  private let userMicroseconds = Atomic<Int>(-1)
+  /// Monotonic nanoseconds until which nobody tries it: its socket refused or closed.
+  private let restsUntil = Atomic<Int64>(0)
+
+  init(_ routed: RoutedInstance) { self.routed = routed }
+
+  var load: Int { outstanding.load(ordering: .relaxed) }
+
+  /// Fast code is pipelined; code that is slow or not yet measured runs one request at a time.
+  var limit: Int {
+    let measured = userMicroseconds.load(ordering: .relaxed)
+    return measured >= 0 && measured < 1000 ? max(routed.limit, routed.pipelineLimit) : routed.limit
+  }
+
+  func isResting(_ now: Int64) -> Bool { restsUntil.load(ordering: .relaxed) > now }
+  func rest(until time: Int64) { restsUntil.store(time, ordering: .relaxed) }
+
+  /// Takes a place if the load is still `seen` at most.
+  func acquire() -> Bool {
+    var seen = outstanding.load(ordering: .sequentiallyConsistent)
+    while seen < limit {
+      let (won, now) = outstanding.compareExchange(
+        expected: seen, desired: seen + 1, ordering: .sequentiallyConsistent)
+      if won { return true }
+      seen = now
+    }
+    return false
+  }
+
+  func release() { outstanding.wrappingSubtract(1, ordering: .sequentiallyConsistent) }
+
+  func measured(_ microseconds: Int) {
+    let old = userMicroseconds.load(ordering: .relaxed)
+    userMicroseconds.store(old < 0 ? microseconds : (old * 7 + microseconds) / 8, ordering: .relaxed)
+  }
+}
+
+/// What all loops know of a node: its queue over all loops, and its counters.
+final class SharedNode: Sendable {
+  /// Most loops that one gateway may have.
+  static let maximumLoops = 64
+
+  let id: String
+  private let queued = Atomic<Int>(0)
+  private let nextTicket = Atomic<UInt64>(0)
+  /// The ticket at the front of each loop's part of the queue; max when that part is empty.
+  private let fronts: InlineArray<64, Atomic<UInt64>> = .init { _ in Atomic<UInt64>(.max) }
+  private let lastDone = Atomic<Int64>(0)
+  /// Smoothed nanoseconds between two answers.
+  private let interval = Atomic<Int64>(0)
+  private let codes: InlineArray<600, Atomic<Int>> = .init { _ in Atomic<Int>(0) }
+  let durations = Histogram()
+  let inFlight = Gauge()
+
+  init(id: String) { self.id = id }
+
+  var queueLength: Int { queued.load(ordering: .sequentiallyConsistent) }
+
+  /// Takes one of `limit` places in the queue.
+  func enterQueue(limit: Int) -> Bool {
+    guard queued.wrappingAdd(1, ordering: .sequentiallyConsistent).newValue <= limit else {
+      queued.wrappingSubtract(1, ordering: .sequentiallyConsistent)
+      return false
+    }
+    return true
+  }
+
+  /// A request that was dispatched but never written goes back, past the limit.
+  func reenterQueue() { queued.wrappingAdd(1, ordering: .sequentiallyConsistent) }
+  func leaveQueue() { queued.wrappingSubtract(1, ordering: .sequentiallyConsistent) }
+
+  func ticket() -> UInt64 { nextTicket.wrappingAdd(1, ordering: .sequentiallyConsistent).oldValue }
+
+  func setFront(_ ticket: UInt64, loop: Int) { fronts[loop].store(ticket, ordering: .sequentiallyConsistent) }
+
+  /// The loop with the oldest waiting request.
+  func oldestLoop(of count: Int) -> Int? {
+    var best: (loop: Int, ticket: UInt64)?
+    for loop in 0..<count {
+      let ticket = fronts[loop].load(ordering: .sequentiallyConsistent)
+      if ticket != .max, ticket < (best?.ticket ?? .max) { best = (loop, ticket) }
+    }
+    return best?.loop
+  }
+
+  func done(_ now: Int64) {
+    let last = lastDone.exchange(now, ordering: .relaxed)
+    guard last > 0, now > last else { return }
+    let old = interval.load(ordering: .relaxed)
+    let gap = min(now - last, 10_000_000_000)
+    interval.store(old == 0 ? gap : (old * 7 + gap) / 8, ordering: .relaxed)
+  }
+
+  /// Seconds after which the present queue will be gone at the present rate.
+  func retryAfterSeconds() -> Int {
+    let gap = interval.load(ordering: .relaxed)
+    let nanoseconds = Int64(max(queueLength, 1)) * (gap == 0 ? 1_000_000_000 : gap)
+    return Int(min(max((nanoseconds + 999_999_999) / 1_000_000_000, 1), 120))
+  }
+
+  func answered(status: Int, microseconds: Int) {
+    codes[min(max(status, 0), 599)].wrappingAdd(1, ordering: .relaxed)
+    durations.observe(microseconds: microseconds)
+  }
+
+  /// Answers by status, those that occurred.
+  var answers: [(status: Int, count: Int)] {
+    (0..<600).compactMap { status in
+      let count = codes[status].load(ordering: .relaxed)
+      return count > 0 ? (status, count) : nil
+    }
+  }
+}
+
+/// A routing table with the shared state that its loops use, built once and given to all.
+final class LoopTable: Sendable {
+  struct Grant: Hashable, Sendable {
+    var subject: String
+    var folder: String
+  }
+  struct Node: Sendable {
+    var routed: RoutedNode
+    var shared: SharedNode
+    var instances: [SharedInstance]
+  }
+
+  let generation: UInt64
+  let nodes: [Node]
+  let grants: Set<Grant>
+  let revoked: Set<String>
+
+  init(_ table: RoutingTable, after last: LoopTable?) {
+    generation = table.generation
+    grants = Set(table.grants.map { Grant(subject: $0.subject, folder: $0.folderID.text) })
+    revoked = Set(table.revokedTokens)
+    var knownNodes: [String: SharedNode] = [:]
+    var known: [InstanceID: SharedInstance] = [:]
+    for node in last?.nodes ?? [] {
+      knownNodes[node.shared.id] = node.shared
+      for instance in node.instances { known[instance.routed.id] = instance }
+    }
+    nodes = table.nodes.map { node in
+      let instances = node.instances.map { routed in
+        // The same instance keeps its load over tables; one that changed its address is another.
+        if let old = known[routed.id], old.routed == routed { return old }
+        return SharedInstance(routed)
+      }
+      return Node(
+        routed: node, shared: knownNodes[node.id.text] ?? SharedNode(id: node.id.text), instances: instances)
+    }
+  }
+}

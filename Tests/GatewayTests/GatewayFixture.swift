@@ -1,0 +1,194 @@
+import Access
+import CLinux
+import Domain
+import Gateway
+import Glibc
+import HTTPModel
+import HTTPTransport
+import Reactor
+import Synchronization
+import Telemetry
+import Testing
+
+/// Tokens are `subject:seconds-of-expiry:id`.
+struct PlainVerifier: TokenVerifier {
+  let checks = Counter()
+
+  func verify(_ token: [UInt8], at now: Timestamp) throws(PlatformError) -> Principal {
+    checks.add()
+    let parts = String(decoding: token, as: UTF8.self).split(separator: ":").map(String.init)
+    guard parts.count == 3, let seconds = Int64(parts[1]) else {
+      throw PlatformError(.unauthenticated, "the token is malformed", origin: .caller)
+    }
+    let expiry = Timestamp(seconds: seconds)
+    guard expiry > now else { throw PlatformError(.unauthenticated, "the token expired", origin: .caller) }
+    return Principal(subject: parts[0], tokenID: parts[2], expiresAt: expiry)
+  }
+}
+
+/// Echoes, or waits to be cancelled.
+struct EchoResponder: HTTPResponder {
+  let cancelled = Counter()
+  let waiting = Gauge()
+
+  func respond(to request: HTTPRequest) async -> HTTPResponse {
+    if request.target == "/wait" {
+      waiting.add(1)
+      try? await Task.sleep(for: .seconds(60))
+      if Task.isCancelled { cancelled.add() }
+    }
+    return HTTPResponse(
+      status: 200, headers: [("content-type", "text/plain")],
+      body: Array("\(request.method) \(request.target) \(request.body.count) \(request.peer.isEmpty)".utf8))
+  }
+}
+
+/// A running gateway with one node, stopped by `stop`.
+final class GatewayFixture: Sendable {
+  static let folder = FolderID("fld0000000000000001a") ?? .random()
+  static let other = FolderID("fld0000000000000002b") ?? .random()
+  static let good = "alice:4000000000:tok1"
+
+  let server: GatewayServer
+  let verifier = PlainVerifier()
+  let responder = EchoResponder()
+  let metrics = MetricsRegistry()
+  let node = NodeID.random()
+  let folderPath: String
+  private let seen: SharedObservations
+
+  final class SharedObservations: Sendable {
+    let all = Mutex<[GatewayObservation]>([])
+  }
+
+  init(loops: Int = 1, requestLimit: Int = 16 << 20, responseLimit: Int = 16 << 20, log: Bool = false) throws {
+    var template = Array("/tmp/roost-gateway-XXXXXX".utf8CString)
+    folderPath = template.withUnsafeMutableBufferPointer { buffer in
+      buffer.baseAddress.flatMap { mkdtemp($0) }.map { String(cString: $0) } ?? ""
+    }
+    let seen = SharedObservations()
+    self.seen = seen
+    server = GatewayServer(
+      configuration: GatewayConfiguration(
+        loops: loops, requestLimit: requestLimit, responseLimit: responseLimit,
+        accessLogPath: log ? folderPath + "/access.jsonl" : nil),
+      verifier: verifier, responder: responder, observe: { observation in
+        seen.all.withLock { $0.append(observation) }
+      }, logger: Logger(label: "gateway-test", level: .error), metrics: metrics)
+    try server.start()
+  }
+
+  var observed: [GatewayObservation] { seen.all.withLock { $0 } }
+
+  func peer(_ name: String, _ behave: @escaping @Sendable (WorkerPeer.Seen) -> WorkerPeer.Behaviour) throws
+    -> WorkerPeer
+  {
+    try WorkerPeer(path: "\(folderPath)/\(name).sock", behave)
+  }
+
+  /// Publishes a table with the one node.
+  func publish(
+    _ peers: [WorkerPeer], generation: UInt64 = 1, timeout: UInt32 = 15000, queueLimit: Int = 1000,
+    queueAge: UInt32 = 15000, limit: Int = 1, refusal: String? = nil, revoked: [String] = []
+  ) {
+    let instances = peers.enumerated().map { index, peer in
+      RoutedInstance(
+        id: InstanceID("ins0000000000000000\(index)") ?? .random(),
+        endpoint: Endpoint(address: "unix:\(peer.path)", wireProtocol: .frames), limit: limit)
+    }
+    let routed = RoutedNode(
+      id: node, name: "n", release: 1, folderID: Self.folder, acl: [Self.folder], refusal: refusal,
+      timeoutMilliseconds: timeout, queueLimit: queueLimit, queueAgeMilliseconds: queueAge, instances: instances)
+    server.publish(
+      RoutingTable(
+        generation: generation, nodes: [routed], grants: [RoutedGrant(subject: "alice", folderID: Self.folder)],
+        revokedTokens: revoked))
+  }
+
+  /// One execute call on a thread of its own.
+  func execute(
+    input: String = "{\"a\":1}", body: String? = nil, token: String? = good, node: String? = nil,
+    headers: [(String, String)] = []
+  ) async throws -> HTTPResponse {
+    let text = body ?? "{\"folder_id\":\"\(Self.folder)\",\"input\":\(input)}"
+    var all = headers.map { (name: $0.0, value: $0.1) }
+    if let token { all.append((name: "authorization", value: "Bearer \(token)")) }
+    return try await send(
+      HTTPRequest(
+        method: "POST", target: "/datasphere/v1/nodes/\(node ?? self.node.text):execute", headers: all,
+        body: Array(text.utf8)))
+  }
+
+  func send(_ request: HTTPRequest) async throws -> HTTPResponse {
+    let port = server.port
+    return try await withCheckedThrowingContinuation { continuation in
+      let thread = LoopThread(name: "client") {
+        do throws(HTTPClientError) {
+          continuation.resume(
+            returning: try HTTPClient(host: "127.0.0.1", port: port, timeout: .seconds(30)).send(request))
+        } catch { continuation.resume(throwing: error) }
+      }
+      if thread == nil { continuation.resume(throwing: CancellationError()) }
+    }
+  }
+
+  /// A connected socket of its own, for what a client would not send.
+  func dial() -> RawClient { RawClient(port: server.port) }
+
+  func stop(_ peers: WorkerPeer...) async {
+    await server.drain(grace: .milliseconds(200))
+    for peer in peers { peer.stop() }
+    unlink(folderPath + "/access.jsonl")
+    rmdir(folderPath)
+  }
+}
+
+/// Bytes in, bytes out.
+final class RawClient {
+  private var descriptor: Int32
+
+  init(port: UInt16) {
+    descriptor = roost_dial("127.0.0.1", port, 2000)
+    _ = roost_set_timeout(descriptor, 5000)
+  }
+
+  deinit { close() }
+
+  func close() {
+    if descriptor >= 0 { _ = Glibc.close(descriptor) }
+    descriptor = -1
+  }
+
+  func write(_ text: String) {
+    let bytes = Array(text.utf8)
+    _ = bytes.withUnsafeBytes { roost_send(descriptor, $0.baseAddress, $0.count) }
+  }
+
+  /// Reads until the text holds `marker` so many times or the stream ends.
+  func read(until marker: String? = nil, times: Int = 1) -> String {
+    var all: [UInt8] = []
+    var part = [UInt8](repeating: 0, count: 65536)
+    while true {
+      if let marker, String(decoding: all, as: UTF8.self).ranges(of: marker).count >= times { break }
+      let received = part.withUnsafeMutableBytes { roost_recv(descriptor, $0.baseAddress, $0.count) }
+      guard received > 0 else { break }
+      all += part[0..<received]
+    }
+    return String(decoding: all, as: UTF8.self)
+  }
+}
+
+/// Waits until a level is reached, at most ten seconds.
+func eventually(_ condition: () -> Bool, sourceLocation: SourceLocation = #_sourceLocation) async {
+  let end = ContinuousClock.now + .seconds(10)
+  while ContinuousClock.now < end {
+    if condition() { return }
+    try? await Task.sleep(for: .milliseconds(2))
+  }
+  Issue.record("the condition was not reached in time", sourceLocation: sourceLocation)
+}
+
+extension HTTPResponse {
+  var text: String { String(decoding: body, as: UTF8.self) }
+  func header(_ name: String) -> String? { headers.first { $0.name == name }?.value }
+}
