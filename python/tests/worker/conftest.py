@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from worker_harness import Checkpoint, Client, Zygote
+from worker_harness import SOURCES, Checkpoint, Client, Zygote
+
+sys.path.insert(0, str(SOURCES))  # this tree's sources, whatever is installed
 
 
 @pytest.fixture

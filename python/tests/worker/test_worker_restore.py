@@ -259,6 +259,13 @@ def test_the_namespace_holds_nothing_of_the_worker(checkpoint, zygote):
     }
 
 
+def test_what_the_cell_imports_is_loaded_before_the_fork(checkpoint, zygote):
+    code = "import os, pinned\ntry:\n    import missing_package\nexcept ImportError:\n    pass\nout = pinned.pid != os.getpid()"
+    made = checkpoint(code)
+    made.local_module("pinned", "import os\npid = os.getpid()")
+    assert zygote(made).start().call({}) == {"out": True}
+
+
 def test_an_empty_folder_of_sockets_remains_after_shutdown(checkpoint, zygote):
     running = zygote(checkpoint("out = 1"))
     running.start("ins1")

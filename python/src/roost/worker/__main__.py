@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import faulthandler
 import os
 import sys
@@ -13,10 +12,10 @@ def main() -> None:
     """Runs until the zygote is shut down or, in an instance, until it is stopped."""
     from roost.worker import prepare
 
-    parser = argparse.ArgumentParser(prog="python -m roost.worker")
-    parser.add_argument("config", help="path of the launch configuration")
-    parser.add_argument("--instance", help="internal: this process is one spawned instance")
-    arguments = parser.parse_args()
+    arguments = sys.argv[1:]
+    spawned = len(arguments) == 3 and arguments[1] == "--instance"
+    if not spawned and len(arguments) != 1:
+        sys.exit("usage: python -m roost.worker CONFIG")
     os.environ.setdefault("MPLBACKEND", "Agg")
     sys.argv[:] = [""]
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -26,20 +25,20 @@ def main() -> None:
     from roost.worker import children, config
     from roost.worker.instance import Instance, Start
 
-    if arguments.instance:
-        loaded = config.load(os.path.abspath(arguments.config))
+    if spawned:
+        loaded = config.load(os.path.abspath(arguments[0]))
         ready, lifeline = children.INSTANCE_READY_FD, children.INSTANCE_LIFELINE_FD
         for fd in (ready, lifeline):
             os.set_inheritable(fd, False)
-        start = Start(arguments.instance, loaded, ready, lifeline, time.time(), {})
+        start = Start(arguments[2], loaded, ready, lifeline, time.time(), {})
         Instance(start).serve()
     saved = prepare.pin_threads()
     from roost.worker.zygote import Zygote
 
     try:
-        loaded = config.load(os.path.abspath(arguments.config))
+        loaded = config.load(os.path.abspath(arguments[0]))
     except (OSError, ValueError) as error:
-        sys.exit(f"roost.worker: {arguments.config}: {error}")
+        sys.exit(f"roost.worker: {arguments[0]}: {error}")
     forked = Zygote(loaded, saved).run()
     if forked is not None:
         Instance(forked).serve()

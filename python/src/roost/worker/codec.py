@@ -17,7 +17,6 @@ from enum import Enum
 from json.encoder import encode_basestring
 from math import isfinite
 from typing import Any, Callable
-from uuid import UUID
 
 from roost.worker.errors import InputError, OutputError
 
@@ -37,9 +36,15 @@ class Codec:
         self.dumps = dumps
 
 
-def choose() -> Codec:
-    """orjson if the environment has it, else the standard library."""
-    return orjson_codec() or json_codec()
+def chosen() -> Codec:
+    """orjson if the environment has it, else the standard library; decided once, in the zygote."""
+    global _chosen
+    if _chosen is None:
+        _chosen = orjson_codec() or json_codec()
+    return _chosen
+
+
+_chosen: Codec | None = None
 
 
 def _pairs(pairs: list[Any]) -> dict[str, Any]:
@@ -262,13 +267,13 @@ def _plain_other(value: Any, path: str) -> Any:
         return None
     if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
         return value.isoformat()
-    if isinstance(value, UUID):
-        return str(value)
     return _plain_foreign(value, path)
 
 
 def _plain_foreign(value: Any, path: str) -> Any:
-    numpy, pandas, torch = (sys.modules.get(name) for name in ("numpy", "pandas", "torch"))
+    numpy, pandas, torch, uuid = (sys.modules.get(name) for name in ("numpy", "pandas", "torch", "uuid"))
+    if uuid is not None and isinstance(value, uuid.UUID):
+        return str(value)
     if numpy is not None:
         if isinstance(value, numpy.datetime64):
             return None if numpy.isnat(value) else str(value)

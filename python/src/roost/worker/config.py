@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 ISOLATIONS = ("instance", "request")
 START_MODES = ("auto", "fork", "spawn")
@@ -16,16 +15,14 @@ class ConfigError(ValueError):
     """The launch configuration can't be used; the message names the field."""
 
 
-@dataclass(frozen=True)
-class Variable:
+class Variable(NamedTuple):
     """A declared input or output of the cell."""
 
     name: str
     type: str
 
 
-@dataclass(frozen=True)
-class Config:
+class Config(NamedTuple):
     """What the service tells a zygote. Paths are as the sandbox sees them."""
 
     node: str
@@ -45,7 +42,7 @@ class Config:
     network: str = "none"
     max_answer_bytes: int = 16 * 1024 * 1024
     max_log_line_bytes: int = 16 * 1024
-    path: str = field(default="", compare=False)
+    path: str = ""
 
 
 def load(path: str) -> Config:

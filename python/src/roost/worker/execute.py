@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import errno
-import inspect
 import json
 import linecache
 import os
@@ -12,7 +12,7 @@ import sys
 import traceback
 from time import monotonic
 from types import CodeType
-from typing import Any, Callable
+from typing import Any, Callable, Iterator
 
 from roost.worker import codec as codecs
 from roost.worker import frames, magics
@@ -22,6 +22,7 @@ from roost.worker.output import SPILL_SECONDS, Capture
 from roost.worker.timeouts import Interrupter
 from roost.worker.types import Inputs, Outputs
 
+CO_COROUTINE = 0x80  # of `inspect`, whose import costs more than the rest of this file
 MAX_TRACEBACK_LINES = 200
 MAX_MESSAGE_CHARACTERS = 8192
 
@@ -41,8 +42,17 @@ class Cell:
             )
         except (SyntaxError, ValueError) as error:
             raise RestoreError(f"the cell can't be compiled: {error}", "compile", error) from error
-        self.is_async = bool(self.code.co_flags & inspect.CO_COROUTINE)
+        self._imports = list(_imports(tree))
+        self.is_async = bool(self.code.co_flags & CO_COROUTINE)
         self.register()
+
+    def load_imports(self) -> None:
+        """Imports what the cell imports, as far as that is possible: otherwise each instance pays for it anew."""
+        if self.is_async:
+            self._imports.append(("asyncio", ()))
+        for module, names in self._imports:
+            with contextlib.suppress(Exception, SystemExit):  # the request will say what is wrong with it
+                __import__(module, fromlist=names)
 
     def register(self) -> None:
         """Makes the source known to tracebacks and `inspect`."""
@@ -188,6 +198,15 @@ class Executor:
         while last > first and stack[last - 1].filename.startswith(own):
             last -= 1  # the signal handler that raised
         part.stack[:] = stack[first:last]
+
+
+def _imports(tree: ast.AST) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, ()
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module, tuple(alias.name for alias in node.names if alias.name != "*")
 
 
 def _message(error: BaseException) -> str:

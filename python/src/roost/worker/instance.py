@@ -8,11 +8,10 @@ import signal
 import socket
 import sys
 import time
-from dataclasses import dataclass
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from roost.worker import codec, frames, prepare, sockets
+from roost.worker import codec, frames, prepare, sockets, types
 from roost.worker.config import Config
 from roost.worker.connections import Connections
 from roost.worker.errors import CellFailure, RequestTimeout
@@ -34,8 +33,7 @@ class RunsRequests(Protocol):
         """The answer frame of one request."""
 
 
-@dataclass
-class Start:
+class Start(NamedTuple):
     """What a new instance is given."""
 
     instance: str
@@ -246,14 +244,13 @@ class Instance:
         cell = start.cell
         if restorer is None or cell is None:
             restorer = Restorer(self.config)
-            prepare_namespace(self.config, restorer)
-            cell = Cell(restorer.cell)
+            cell = prepare_namespace(self.config, restorer)
             gc.collect()
             gc.freeze()
         restorer.restore_after_fork()
         gc.enable()
         executor = Executor(
-            self.config, cell, restorer.namespace, self.capture, self.interrupter, codec.choose()
+            self.config, cell, restorer.namespace, self.capture, self.interrupter, codec.chosen()
         )
         if self.config.isolation == "request":
             from roost.worker.isolation import ForkingExecutor
@@ -267,10 +264,12 @@ class Instance:
         return executor
 
 
-def prepare_namespace(config: Config, restorer: Restorer) -> None:
-    """Restores and loads what the declared types and an async cell need, so that forks share it."""
-    from roost.worker import types
-
+def prepare_namespace(config: Config, restorer: Restorer) -> Cell:
+    """Restores, and loads what every request would load first, so that forks share it."""
+    cell = Cell(restorer.cell)
     types.check_declared(config.inputs, inputs=True)
     types.check_declared(config.outputs, inputs=False)
     restorer.restore()
+    cell.load_imports()
+    prepare.preload()
+    return cell

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import signal
 import sys
 from typing import Any, Optional
 
+from roost.worker import codec
 from roost.worker.config import Config
 
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -80,10 +82,18 @@ def threading_name() -> str:
         return file.read().strip()
 
 
-def random_state() -> Any:
-    """The state of `random`, which Python changes at a fork by itself."""
+def preload() -> None:
+    """Loads what each instance would load at its begin, so that forks share it."""
+    codec.chosen()
     if "numpy" in sys.modules:
         importlib.import_module("numpy.random")  # loaded lazily, it would be seeded in each fork
+    if "numpy" in sys.modules or "torch" in sys.modules:
+        with contextlib.suppress(ImportError):
+            importlib.import_module("threadpoolctl")
+
+
+def random_state() -> Any:
+    """The state of `random`, which Python changes at a fork by itself."""
     random = sys.modules.get("random")
     return None if random is None else random.getstate()
 

@@ -34,5 +34,6 @@ def names_of_new_functions(namespace: dict[str, Any]) -> set[str]:
 
 
 def seeds(analysis: dict[str, Any], outputs: Iterable[str]) -> set[str]:
-    """The names to begin with: those the cell reads, and outputs that it may leave as they are."""
-    return {use["name"] for use in analysis.get("uses", ())} | set(outputs)
+    """The names to begin with: those the cell reads, and outputs that it never sets itself."""
+    stored = {store["name"] for store in analysis.get("stores", ())}
+    return {use["name"] for use in analysis.get("uses", ())} | (set(outputs) - stored)

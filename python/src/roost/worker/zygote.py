@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import json
 import os
-import platform
 import select
 import signal
 import socket
@@ -84,10 +83,7 @@ class Zygote:
         sys.stdout, sys.stderr = self.capture.stdout, self.capture.stderr
         try:
             self.restorer = Restorer(self.config)
-            prepare_namespace(self.config, self.restorer)
-            self.cell = Cell(self.restorer.cell)
-            if self.cell.is_async:
-                import asyncio  # noqa: F401 - loaded once here rather than in each instance
+            self.cell = prepare_namespace(self.config, self.restorer)
         except BaseException as error:
             self.error = error_json(error)
         finally:
@@ -265,7 +261,7 @@ class Zygote:
             "threads": self.threads,
             "restoreSeconds": round(restorer.seconds, 6) if restorer else 0.0,
             "restored": sorted(restorer.restored) if restorer else [],
-            "python": platform.python_version(),
+            "python": ".".join(map(str, sys.version_info[:3])),
             "error": self.error,
             "warnings": self.warnings,
             "instances": [child.to_json() for child in self.children.values()],
