@@ -101,7 +101,7 @@ public struct MachineReport: Sendable, Codable, Equatable {
     guard let reason = tree.missing[controller] else {
       return Finding(
         name: "cgroup \(controller.rawValue)", verdict: .ok,
-        found: "writable at \(tree.folders[controller] ?? "")",
+        found: "writable at \(parent(tree.folders[controller] ?? ""))",
         meaning: meaning)
     }
     return Finding(
@@ -197,6 +197,10 @@ public struct MachineReport: Sendable, Codable, Equatable {
       name: "disk space", verdict: scarce ? .warn : .ok, found: "\(free >> 20) MB free at \(dataFolder)",
       meaning: "holds checkpoints and logs",
       advice: scarce ? "free some space, or choose another data folder" : nil)
+  }
+
+  private static func parent(_ path: String) -> String {
+    String(path[..<(path.lastIndex(of: "/") ?? path.endIndex)])
   }
 
   private static func firstLine(_ text: String) -> String {
