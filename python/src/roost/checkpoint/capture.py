@@ -10,11 +10,12 @@ import threading
 import types
 from datetime import datetime, timezone
 from importlib import metadata
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Union
 
 from roost.checkpoint.analysis import Analysis, analyse
 from roost.checkpoint.failures import Failure, type_name
 from roost.checkpoint.groups import dump_all
+from roost.checkpoint.localsources import local_sources
 
 MAX_EXAMPLE_BYTES = 4096
 _HIDDEN = {
@@ -157,7 +158,10 @@ def capture(
         },
         "variables": sorted(listed, key=lambda item: str(item["name"])),
         "groups": groups,
-        "localModules": _local_modules(blob),
+        "localModules": [
+            {"name": local.name, "isPackage": local.is_package, "source": blob(local.text)}
+            for local in local_sources()
+        ],
         "errors": [
             {
                 "name": f.name,
@@ -220,35 +224,6 @@ def installed_packages() -> Dict[str, str]:
     return dict(sorted(_packages.items()))
 
 
-def _local_modules(blob: Any) -> List[Dict[str, Any]]:
-    """Sources of imported modules that lie under the working directory: a later edit must not change a checkpoint."""
-    top = os.path.realpath(os.getcwd()) + os.sep
-    found = []
-    for name, module in sorted(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if not isinstance(file, str) or not file.endswith(".py") or name == "__main__":
-            continue
-        real = os.path.realpath(file)
-        inside = (
-            real.startswith(top)
-            and "site-packages" not in real
-            and not real.startswith(os.path.realpath(sys.prefix))
-        )
-        if (
-            not inside
-            or name.split(".")[0] == "roost"
-            or real.startswith(os.path.realpath(sys.base_prefix) + os.sep)
-        ):
-            continue
-        try:
-            with open(real, "rb") as source:
-                text = source.read()
-        except OSError:
-            continue
-        found.append({"name": name, "isPackage": hasattr(module, "__path__"), "source": blob(text)})
-    return found
-
-
 def with_digests(captured: Captured, digests: List[str]) -> Dict[str, Any]:
     """The manifest with each blob's place filled by its digest."""
     manifest = captured.manifest
@@ -263,6 +238,3 @@ def with_digests(captured: Captured, digests: List[str]) -> Dict[str, Any]:
 def raw(data: Data) -> memoryview:
     """The bytes of a blob."""
     return memoryview(data) if isinstance(data, bytes) else data.raw()
-
-
-Result = Tuple[Dict[str, Any], int, int]

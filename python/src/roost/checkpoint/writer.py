@@ -37,8 +37,7 @@ class Saved:
         deadline = None if timeout is None else time.monotonic() + timeout
         while self.result is None:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            ready, _, _ = select.select([self.fd], [], [], left)
-            if not ready:
+            if not _readable(self.fd, left):
                 return False
             data = os.read(self.fd, 1 << 16)
             if data:
@@ -58,6 +57,13 @@ class Saved:
         return True
 
 
+def _readable(fd: int, seconds: Optional[float]) -> bool:
+    """Waits until the descriptor has something to read or its other end is closed."""
+    poller = select.poll()  # select() refuses descriptors over 1023, and notebooks open many
+    poller.register(fd, select.POLLIN | select.POLLHUP)
+    return bool(poller.poll(None if seconds is None else seconds * 1000))
+
+
 class Writer:
     """Saves checkpoints of one namespace, in the order in which they were asked for."""
 
@@ -65,13 +71,14 @@ class Writer:
         self.namespace = namespace
         self.client = client
         self.under_way: List[Saved] = []
+        self._ended: List[Saved] = []
 
     def save(self, initial: Dict[str, Any], cell: Cell, operation: str = "Cell run") -> Saved:
         """Returns when the user may go on; `pause` of the answer is how long that took."""
-        self.reap()
+        self._sweep()
         while len(self.under_way) >= MAX_UNDER_WAY:
             self.under_way[0].poll(None)
-            self.reap()
+            self._sweep()
         started = time.perf_counter()
         captured = capture(self.namespace, initial, cell, operation)
         previous = self.under_way[-1].fd if self.under_way else None
@@ -91,10 +98,14 @@ class Writer:
         return saved
 
     def reap(self) -> List[Saved]:
-        """Those that have ended since the last call."""
-        ended = [saved for saved in self.under_way if saved.poll()]
-        self.under_way = [saved for saved in self.under_way if saved.result is None]
+        """Those that have ended since the last call; each is handed out once."""
+        self._sweep()
+        ended, self._ended = self._ended, []
         return ended
+
+    def _sweep(self) -> None:
+        self._ended += [saved for saved in self.under_way if saved.poll()]
+        self.under_way = [saved for saved in self.under_way if saved.result is None]
 
     def _child(self, captured: Captured, fd: int, previous: Optional[int]) -> None:
         """Only hashes, writes to sockets and ends. Never returns."""
@@ -136,7 +147,7 @@ def upload(client: Client, captured: Captured, previous: Optional[int] = None) -
         count += 1
     if previous is not None:
         # The checkpoint before this one comes first in the list: its pipe is readable when it has ended.
-        select.select([previous], [], [], 600)
+        _readable(previous, 600)
     resource = client.register(manifest)
     client.close()
     return {
