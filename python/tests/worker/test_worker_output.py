@@ -108,6 +108,29 @@ def test_a_full_disk_loses_lines_but_no_request(cell):
     assert "lines were lost because the log could not be written: No space left on device" in notice
 
 
+def test_a_fork_of_user_code_does_not_repeat_what_was_printed_before(cell):
+    code = (
+        "import multiprocessing\nprint('parent')\ndef work(): print('child')\n"
+        "one = multiprocessing.get_context('fork').Process(target=work)\none.start()\none.join()\nout = one.exitcode"
+    )
+    client = cell(code)
+    assert client.call({}, "r") == {"out": 0}
+    assert sorted(client.zygote.messages(2, requestId="r")) == ["child", "parent"]
+
+
+def test_lines_of_many_threads_are_all_there(cell):
+    code = (
+        "import threading\ndef work(n):\n    for i in range(500): print(f'{n}:{i}\\n', end='')\n"
+        "threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]\n"
+        "for t in threads: t.start()\nfor t in threads: t.join()\nout = 1"
+    )
+    client = cell(code)
+    client.call({}, "r")
+    assert sorted(client.zygote.messages(2000, requestId="r")) == sorted(
+        f"{n}:{i}" for n in range(4) for i in range(500)
+    )
+
+
 def test_prints_of_the_restore_are_logged(checkpoint, zygote):
     made = checkpoint("out = 1")
     made.local_module("noisy", "print('importing')")

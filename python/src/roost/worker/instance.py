@@ -110,6 +110,7 @@ class Instance:
         """User code forked (multiprocessing): its child is no instance."""
         if not self.forking:
             prepare.reset_signals()
+            self.capture.forget()
 
     def _exit_with_log(self, code: int) -> None:
         """What the cell printed before `os._exit` explains why it did."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
+import threading
 import time
 from json.encoder import encode_basestring_ascii
 from time import monotonic, time_ns
@@ -27,6 +29,7 @@ class LogWriter:
         self._fd = -1
         self._torn = False
         self._checked = 0.0
+        self._lock = threading.RLock()
         self._pending: list[str] = []
         self._pending_bytes = 0
         self._second = -1
@@ -43,9 +46,15 @@ class LogWriter:
 
     def close(self) -> None:
         """Closes the file; a later flush opens it again."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def forget(self) -> None:
+        """In a process that user code forked: what is pending is the parent's to write."""
+        self._lock = threading.RLock()
+        self._pending = []
+        self._pending_bytes = 0
 
     def add(self, stream: str, text: str, request: bytes | None = None) -> None:
         """Queues the lines of `text`; `flush` writes them."""
@@ -86,18 +95,18 @@ class LogWriter:
         """Writes what is pending with one system call."""
         if not self._pending:
             return
-        lines = len(self._pending)
-        data = "".join(self._pending).encode()
-        self._pending = []
-        self._pending_bytes = 0
-        try:
-            self._write(data)
-        except OSError as error:
-            if self._fd >= 0:
-                os.close(self._fd)
-                self._fd = -1
-            self.dropped += lines
-            self._reason = error.strerror or type(error).__name__
+        with self._lock:
+            lines = len(self._pending)
+            data = "".join(self._pending[:lines]).encode()
+            del self._pending[:lines]  # a thread of the cell may have added one meanwhile
+            self._pending_bytes = 0
+            try:
+                self._write(data)
+            except OSError as error:
+                with contextlib.suppress(OSError):
+                    self.close()
+                self.dropped += lines
+                self._reason = error.strerror or type(error).__name__
 
     def _write(self, data: bytes) -> None:
         now = monotonic()
@@ -126,8 +135,7 @@ class LogWriter:
                     return
             except FileNotFoundError:
                 pass
-            os.close(self._fd)
-            self._fd = -1
+            self.close()
         self._fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
 
 
@@ -153,21 +161,30 @@ class Capture:
 
     def collect(self) -> None:
         """Turns what was written since the last call into log lines."""
-        text = "".join(self.parts)
-        self.parts.clear()
+        text = self._take()
         if text:
             self.log.add(self.stream, text, self.request)
+
+    def _take(self) -> str:
+        count = len(self.parts)
+        text = "".join(self.parts[:count])
+        del self.parts[:count]  # not `clear`: a thread may have written meanwhile
+        return text
+
+    def forget(self) -> None:
+        """In a process that user code forked: what was written so far is the parent's."""
+        self.parts.clear()
+        self.log.forget()
 
     def spill(self) -> None:
         """Writes whole lines while a request still runs, so that a long one can be followed."""
         self.due = monotonic() + SPILL_SECONDS if self.running else 0.0
-        text = "".join(self.parts)
-        self.parts.clear()
+        text = self._take()
         whole, newline, rest = text.rpartition("\n")
         if len(rest) > MAX_PENDING_BYTES:
             whole, newline, rest = text, "\n", ""
         if rest:
-            self.parts.append(rest)
+            self.parts.insert(0, rest)
         if newline:
             self.log.add(self.stream, whole, self.request)
             self.log.flush()
