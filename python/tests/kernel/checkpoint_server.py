@@ -22,6 +22,9 @@ class CheckpointServer:
         self.pins: List[Dict[str, Any]] = []
         self.put: List[str] = []
         self.refuse: Optional[int] = None
+        self.gate = threading.Event()
+        """Calls wait until it is set."""
+        self.gate.set()
         owner = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -32,6 +35,7 @@ class CheckpointServer:
 
             def answer(self) -> None:
                 """Every method."""
+                owner.gate.wait(30)
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
                 if self.headers.get("authorization") != f"Bearer {TOKEN}":
                     status, answer = 401, {"code": "UNAUTHENTICATED", "detail": "the token is not valid"}

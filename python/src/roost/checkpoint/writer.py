@@ -73,6 +73,12 @@ class Writer:
         self.under_way: List[Saved] = []
         self._ended: List[Saved] = []
 
+    @property
+    def is_full(self) -> bool:
+        """Whether the next save would have to wait for an earlier one."""
+        self._sweep()
+        return len(self.under_way) >= MAX_UNDER_WAY
+
     def save(self, initial: Dict[str, Any], cell: Cell, operation: str = "Cell run") -> Saved:
         """Returns when the user may go on; `pause` of the answer is how long that took."""
         self._sweep()

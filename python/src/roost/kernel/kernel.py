@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -14,6 +16,9 @@ from roost.checkpoint.capture import Cell
 from roost.checkpoint.failures import Failure
 from roost.checkpoint.writer import Saved, Writer
 from roost.client import APIError, Client
+
+LOOK_AGAIN_SECONDS = 0.2
+"""How soon a checkpoint that waits for earlier ones is tried again."""
 
 
 class Checkpointer:
@@ -32,6 +37,8 @@ class Checkpointer:
         self.last: Optional[Saved] = None
         self.last_cell: Optional[Cell] = None
         self.saved_count = 0
+        self.waiting: Optional[Cell] = None
+        self.running = False
 
     def connect(self) -> Optional[Writer]:
         """The writer, when the environment names a server that can be used."""
@@ -48,8 +55,30 @@ class Checkpointer:
             self.writer = Writer(self.shell.user_ns, client)
         return self.writer
 
+    def before_cell(self, info: Any) -> None:
+        """The `pre_run_cell` hook: a checkpoint that waits is of the state that this cell may change."""
+        self.catch_up()
+        self.running = True
+
+    def catch_up(self) -> None:
+        """Saves the cell that waits, if it may be saved now; looks again later if not."""
+        if self.waiting is None or self.running or self.writer is None:
+            return
+        self.settle()
+        if self.writer.is_full:
+            self.look_again()
+            return
+        cell, self.waiting = self.waiting, None
+        self.save(cell, "Cell run")
+
+    def look_again(self) -> None:
+        """Has `catch_up` called when the kernel is idle."""
+        with contextlib.suppress(RuntimeError):  # without a loop the next cell catches up
+            asyncio.get_running_loop().call_later(LOOK_AGAIN_SECONDS, self.catch_up)
+
     def after_cell(self, result: Any) -> None:
         """The `post_run_cell` hook."""
+        self.running = False
         info = result.info
         if info is None or info.silent or not info.store_history or not result.success:
             return
@@ -63,8 +92,16 @@ class Checkpointer:
             cell_id=getattr(info, "cell_id", None),
             notebook=notebook_name(),
         )
-        if self.mode == "auto":
-            self.save(self.last_cell, "Cell run")
+        if self.mode != "auto":
+            return
+        self.settle()
+        if self.writer is not None and self.writer.is_full and not self.wait:
+            # A slow server must not stop the user: the newest cell waits, and takes the place of an older one.
+            self.waiting = self.last_cell
+            self.look_again()
+            return
+        self.waiting = None
+        self.save(self.last_cell, "Cell run")
 
     def save(self, cell: Cell, operation: str) -> Optional[Saved]:
         """Saves a checkpoint; problems are told, never raised: the user's cell has run well."""
@@ -165,6 +202,9 @@ class Checkpointer:
 
     def finish(self) -> Optional[Dict[str, Any]]:
         """Waits for the last checkpoint; None when there is none."""
+        if self.waiting is not None:
+            cell, self.waiting = self.waiting, None
+            self.save(cell, "Cell run")
         if self.last is None:
             return None
         self.last.poll(None)
@@ -212,6 +252,7 @@ class RoostKernel(IPythonKernel):  # type: ignore[misc]
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.checkpointer = Checkpointer(self.shell)
+        self.shell.events.register("pre_run_cell", self.checkpointer.before_cell)
         self.shell.events.register("post_run_cell", self.checkpointer.after_cell)
         self.shell.register_magic_function(self.checkpointer.magic, "line", "roost")
 
