@@ -18,7 +18,7 @@ public struct NodeWorld: Sendable {
   /// Wall-clock time.
   public var now: @Sendable () -> Timestamp
   /// A constant message with metadata.
-  public var log: @Sendable (_ level: LogLevel, _ message: String, _ metadata: [String: String]) -> Void
+  public var log: @Sendable (_ level: LogLevel, _ message: StaticString, _ metadata: [String: String]) -> Void
   /// Appends a line of the service to a node's log.
   public var note:
     @Sendable (_ node: NodeID, _ instance: InstanceID?, _ release: Int, _ message: String) -> Void
@@ -27,7 +27,7 @@ public struct NodeWorld: Sendable {
 
   public init(
     driver: any InstanceDriver, store: Store, blobs: BlobStore, now: @escaping @Sendable () -> Timestamp,
-    log: @escaping @Sendable (LogLevel, String, [String: String]) -> Void,
+    log: @escaping @Sendable (LogLevel, StaticString, [String: String]) -> Void,
     note: @escaping @Sendable (NodeID, InstanceID?, Int, String) -> Void
   ) {
     self.driver = driver

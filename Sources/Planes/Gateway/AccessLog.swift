@@ -59,7 +59,9 @@ final class AccessLog: Sendable {
     private func write(_ lines: [UInt8]) {
       var at = 0
       while at < lines.count {
-        let written = lines.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress.map { $0 + at }, lines.count - at) }
+        let written = lines.withUnsafeBytes {
+          Glibc.write(descriptor, $0.baseAddress.map { $0 + at }, lines.count - at)
+        }
         if written < 0 {
           let code = errno
           if code == EINTR { continue }

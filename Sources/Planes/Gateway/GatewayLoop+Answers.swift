@@ -119,7 +119,9 @@ extension GatewayLoop {
   func respond(_ request: ExecuteRequest, _ refusal: Refusal) {
     let now = loop.clock()
     logRequest(request, status: refusal.status, now: now)
-    guard let connection = server.connection(request.connection), connection.ownerTag == request.tag else { return }
+    guard let connection = server.connection(request.connection), connection.ownerTag == request.tag else {
+      return
+    }
     let body = refusal.body
     beginAnswer(request, connection, status: refusal.status, now: now)
     finishRefusal(connection, refusal, body)

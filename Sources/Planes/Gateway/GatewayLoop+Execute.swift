@@ -97,9 +97,12 @@ extension GatewayLoop {
 
   private func find(_ connection: HTTPConnection, _ target: Range<Int>) throws(Refusal) -> LoopNode {
     guard let base = connection.base else { throw Refusal(.internal, "no request", origin: .platform) }
-    if let key = NodeKey(base + target.lowerBound, target.count), let place = places[key] { return nodes[place] }
+    if let key = NodeKey(base + target.lowerBound, target.count), let place = places[key] {
+      return nodes[place]
+    }
     let id = String(
-      decoding: UnsafeBufferPointer(start: base + target.lowerBound, count: min(target.count, 64)), as: UTF8.self)
+      decoding: UnsafeBufferPointer(start: base + target.lowerBound, count: min(target.count, 64)),
+      as: UTF8.self)
     throw Refusal(.notFound, "node '\(id)' does not exist")
   }
 
@@ -129,9 +132,11 @@ extension GatewayLoop {
     guard let input = slices.input else { throw Refusal(.invalidArgument, "input: \(shape)") }
     guard let key = NodeKey(body + folder.lowerBound, folder.count), node.folders.contains(key) else {
       let text = String(
-        decoding: UnsafeBufferPointer(start: body + folder.lowerBound, count: min(folder.count, 64)), as: UTF8.self)
+        decoding: UnsafeBufferPointer(start: body + folder.lowerBound, count: min(folder.count, 64)),
+        as: UTF8.self)
       throw Refusal(
-        .permissionDenied, "folder_id: the ACL of node \(routed.id) does not allow calls from folder '\(text)'")
+        .permissionDenied,
+        "folder_id: the ACL of node \(routed.id) does not allow calls from folder '\(text)'")
     }
     if let refusal = routed.refusal { throw Refusal(.unavailable, refusal, origin: .node) }
     return input
@@ -176,7 +181,9 @@ extension GatewayLoop {
     _ connection: HTTPConnection, _ fields: UnsafeMutablePointer<HTTP1Field>,
     into identifier: inout InlineArray<64, UInt8>
   ) -> Int {
-    guard connection.head.requestID >= 0, let base = connection.base else { return makeIdentifier(&identifier) }
+    guard connection.head.requestID >= 0, let base = connection.base else {
+      return makeIdentifier(&identifier)
+    }
     let field = fields[Int(connection.head.requestID)]
     let count = Int(field.valueCount)
     guard (1...64).contains(count) else { return makeIdentifier(&identifier) }

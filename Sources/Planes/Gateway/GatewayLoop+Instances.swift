@@ -90,7 +90,9 @@ extension GatewayLoop {
     let descriptor: Int32
     if address.hasPrefix("unix:") {
       descriptor = roost_connect_unix(String(address.dropFirst(5)))
-    } else if let colon = address.lastIndex(of: ":"), let port = UInt16(address[address.index(after: colon)...]) {
+    } else if let colon = address.lastIndex(of: ":"),
+      let port = UInt16(address[address.index(after: colon)...])
+    {
       descriptor = roost_connect_tcp(String(address[..<colon]), port)
     } else {
       descriptor = -22
@@ -122,7 +124,9 @@ extension GatewayLoop {
     head.write(target)
     FrameHead.put(target + FrameHead.size, milliseconds)
     target[FrameHead.size + 4] = UInt8(request.identifierCount)
-    for index in 0..<request.identifierCount { target[FrameHead.size + 5 + index] = request.identifier[index] }
+    for index in 0..<request.identifierCount {
+      target[FrameHead.size + 5 + index] = request.identifier[index]
+    }
     roost_copy(target + FrameHead.size + before, input, count)
     link.output.wrote(head.frameCount)
     markDirty(link)
@@ -196,7 +200,9 @@ extension GatewayLoop {
     let received = roost_recv(link.descriptor, target, 262_144)
     if received < 0 {
       let code = roost_errno()
-      if roost_would_block(code) == 0, code != ROOST_EINTR { died(link, String(cString: roost_error_text(code))) }
+      if roost_would_block(code) == 0, code != ROOST_EINTR {
+        died(link, String(cString: roost_error_text(code)))
+      }
       return
     }
     guard received > 0 else { return died(link, "the worker closed the connection") }
@@ -295,7 +301,9 @@ extension GatewayLoop {
   private func respond(_ request: ExecuteRequest, output: UnsafePointer<UInt8>, _ count: Int) {
     let now = loop.clock()
     logRequest(request, status: 200, now: now)
-    guard let connection = server.connection(request.connection), connection.ownerTag == request.tag else { return }
+    guard let connection = server.connection(request.connection), connection.ownerTag == request.tag else {
+      return
+    }
     beginAnswer(request, connection, status: 200, now: now)
     connection.output.append("content-type: application/json\r\n")
     server.endHead(connection, contentLength: count + 11)

@@ -215,7 +215,8 @@ extension GatewayLoop {
     case .queued where loop.now >= request.deadline:
       fail(
         request,
-        Refusal(.deadlineExceeded, "\(timer) ended while the request waited for a free instance", origin: .node))
+        Refusal(
+          .deadlineExceeded, "\(timer) ended while the request waited for a free instance", origin: .node))
     case .queued:
       let why = node.links.isEmpty ? "no instance is in rotation" : "every instance is busy"
       let message =

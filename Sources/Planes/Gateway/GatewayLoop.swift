@@ -136,7 +136,8 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner {
   }
 
   func received(
-    _ connection: HTTPConnection, fields: UnsafeMutablePointer<HTTP1Field>, body: UnsafePointer<UInt8>, count: Int
+    _ connection: HTTPConnection, fields: UnsafeMutablePointer<HTTP1Field>, body: UnsafePointer<UInt8>,
+    count: Int
   ) {
     if let target = executeTarget(connection) {
       execute(connection, fields, target, body, count)
@@ -231,7 +232,9 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner {
   }
 
   private func answerCollected(_ key: UInt64, _ response: HTTPResponse) {
-    guard let collected = collected.removeValue(forKey: key), let connection = server.connection(key) else { return }
+    guard let collected = collected.removeValue(forKey: key), let connection = server.connection(key) else {
+      return
+    }
     server.begin(connection, status: response.status)
     connection.output.append("x-request-id: ")
     connection.output.append(collected.requestID)
@@ -265,7 +268,9 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner {
     }
     collected.removeAll()
     for request in requests where request.state == .queued || request.state == .sent {
-      fail(request, Refusal(.unavailable, "the server is shutting down; send the request again", origin: .platform))
+      fail(
+        request,
+        Refusal(.unavailable, "the server is shutting down; send the request again", origin: .platform))
     }
   }
 }

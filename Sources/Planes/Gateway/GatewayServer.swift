@@ -53,6 +53,8 @@ public final class GatewayServer: Sendable {
   private struct State {
     var life = Life.initial
     var table: LoopTable?
+    /// Instances that left the table with requests still out.
+    var leaving: [InstanceID: SharedInstance] = [:]
     var port: UInt16 = 0
   }
 
@@ -116,10 +118,26 @@ public final class GatewayServer: Sendable {
     state.withLock { state in
       if let last = state.table, table.generation < last.generation { return false }
       let next = LoopTable(table, after: state.table)
+      let staying = Set(next.nodes.flatMap { $0.instances.map { ObjectIdentifier($0) } })
+      state.leaving = state.leaving.filter { $0.value.load > 0 }
+      for instance in state.table?.nodes.flatMap(\.instances) ?? []
+      where !staying.contains(ObjectIdentifier(instance)) {
+        instance.retire()
+        state.leaving[instance.routed.id] = instance
+      }
       state.table = next
       shared.setTable(next)
       if case .running = state.life { shared.post(.table(next)) }
       return true
+    }
+  }
+
+  /// Requests given to an instance and not yet answered, over all loops. Once an instance has left the published table and
+  /// this is 0 it stays 0.
+  public func outstanding(on id: InstanceID) -> Int {
+    state.withLock { state in
+      let routed = state.table?.nodes.lazy.flatMap(\.instances).first { $0.routed.id == id }
+      return (routed ?? state.leaving[id])?.load ?? 0
     }
   }
 
@@ -142,4 +160,3 @@ public final class GatewayServer: Sendable {
     shared.finishAccessLog()
   }
 }
-

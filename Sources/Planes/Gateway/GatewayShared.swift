@@ -30,7 +30,8 @@ final class GatewayShared: Sendable {
   private let table = Mutex<LoopTable?>(nil)
 
   init(
-    configuration: GatewayConfiguration, loops: Int, verifier: any TokenVerifier, responder: any HTTPResponder,
+    configuration: GatewayConfiguration, loops: Int, verifier: any TokenVerifier,
+    responder: any HTTPResponder,
     observe: @escaping @Sendable (GatewayObservation) -> Void, logger: Logger
   ) {
     self.configuration = configuration
@@ -53,10 +54,13 @@ final class GatewayShared: Sendable {
   /// The gateway's families of `/metrics`.
   func write(_ text: inout PrometheusText) {
     let nodes = table.withLock { $0?.nodes ?? [] }
-    func sum(_ path: KeyPath<LoopCounters, Counter>) -> Int { counters.reduce(0) { $0 + $1[keyPath: path].current } }
+    func sum(_ path: KeyPath<LoopCounters, Counter>) -> Int {
+      counters.reduce(0) { $0 + $1[keyPath: path].current }
+    }
     text.family("node_requests_total", .counter, "Execute requests answered, by node.")
     for node in nodes {
-      text.sample("node_requests_total", [("node", node.shared.id)], node.shared.answers.reduce(0) { $0 + $1.count })
+      text.sample(
+        "node_requests_total", [("node", node.shared.id)], node.shared.answers.reduce(0) { $0 + $1.count })
     }
     text.family("node_http_codes_total", .counter, "Execute requests answered, by node and HTTP status.")
     for node in nodes {
@@ -75,7 +79,8 @@ final class GatewayShared: Sendable {
     }
     text.family("roost_gateway_in_flight_requests", .gauge, "Requests with an instance.")
     for node in nodes {
-      text.sample("roost_gateway_in_flight_requests", [("node", node.shared.id)], node.shared.inFlight.current)
+      text.sample(
+        "roost_gateway_in_flight_requests", [("node", node.shared.id)], node.shared.inFlight.current)
     }
     text.family("roost_gateway_open_connections", .gauge, "Client connections open.")
     text.sample("roost_gateway_open_connections", [], openConnections)
@@ -83,7 +88,8 @@ final class GatewayShared: Sendable {
     text.sample("roost_gateway_accepted_connections_total", [], sum(\.accepted))
     text.family("roost_gateway_refused_requests_total", .counter, "Requests refused before a node was known.")
     text.sample("roost_gateway_refused_requests_total", [], sum(\.refused))
-    text.family("roost_gateway_token_checks_total", .counter, "Tokens verified because no verdict was cached.")
+    text.family(
+      "roost_gateway_token_checks_total", .counter, "Tokens verified because no verdict was cached.")
     text.sample("roost_gateway_token_checks_total", [], sum(\.tokenChecks))
     text.family("roost_gateway_cancelled_requests_total", .counter, "Requests whose caller went away.")
     text.sample("roost_gateway_cancelled_requests_total", [], sum(\.cancelled))

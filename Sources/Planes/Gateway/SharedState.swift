@@ -10,6 +10,8 @@ final class SharedInstance: Sendable {
   private let userMicroseconds = Atomic<Int>(-1)
   /// Monotonic nanoseconds until which nobody tries it: its socket refused or closed.
   private let restsUntil = Atomic<Int64>(0)
+  /// Left the routing table: takes no more requests, whichever table a loop still looks at.
+  private let retired = Atomic<Bool>(false)
 
   init(_ routed: RoutedInstance) { self.routed = routed }
 
@@ -30,11 +32,18 @@ final class SharedInstance: Sendable {
     while seen < limit {
       let (won, now) = outstanding.compareExchange(
         expected: seen, desired: seen + 1, ordering: .sequentiallyConsistent)
-      if won { return true }
+      if won {
+        // Read after the place was taken: whoever retires it first sees either this place or this check.
+        guard retired.load(ordering: .sequentiallyConsistent) else { return true }
+        release()
+        return false
+      }
       seen = now
     }
     return false
   }
+
+  func retire() { retired.store(true, ordering: .sequentiallyConsistent) }
 
   func release() { outstanding.wrappingSubtract(1, ordering: .sequentiallyConsistent) }
 

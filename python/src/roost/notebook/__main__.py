@@ -86,6 +86,9 @@ def run(path: str, output: str | None, timeout: int, quiet: bool) -> int:
         os.environ["JUPYTER_PATH"] = os.pathsep.join(
             filter(None, [folder, os.environ.get("JUPYTER_PATH", "")])
         )
+        # The kernel runs in the notebook's folder: a relative PYTHONPATH would not find this package there.
+        package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
         os.environ.update(
             ROOST_NOTEBOOK=os.path.basename(path), ROOST_CHECKPOINT_WAIT="1", ROOST_REPORT=report
         )
@@ -100,6 +103,7 @@ def run(path: str, output: str | None, timeout: int, quiet: bool) -> int:
             kernel_name=NAME,
             resources={"metadata": {"path": os.path.dirname(os.path.abspath(path))}},
             on_cell_executed=executed,
+            extra_arguments=["--log-level=ERROR"],
         )
         code = 0
         try:

@@ -1,0 +1,147 @@
+import Access
+import CellNodes
+import ControlAPI
+import ControlPlane
+import Domain
+import DriverAPI
+import Gateway
+import Glibc
+import HTTPModel
+import Storage
+import Synchronization
+import Telemetry
+
+/// The one place where a running service is put together.
+public enum AssembledService {
+  public static let version = "0.1.0"
+
+  /// Serves until SIGTERM or SIGINT, then drains. Returns the exit code.
+  public static func run(_ configuration: ServeConfiguration) async -> Int32 {
+    let signals = TerminationSignals()
+    let level = LogLevel.allCases.first { $0.name == configuration.logLevel } ?? .info
+    let logger = Logger(label: "roost", level: level)
+    do throws(PlatformError) {
+      try await serve(configuration, logger, signals)
+      return 0
+    } catch {
+      logger.error(
+        "roost could not start",
+        ["error": .text(error.message), "cause": .text(error.cause.map { "\($0)" } ?? "")])
+      return 1
+    }
+  }
+
+  private static func serve(
+    _ configuration: ServeConfiguration, _ logger: Logger, _ signals: TerminationSignals
+  ) async throws(PlatformError) {
+    let data = try DataFolder(configuration.dataFolder)
+    let python = try PythonFinder(configuration.python)
+    let store = try Store(path: data.path + "/roost.db")
+    let blobs = try BlobStore(data: data.path)
+    let authority = try FirstStart.authority(data)
+    let subject = try await FirstStart.ensure(store, at: now())
+    let logs = NodeLogs(folder: data.path + "/logs")
+    let driver = CellDriver(
+      configuration: CellDriverConfiguration(
+        dataFolder: data.path, python: python.python, pythonPath: python.packageFolder,
+        sandbox: configuration.sandbox ? .required : .off, now: { now() },
+        log: { logger.debug("cell driver", ["what": .text($0)]) }))
+    let world = NodeWorld(
+      driver: driver, store: store, blobs: blobs, now: { now() },
+      log: { level, message, metadata in
+        var line = logger
+        line.metadata = metadata.mapValues { .text($0) }
+        line.log(LogLevel.allCases.first { $0.name.hasPrefix(level.rawValue) } ?? .info, message)
+      },
+      note: { node, instance, release, message in
+        logs.append(node, instance: instance, release: release, message: message, at: now())
+      })
+    let late = LateResponder()
+    let observations = AsyncStream.makeStream(
+      of: GatewayObservation.self, bufferingPolicy: .bufferingNewest(1024))
+    let metrics = MetricsRegistry()
+    let (host, port) = try address(configuration.listen)
+    let gateway = GatewayServer(
+      configuration: .init(
+        host: host, port: port, loops: configuration.loops ?? 0,
+        accessLogPath: data.path + "/logs/access.jsonl"),
+      verifier: authority, responder: late, observe: { observations.continuation.yield($0) }, logger: logger,
+      metrics: metrics)
+    let fleet = Fleet(world: world, sink: GatewaySink(gateway: gateway))
+    let api = APIWorld(
+      world: world, fleet: fleet, nodes: NodeService(world: world, fleet: fleet),
+      checkpoints: CheckpointService(store: store, blobs: blobs, now: { now() }), authority: authority,
+      metrics: { String(decoding: metrics.text(), as: UTF8.self) + ProcessMetrics.text(version: version) },
+      logs: { node, cursor, tail, wait throws(PlatformError) in
+        try await LogFollower(logs: logs).page(node, after: cursor, tail: tail, wait: wait)
+      },
+      limits: {
+        EffectiveLimits.of($0, enforced: driver.capabilities.enforced, missing: driver.capabilities.missing)
+      },
+      version: VersionResource(version: version, api: "v1", swift: "6.3"))
+    late.set(APIResponder(api))
+
+    try await fleet.recover()
+    try gateway.start()
+    let housekeeping = Housekeeping(
+      data: data, store: store, blobs: blobs, logs: logs, authority: authority, subject: subject,
+      fleet: fleet,
+      checkpoints: api.checkpoints, logger: logger)
+    try await housekeeping.refreshAdminToken()
+    logger.info(
+      "roost serves",
+      [
+        "listen": .text("\(host):\(gateway.port)"), "data": .text(data.path), "python": .text(python.python),
+        "version": .text(version), "pid": .integer(Int(getpid())),
+      ])
+
+    await withDiscardingTaskGroup { group in
+      group.addTask { await fleet.run() }
+      group.addTask { for await observation in observations.stream { await fleet.observed(observation) } }
+      group.addTask { await housekeeping.run() }
+      await signals.first()
+      logger.info("draining")
+      await gateway.drain(grace: .seconds(10))
+      group.cancelAll()
+      driver.close()
+      observations.continuation.finish()
+      await fleet.stop()
+    }
+    logger.info("roost has stopped; instances live on")
+  }
+
+  /// `host:port`; names are refused, since what they mean may change.
+  private static func address(_ text: String) throws(PlatformError) -> (host: String, port: UInt16) {
+    guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]) else {
+      throw .invalid("--listen", "--listen: '\(text)' is not HOST:PORT, like 127.0.0.1:8800")
+    }
+    let host = String(text[..<colon])
+    return (host == "localhost" ? "127.0.0.1" : host, port)
+  }
+
+  /// Wall-clock time.
+  static func now() -> Timestamp {
+    var time = timespec()
+    clock_gettime(CLOCK_REALTIME, &time)
+    return Timestamp(microseconds: Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1000)
+  }
+}
+
+/// The gateway asks the API, and the API is made of what the gateway feeds: one of them must come second.
+private final class LateResponder: HTTPResponder {
+  private let inner = Mutex<(any HTTPResponder)?>(nil)
+
+  func set(_ responder: any HTTPResponder) { inner.withLock { $0 = responder } }
+
+  func respond(to request: HTTPRequest) async -> HTTPResponse {
+    guard let responder = inner.withLock({ $0 }) else { return HTTPResponse(status: 503) }
+    return await responder.respond(to: request)
+  }
+}
+
+private struct GatewaySink: RoutingSink {
+  let gateway: GatewayServer
+
+  func publish(_ table: RoutingTable) async { gateway.publish(table) }
+  func outstanding(on instance: InstanceID) async -> Int { gateway.outstanding(on: instance) }
+}

@@ -1,1 +1,0 @@
-// Assembly: see docs/architecture.md.

@@ -1,0 +1,42 @@
+import FoundationEssentials
+import Glibc
+import Sandboxing
+
+/// `roost doctor`: what this machine can do, what is missing, and how to get it.
+public enum Doctor {
+  /// Prints the report; 0 when nothing that is needed is missing.
+  public static func run(dataFolder: String = ".", python: String? = nil, asJSON: Bool = false) async -> Int32
+  {
+    let finder = try? PythonFinder(python)
+    let report = MachineReport.make(
+      dataFolder: dataFolder, python: finder?.python ?? python, pythonPath: finder?.packageFolder)
+    if asJSON { printJSON(report) } else { print(report) }
+    return report.verdict == .missing ? 1 : 0
+  }
+
+  private static func printJSON(_ report: MachineReport) {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
+    guard let text = try? encoder.encode(report) else { return }
+    Swift.print(String(decoding: text, as: UTF8.self))
+  }
+
+  private static func print(_ report: MachineReport) {
+    let width = report.findings.map(\.name.count).max() ?? 0
+    for finding in report.findings {
+      let mark =
+        switch finding.verdict {
+        case .ok: "ok     "
+        case .warn: "warn   "
+        case .missing: "MISSING"
+        }
+      let name = finding.name + String(repeating: " ", count: width - finding.name.count)
+      Swift.print("\(mark)  \(name)  \(finding.found)")
+      guard finding.verdict != .ok else { continue }
+      Swift.print("         \(String(repeating: " ", count: width))  \(finding.meaning)")
+      if let advice = finding.advice {
+        Swift.print("         \(String(repeating: " ", count: width))  fix: \(advice)")
+      }
+    }
+  }
+}

@@ -1,0 +1,38 @@
+import Domain
+import Glibc
+
+/// The limits in force on a node's instances and where each comes from.
+enum EffectiveLimits {
+  static func of(_ spec: NodeSpec, enforced: [String], missing: [String: String]) -> [EffectiveLimit] {
+    let configuration = try? Configuration.named(spec.configuration)
+    let cores = sysconf(Int32(_SC_NPROCESSORS_ONLN))
+    let memory = Int64(sysconf(Int32(_SC_PHYS_PAGES))) * Int64(sysconf(Int32(_SC_PAGESIZE)))
+    let asked = spec.memoryBytes ?? configuration?.memoryBytes ?? 0
+    func origin(_ overridden: Bool, _ limit: String) -> String {
+      let source = overridden ? "node spec" : "configuration \(spec.configuration)"
+      if enforced.contains(limit) { return source }
+      return "\(source); NOT enforced: \(missing[limit] ?? "this machine can't")"
+    }
+    return [
+      .init(
+        name: "memory per instance",
+        value: "\(asked >> 20) MiB" + (asked > memory ? " (the machine has \(memory >> 20) MiB)" : ""),
+        origin: origin(spec.memoryBytes != nil, "memory")),
+      .init(
+        name: "vCPU per instance",
+        value: "\(spec.cpus ?? configuration?.cpus ?? 0)"
+          + ((spec.cpus ?? configuration?.cpus ?? 0) > Double(cores) ? " (the machine has \(cores))" : ""),
+        origin: origin(spec.cpus != nil, "cpu")),
+      .init(name: "processes per instance", value: "512", origin: origin(false, "pids")),
+      .init(
+        name: "network", value: spec.subnet == "none" ? "none" : "that of the machine",
+        origin: "node spec (--subnet)" + (enforced.contains("network") ? "" : "; NOT enforced")),
+      .init(name: "request timeout", value: "\(spec.timeoutSeconds) s", origin: "node spec (--timeout)"),
+      .init(
+        name: "queue", value: "\(spec.queueLimit) requests, at most \(spec.timeoutSeconds) s",
+        origin: "node spec (--queue-limit)"),
+      .init(name: "request and answer size", value: "16 MiB each", origin: "platform"),
+      .init(name: "requests at once per instance", value: "1", origin: "platform (one interpreter state)"),
+    ]
+  }
+}
