@@ -10,7 +10,8 @@ import Wire
     let gateway = try GatewayFixture(log: true)
     let peer = try gateway.peer("w") { .output("{\"echo\":\($0.input)}") }
     gateway.publish([peer])
-    let answer = try await gateway.execute(input: "{\"a\": [1, \"é\"]}", headers: [("x-request-id", "my-id.1")])
+    let answer = try await gateway.execute(
+      input: "{\"a\": [1, \"é\"]}", headers: [("x-request-id", "my-id.1")])
     #expect(answer.status == 200)
     #expect(answer.text == "{\"output\":{\"echo\":{\"a\": [1, \"é\"]}}}")
     #expect(answer.header("x-request-id") == "my-id.1")
@@ -68,7 +69,8 @@ import Wire
     let peer = try gateway.peer("w") { seen in
       let kind = seen.input.split(separator: "\"").dropFirst(3).first.map(String.init) ?? ""
       return .error(
-        "{\"kind\":\"\(kind)\",\"errorName\":\"ValueError\",\"errorMessage\":\"bad\",\"traceback\":[\"line 1\"]}")
+        "{\"kind\":\"\(kind)\",\"errorName\":\"ValueError\",\"errorMessage\":\"bad\",\"traceback\":[\"line 1\"]}"
+      )
     }
     gateway.publish([peer])
     let expected = [
@@ -94,7 +96,8 @@ import Wire
     #expect(big.status == 413 && big.text.contains("1000 bytes") && big.text.contains("it has 2"))
     let raw = gateway.dial()
     raw.write(
-      "POST /datasphere/v1/nodes/\(gateway.node):execute HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n")
+      "POST /datasphere/v1/nodes/\(gateway.node):execute HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+    )
     raw.write("3e8\r\n" + String(repeating: " ", count: 1000) + "\r\n1\r\nx\r\n")
     #expect(raw.read().contains("413 Content Too Large"))
     let answer = try await gateway.execute(input: "{\"a\":\"" + String(repeating: "y", count: 500) + "\"}")
@@ -117,7 +120,8 @@ import Wire
     for byte in message { raw.write(String(byte)) }
     #expect(raw.read(until: "{\"output\":{\"v\":1}}").contains("200 OK"))
     raw.write(message + head + "content-length: \(body.utf8.count)\r\nconnection: close\r\n\r\n" + body)
-    #expect(raw.read().ranges(of: "{\"output\":{\"v\":1}}").count == 2, "pipelined requests are answered in order")
+    #expect(
+      raw.read().ranges(of: "{\"output\":{\"v\":1}}").count == 2, "pipelined requests are answered in order")
     await gateway.stop(peer)
   }
 
@@ -137,7 +141,8 @@ import Wire
   }
 
   @Test(arguments: [
-    "GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n", "GET / HTTP/1.1\n\n", "GET / HTTP/1.1\r\n\r\n", "GET / HTTP/3.0\r\n\r\n",
+    "GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n", "GET / HTTP/1.1\n\n", "GET / HTTP/1.1\r\n\r\n",
+    "GET / HTTP/3.0\r\n\r\n",
     "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n",
   ])
   func `an ambiguous request is refused and its connection closed`(text: String) async throws {

@@ -61,7 +61,8 @@ final class GatewayFixture: Sendable {
     let all = Mutex<[GatewayObservation]>([])
   }
 
-  init(loops: Int = 1, requestLimit: Int = 16 << 20, responseLimit: Int = 16 << 20, log: Bool = false) throws {
+  init(loops: Int = 1, requestLimit: Int = 16 << 20, responseLimit: Int = 16 << 20, log: Bool = false) throws
+  {
     var template = Array("/tmp/roost-gateway-XXXXXX".utf8CString)
     folderPath = template.withUnsafeMutableBufferPointer { buffer in
       buffer.baseAddress.flatMap { mkdtemp($0) }.map { String(cString: $0) } ?? ""
@@ -72,7 +73,8 @@ final class GatewayFixture: Sendable {
       configuration: GatewayConfiguration(
         loops: loops, requestLimit: requestLimit, responseLimit: responseLimit,
         accessLogPath: log ? folderPath + "/access.jsonl" : nil),
-      verifier: verifier, responder: responder, observe: { observation in
+      verifier: verifier, responder: responder,
+      observe: { observation in
         seen.all.withLock { $0.append(observation) }
       }, logger: Logger(label: "gateway-test", level: .error), metrics: metrics)
     try server.start()
@@ -98,10 +100,12 @@ final class GatewayFixture: Sendable {
     }
     let routed = RoutedNode(
       id: node, name: "n", release: 1, folderID: Self.folder, acl: [Self.folder], refusal: refusal,
-      timeoutMilliseconds: timeout, queueLimit: queueLimit, queueAgeMilliseconds: queueAge, instances: instances)
+      timeoutMilliseconds: timeout, queueLimit: queueLimit, queueAgeMilliseconds: queueAge,
+      instances: instances)
     server.publish(
       RoutingTable(
-        generation: generation, nodes: [routed], grants: [RoutedGrant(subject: "alice", folderID: Self.folder)],
+        generation: generation, nodes: [routed],
+        grants: [RoutedGrant(subject: "alice", folderID: Self.folder)],
         revokedTokens: revoked))
   }
 
@@ -191,4 +195,13 @@ func eventually(_ condition: () -> Bool, sourceLocation: SourceLocation = #_sour
 extension HTTPResponse {
   var text: String { String(decoding: body, as: UTF8.self) }
   func header(_ name: String) -> String? { headers.first { $0.name == name }?.value }
+}
+
+extension GatewayFixture {
+  /// Whether nobody listens any more.
+  var dialFails: Bool {
+    let descriptor = roost_dial("127.0.0.1", server.port, 200)
+    if descriptor >= 0 { _ = Glibc.close(descriptor) }
+    return descriptor < 0
+  }
 }

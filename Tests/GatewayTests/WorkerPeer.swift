@@ -77,7 +77,9 @@ final class WorkerPeer: Sendable {
   private func send(_ descriptor: Int32, _ bytes: [UInt8]) {
     var at = 0
     while at < bytes.count {
-      let sent = bytes.withUnsafeBytes { roost_send(descriptor, $0.baseAddress.map { $0 + at }, bytes.count - at) }
+      let sent = bytes.withUnsafeBytes {
+        roost_send(descriptor, $0.baseAddress.map { $0 + at }, bytes.count - at)
+      }
       if sent < 0 {
         guard roost_would_block(errno) != 0 else { return }
         var ready = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
@@ -92,7 +94,9 @@ final class WorkerPeer: Sendable {
     var buffers: [Int32: [UInt8]] = [:]
     while !state.withLock({ $0.stopped }) {
       var watched = [pollfd(fd: listener, events: Int16(POLLIN), revents: 0)]
-      for descriptor in buffers.keys { watched.append(pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)) }
+      for descriptor in buffers.keys {
+        watched.append(pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0))
+      }
       guard poll(&watched, nfds_t(watched.count), 5) > 0 else { continue }
       for entry in watched where entry.revents != 0 {
         if entry.fd == listener {

@@ -8,11 +8,13 @@ import Wire
   ]
   static let bad = [
     "", " ", "nul", "[1,]", "{\"a\":1,}", "{a:1}", "01", "+1", "1.", ".5", "1e", "NaN", "Infinity", "-", "\"",
-    "\"\u{1}\"", "\"\\x\"", "\"\\ud800\"", "\"\\udc00\"", "\"\\ud800\\u0041\"", "[1 2]", "{\"a\" 1}", "1 2", "[", "{",
+    "\"\u{1}\"", "\"\\x\"", "\"\\ud800\"", "\"\\udc00\"", "\"\\ud800\\u0041\"", "[1 2]", "{\"a\" 1}", "1 2",
+    "[", "{",
     "{\"a\":1,\"a\":2}", "{\"a\":1,\"\\u0061\":2}", "'a'", "[1]]", "\u{feff}1", "1e999",
   ]
 
-  @Test(arguments: good) func `good texts are parsed and written back to an equal value`(text: String) throws {
+  @Test(arguments: good) func `good texts are parsed and written back to an equal value`(text: String) throws
+  {
     let value = try JSONValue(parsing: text)
     #expect(try JSONValue(parsing: value.bytes) == value)
   }
@@ -22,9 +24,10 @@ import Wire
     #expect((0...text.utf8.count).contains(error?.offset ?? -1))
   }
 
-  @Test(arguments: [
-    [0xc0, 0xaf], [0xe0, 0x80, 0x80], [0xed, 0xa0, 0x80], [0xf4, 0x90, 0x80, 0x80], [0xff], [0x80], [0xc3],
-  ] as [[UInt8]])
+  @Test(
+    arguments: [
+      [0xc0, 0xaf], [0xe0, 0x80, 0x80], [0xed, 0xa0, 0x80], [0xf4, 0x90, 0x80, 0x80], [0xff], [0x80], [0xc3],
+    ] as [[UInt8]])
   func `bytes that are not UTF-8 are refused`(bytes: [UInt8]) {
     #expect(throws: JSONError.self) { try JSONValue(parsing: [0x22] + bytes + [0x22]) }
   }
@@ -95,25 +98,37 @@ import Wire
   struct Body: Decodable, Equatable { var spec: Spec }
 
   @Test func `a body that fits is decoded`() throws {
-    let text = #"{"spec": {"inputs": [{"type": "list", "size": 3}], "labels": {"a": "b"}, "extra": {"x": [1]}}}"#
+    let text =
+      #"{"spec": {"inputs": [{"type": "list", "size": 3}], "labels": {"a": "b"}, "extra": {"x": [1]}}}"#
     let body = try JSONDecoderStrict.decode(Body.self, from: Array(text.utf8))
     #expect(body.spec.inputs == [Item(type: .list, size: 3)])
     #expect(body.spec.extra == ["x": [1]])
   }
 
   @Test(arguments: [
-    (#"{"spec": {"inputs": [{"type": "dct"}]}}"#, "spec.inputs[0].type: unknown type 'dct'; use one of dict, list"),
-    (#"{"spec": {"inputs": [{"type": "dict", "sise": 1}]}}"#,
-      "spec.inputs[0].sise: unknown field; the known ones are size, type"),
+    (
+      #"{"spec": {"inputs": [{"type": "dct"}]}}"#,
+      "spec.inputs[0].type: unknown type 'dct'; use one of dict, list"
+    ),
+    (
+      #"{"spec": {"inputs": [{"type": "dict", "sise": 1}]}}"#,
+      "spec.inputs[0].sise: unknown field; the known ones are size, type"
+    ),
     (#"{"spec": {}}"#, "spec.inputs: missing; it is required"),
     (#"{"spec": {"inputs": {}}}"#, "spec.inputs: must be an array, it is an object"),
-    (#"{"spec": {"inputs": [{"type": "dict", "size": 300}]}}"#,
-      "spec.inputs[0].size: 300 is out of range; use -128 to 127"),
-    (#"{"spec": {"inputs": [{"type": 1}]}}"#,
-      "spec.inputs[0].type: must be a string, one of dict, list; it is an integer"),
+    (
+      #"{"spec": {"inputs": [{"type": "dict", "size": 300}]}}"#,
+      "spec.inputs[0].size: 300 is out of range; use -128 to 127"
+    ),
+    (
+      #"{"spec": {"inputs": [{"type": 1}]}}"#,
+      "spec.inputs[0].type: must be a string, one of dict, list; it is an integer"
+    ),
     (#"[]"#, "the body: must be an object, it is an array"),
-    (#"{"spec": {"inputs": [], "inputs": []}}"#,
-      "the body is not valid JSON: byte 24: the key 'inputs' is given twice"),
+    (
+      #"{"spec": {"inputs": [], "inputs": []}}"#,
+      "the body is not valid JSON: byte 24: the key 'inputs' is given twice"
+    ),
   ])
   func `a body that does not fit names the field and the fix`(text: String, message: String) {
     let error = #expect(throws: JSONFieldError.self) {

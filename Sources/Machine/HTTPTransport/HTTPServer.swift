@@ -1,7 +1,6 @@
 internal import CLinux
 internal import Glibc
 public import Reactor
-internal import Telemetry
 public import Wire
 
 /// What an `HTTPServer` gives its requests to. All calls come on the loop's thread.
@@ -10,7 +9,8 @@ public protocol HTTPServerOwner: AnyObject {
   func bodyLimit(for connection: HTTPConnection, fields: UnsafeMutablePointer<HTTP1Field>) -> Int
   /// A whole request is there. The owner answers now or later, exactly once. The memory is valid during this call.
   func received(
-    _ connection: HTTPConnection, fields: UnsafeMutablePointer<HTTP1Field>, body: UnsafePointer<UInt8>, count: Int)
+    _ connection: HTTPConnection, fields: UnsafeMutablePointer<HTTP1Field>, body: UnsafePointer<UInt8>,
+    count: Int)
   /// The client went away while its request was with the owner; no answer is possible any more.
   func abandoned(_ connection: HTTPConnection)
   /// The transport itself refuses: the owner words the answer, the connection closes after it.
@@ -37,22 +37,22 @@ public final class HTTPServer {
     public init() {}
   }
 
-  private let loop: EventLoop
+  let loop: EventLoop
   private unowned let owner: any HTTPServerOwner
-  private let limits: Limits
+  let limits: Limits
   private var listener: Int32
   private var connections: [HTTPConnection] = []
   private var free: [Int] = []
   private var recycled: [Int] = []
-  private var dirty: [HTTPConnection] = []
-  private var resumable: [HTTPConnection] = []
-  private var isDraining = false
+  var dirty: [HTTPConnection] = []
+  var resumable: [HTTPConnection] = []
+  var isDraining = false
   private let scratch = UnsafeMutablePointer<UInt8>.allocate(capacity: 65536)
   private let fields = UnsafeMutablePointer<HTTP1Field>.allocate(capacity: HTTP1Head.maximumFields)
   /// Whose head the table of fields holds.
   private var fieldsKey = UInt64.max
-  private var dateSecond: Int64 = -1
-  private var date: [UInt8] = []
+  var dateSecond: Int64 = -1
+  var date: [UInt8] = []
   /// Connections open now.
   public private(set) var openCount = 0
   /// Connections accepted so far.
@@ -172,7 +172,7 @@ public final class HTTPServer {
     }
   }
 
-  private func expect(_ connection: HTTPConnection, seconds: Int) {
+  func expect(_ connection: HTTPConnection, seconds: Int) {
     connection.deadline = loop.now + Int64(seconds) * 1_000_000_000
     if connection.timer == .none { arm(connection) }
   }
@@ -183,7 +183,7 @@ public final class HTTPServer {
       at: connection.deadline, data: Kind.connection << 56 | connection.key)
   }
 
-  private func watch(_ connection: HTTPConnection, _ events: ReadyEvents) {
+  func watch(_ connection: HTTPConnection, _ events: ReadyEvents) {
     guard connection.watched != events else { return }
     connection.watched = events
     loop.rewatch(connection.descriptor, events, data: Kind.connection << 56 | connection.key)
@@ -246,7 +246,8 @@ public final class HTTPServer {
   /// Looks at bytes from the start of a message on; returns how many were used up.
   private func process(_ connection: HTTPConnection, _ base: UnsafePointer<UInt8>, _ count: Int) -> Int {
     var at = 0
-    while connection.state != .owned, connection.state != .lingering, connection.state != .closed, at < count {
+    while connection.state != .owned, connection.state != .lingering, connection.state != .closed, at < count
+    {
       let message = base + at
       let rest = count - at
       if connection.state == .head, !takeHead(connection, message, rest) { break }
@@ -320,7 +321,8 @@ public final class HTTPServer {
       case .data(let range):
         let size = connection.collected.count + range.count
         guard size <= connection.bodyLimit else {
-          refuse(connection, 413, Self.tooLarge(connection.bodyLimit, "\(size) bytes have arrived and it goes on"))
+          refuse(
+            connection, 413, Self.tooLarge(connection.bodyLimit, "\(size) bytes have arrived and it goes on"))
           return nil
         }
         connection.collected.append(base + range.lowerBound, range.count)
@@ -353,53 +355,7 @@ public final class HTTPServer {
     connection.base = nil
   }
 
-  // MARK: Answering
-
-  /// Begins an answer: the status line and `date`. The owner adds header lines to `output`, each ending with CR LF.
-  public func begin(_ connection: HTTPConnection, status: Int) {
-    connection.output.append("HTTP/1.1 ")
-    connection.output.append(decimal: status)
-    connection.output.append(Self.reason(status))
-    let second = loop.now / 1_000_000_000
-    if second != dateSecond {
-      dateSecond = second
-      date = Array("date: \(WallClock.httpDate(microseconds: WallClock.microseconds()))\r\n".utf8)
-    }
-    connection.output.append(date)
-  }
-
-  /// Ends the head; exactly `count` bytes of body follow in `output`.
-  public func endHead(_ connection: HTTPConnection, contentLength count: Int) {
-    if isDraining { connection.closesAfterAnswer = true }
-    connection.output.append("content-length: ")
-    connection.output.append(decimal: count)
-    if connection.closesAfterAnswer {
-      connection.output.append("\r\nconnection: close\r\n\r\n")
-    } else if connection.head.minorVersion == 0 {
-      connection.output.append("\r\nconnection: keep-alive\r\n\r\n")
-    } else {
-      connection.output.append("\r\n\r\n")
-    }
-  }
-
-  /// The answer is complete: it leaves at the end of the batch, and the next request may come.
-  public func finish(_ connection: HTTPConnection) {
-    connection.ownerTag = 0
-    if connection.state == .owned {
-      connection.state = .head
-      connection.scanned = 0
-      expect(connection, seconds: limits.keepAliveSeconds)
-      watch(connection, [.readable, .hangup])
-      if connection.closesAfterAnswer {
-        connection.state = .lingering
-      } else if !connection.input.isEmpty {
-        resumable.append(connection)
-      }
-    }
-    guard !connection.isDirty else { return }
-    connection.isDirty = true
-    dirty.append(connection)
-  }
+  // MARK: Ends
 
   private func refuse(_ connection: HTTPConnection, _ status: Int, _ message: String) {
     connection.lingers = true
@@ -469,34 +425,6 @@ public final class HTTPServer {
       // A request may lie in the socket already: it is read and answered first.
       read(connection)
       if connection.state == .head, connection.input.isEmpty, connection.output.isEmpty { close(connection) }
-    }
-  }
-
-  private static func reason(_ status: Int) -> StaticString {
-    switch status {
-    case 200: " OK\r\n"
-    case 201: " Created\r\n"
-    case 202: " Accepted\r\n"
-    case 204: " No Content\r\n"
-    case 304: " Not Modified\r\n"
-    case 400: " Bad Request\r\n"
-    case 401: " Unauthorized\r\n"
-    case 403: " Forbidden\r\n"
-    case 404: " Not Found\r\n"
-    case 405: " Method Not Allowed\r\n"
-    case 408: " Request Timeout\r\n"
-    case 409: " Conflict\r\n"
-    case 412: " Precondition Failed\r\n"
-    case 413: " Content Too Large\r\n"
-    case 429: " Too Many Requests\r\n"
-    case 431: " Request Header Fields Too Large\r\n"
-    case 499: " Client Closed Request\r\n"
-    case 500: " Internal Server Error\r\n"
-    case 501: " Not Implemented\r\n"
-    case 503: " Service Unavailable\r\n"
-    case 504: " Gateway Timeout\r\n"
-    case 505: " HTTP Version Not Supported\r\n"
-    default: " Status\r\n"
     }
   }
 }

@@ -140,7 +140,8 @@ public enum WallClock {
       let text = String(value)
       return String(repeating: "0", count: max(0, width - text.utf8.count)) + text
     }
-    return "\(pad(Int(parts.tm_year) + 1900, 4))-\(pad(Int(parts.tm_mon) + 1, 2))-\(pad(Int(parts.tm_mday), 2))T"
+    return
+      "\(pad(Int(parts.tm_year) + 1900, 4))-\(pad(Int(parts.tm_mon) + 1, 2))-\(pad(Int(parts.tm_mday), 2))T"
       + "\(pad(Int(parts.tm_hour), 2)):\(pad(Int(parts.tm_min), 2)):\(pad(Int(parts.tm_sec), 2))."
       + "\(pad(Int(microseconds % 1_000_000), 6))Z"
   }

@@ -30,7 +30,10 @@ public struct FrameHead: Sendable, Equatable {
   public var frameCount: Int { Self.size + payloadCount }
 
   /// What can be wrong with a frame: the peer is not a worker or has lost its place.
-  public enum Fault: Error, Equatable, Sendable { case tooShort, tooLong(Int) }
+  public enum Fault: Error, Equatable, Sendable {
+    case tooShort
+    case tooLong(Int)
+  }
 
   /// Reads a head; nil when fewer than `size` bytes are there.
   ///

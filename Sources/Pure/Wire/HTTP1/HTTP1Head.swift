@@ -96,7 +96,8 @@ public struct HTTP1Head: Sendable {
       let isLetter = (0x41...0x5a).contains(first) || (0x61...0x7a).contains(first)
       throw isLetter || (0x30...0x39).contains(first) ? .absoluteTarget : .target
     }
-    for index in start..<(start + count) where base[index] == 0x23 || base[index] == 0x09 || base[index] > 0x7e {
+    for index in start..<(start + count)
+    where base[index] == 0x23 || base[index] == 0x09 || base[index] > 0x7e {
       throw .target
     }
   }

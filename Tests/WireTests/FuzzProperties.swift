@@ -1,0 +1,86 @@
+import Wire
+
+/// What must hold for any bytes. The fuzzers run these, and a test replays the committed corpora through them.
+enum FuzzProperties {
+  /// A head is refused or its places lie inside it; a body is the same at every cut.
+  static func http1(_ bytes: [UInt8]) {
+    let fields = UnsafeMutablePointer<HTTP1Field>.allocate(capacity: HTTP1Head.maximumFields)
+    defer { fields.deallocate() }
+    bytes.withUnsafeBufferPointer { buffer in
+      guard let base = buffer.baseAddress, let end = HTTP1Head.end(base, buffer.count, from: 0) else {
+        return
+      }
+      precondition(end <= buffer.count)
+      guard let head = try? HTTP1Head.parseRequest(base, end, fields) else { return }
+      precondition(Int(head.length) == end && !(head.isChunked && head.contentLength >= 0))
+      precondition(head.minorVersion == 0 || head.host >= 0)
+      for index in 0..<Int(head.fieldCount) {
+        let field = fields[index]
+        precondition(field.nameCount > 0 && Int(field.valueStart + field.valueCount) <= end - 2)
+      }
+      guard head.isChunked else { return }
+      let body = Array(buffer[end...])
+      let whole = chunks(body, step: max(body.count, 1))
+      precondition(chunks(body, step: 1) == whole && chunks(body, step: 3) == whole)
+    }
+    _ = try? HTTP1ResponseHead.parse(bytes[...])
+  }
+
+  private enum Decoded: Equatable {
+    case refused(HTTP1Fault)
+    case partial([UInt8])
+    case whole([UInt8])
+  }
+
+  private static func chunks(_ bytes: [UInt8], step: Int) -> Decoded {
+    var decoder = ChunkedDecoder()
+    var out: [UInt8] = []
+    var start = 0
+    while start < bytes.count {
+      let piece = Array(bytes[start..<min(start + step, bytes.count)])
+      start += step
+      let end: Decoded? = piece.withUnsafeBufferPointer { buffer in
+        guard let base = buffer.baseAddress else { return nil }
+        var at = 0
+        do throws(HTTP1Fault) {
+          while true {
+            switch try decoder.next(base, buffer.count, at: &at) {
+            case .data(let range): out += buffer[range]
+            case .end: return .whole(out)
+            case .needMore: return nil
+            }
+          }
+        } catch { return .refused(error) }
+      }
+      if let end { return end }
+    }
+    return .partial(out)
+  }
+
+  /// What the slicer accepts, the full parser accepts but for deeper duplicates; and it finds the same parts.
+  static func json(_ bytes: [UInt8]) {
+    let tree = Result { () throws(JSONError) in try JSONValue(parsing: bytes) }
+    if case .success(let value) = tree {
+      precondition((try? JSONValue(parsing: value.bytes)) == value)
+    }
+    guard let slices = try? JSONSlicer.slice(bytes) else { return }
+    switch tree {
+    case .success(let value):
+      guard case .object = value else { preconditionFailure("an envelope is an object") }
+      precondition((slices.input != nil) == (value["input"] != nil))
+      if let input = slices.input {
+        precondition((try? JSONValue(parsing: Array(bytes[input]))) == value["input"])
+      }
+    case .failure(let error):
+      precondition(error.reason.contains("given twice") || error.reason.contains("out of range"))
+    }
+  }
+
+  /// Frames are taken off the front without losing bytes, and written back as they were.
+  static func frames(_ bytes: [UInt8]) {
+    var rest = bytes
+    var taken: [UInt8] = []
+    while let frame = try? Frame.take(from: &rest, maximumPayload: 1 << 20) { taken += frame.bytes }
+    precondition(taken + rest == bytes)
+  }
+}
