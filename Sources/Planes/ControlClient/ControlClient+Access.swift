@@ -1,0 +1,48 @@
+public import Domain
+
+extension ControlClient {
+  public func tokens() throws(ClientError) -> ListResource<TokenResource> { try all("/v1/tokens") }
+
+  public func createToken(_ request: CreateTokenRequest) throws(ClientError) -> TokenResource {
+    try send("POST", "/v1/tokens", request)
+  }
+
+  public func revokeToken(_ id: String) throws(ClientError) {
+    _ = try call("DELETE", "/v1/tokens/\(Self.escaped(id))")
+  }
+
+  public func serviceAccounts() throws(ClientError) -> ListResource<ServiceAccountResource> {
+    try all("/v1/serviceAccounts")
+  }
+
+  public func createServiceAccount(
+    _ request: CreateServiceAccountRequest
+  ) throws(ClientError) -> ServiceAccountResource {
+    try send("POST", "/v1/serviceAccounts", request)
+  }
+
+  public func grant(_ account: String, _ request: GrantRequest) throws(ClientError) -> ServiceAccountResource {
+    try send("POST", "/v1/serviceAccounts/\(Self.escaped(account)):grant", request)
+  }
+
+  // MARK: The server
+
+  private struct Catalogue: Decodable { var configurations: [CatalogueEntry] }
+
+  public func configurations() throws(ClientError) -> [CatalogueEntry] {
+    let catalogue: Catalogue = try get("/v1/configurations")
+    return catalogue.configurations
+  }
+
+  /// Needs no token.
+  public func version() throws(ClientError) -> VersionResource { try get("/version", timeout: .seconds(5)) }
+}
+
+/// A size that instances can have, as the server lists it.
+public struct CatalogueEntry: Sendable, Codable, Equatable {
+  public var name: String
+  public var cpus: Double
+  public var memoryBytes: Int64
+  public var gpus: Int
+  public var unitsPerSecond: Double
+}

@@ -1,0 +1,78 @@
+public import Domain
+
+extension ControlClient {
+  private static func path(_ node: String, _ rest: String = "") -> String { "/v1/nodes/\(escaped(node))\(rest)" }
+
+  public func nodes(folder: String? = nil) throws(ClientError) -> ListResource<NodeResource> {
+    try all("/v1/nodes", query: folder.map { [("folder", $0)] } ?? [])
+  }
+
+  /// A node by id or name.
+  public func node(_ node: String) throws(ClientError) -> NodeResource { try get(Self.path(node)) }
+
+  public func createNode(_ request: CreateNodeRequest) throws(ClientError) -> OperationResource {
+    try send("POST", "/v1/nodes", request)
+  }
+
+  /// The static checks of a node that is not made.
+  public func validateNode(_ request: CreateNodeRequest) throws(ClientError) -> JSONTree {
+    let bytes = try call("POST", "/v1/nodes:validate", body: try Self.encode(request))
+    do throws(JSONTreeError) { return bytes.isEmpty ? .object([]) : try JSONTree(parsing: bytes) } catch {
+      throw ClientError(.malformed, "the answer of \(url) is not JSON: \(error)")
+    }
+  }
+
+  public func updateNode(
+    _ node: String, _ request: UpdateNodeRequest, fields: [String]
+  ) throws(ClientError) -> OperationResource {
+    try send("PATCH", Self.path(node), query: [("update_mask", fields.joined(separator: ","))], request)
+  }
+
+  public func deleteNode(_ node: String) throws(ClientError) -> OperationResource {
+    try send("DELETE", Self.path(node))
+  }
+
+  /// `suspend`, `resume` or `reset`.
+  public func changeNode(_ node: String, _ verb: String) throws(ClientError) -> OperationResource {
+    try send("POST", Self.path(node, ":\(verb)"))
+  }
+
+  public func instances(of node: String) throws(ClientError) -> ListResource<InstanceResource> {
+    try all(Self.path(node, "/instances"))
+  }
+
+  /// Lines behind the cursor; waits for some when there are none.
+  public func logs(
+    of node: String, after cursor: String?, tail: Int?, waitSeconds: Int
+  ) throws(ClientError) -> LogPage {
+    var query: [(String, String)] = []
+    if let cursor { query.append(("after", cursor)) }
+    if let tail { query.append(("tail", String(tail))) }
+    if waitSeconds > 0 { query.append(("wait", String(waitSeconds))) }
+    return try get(Self.path(node, "/logs"), query: query, timeout: .seconds(30 + waitSeconds))
+  }
+
+  /// Runs the node's cell; `input` is the text of a JSON object. The output as JSON.
+  public func execute(
+    _ node: NodeResource, folder: String, input: JSONTree, timeout: Duration
+  ) throws(ClientError) -> JSONTree {
+    let body = JSONTree.object([.init("folder_id", .string(folder)), .init("input", input)])
+    let bytes = try call("POST", node.executePath, body: Array(body.compact.utf8), timeout: timeout)
+    do throws(JSONTreeError) {
+      let answer = try JSONTree(parsing: bytes)
+      return answer["output"] ?? answer
+    } catch {
+      throw ClientError(.malformed, "the answer of node \(node.name) is not JSON: \(error)")
+    }
+  }
+
+  // MARK: Operations
+
+  public func operations(resource: String? = nil, limit: Int?) throws(ClientError) -> ListResource<OperationResource> {
+    try all("/v1/operations", query: resource.map { [("resource", $0)] } ?? [], limit: limit)
+  }
+
+  public func operation(_ id: String) throws(ClientError) -> OperationResource {
+    try get("/v1/operations/\(Self.escaped(id))")
+  }
+}

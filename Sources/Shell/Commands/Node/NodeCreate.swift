@@ -1,0 +1,21 @@
+internal import ControlClient
+internal import Domain
+
+/// `roost node create`
+enum NodeCreate {
+  static let command: Command = Command(
+    "node create", "put a cell behind an API",
+    purpose: "Makes a node of a pinned checkpoint: instances that restore it and run its cell per request.",
+    arguments: [Positional("NAME", "3 to 63 characters a-z, 0-9 and -")],
+    flags: NodeRequest.flags + OperationWaiter.flags,
+    examples: [
+      "roost node create randomizer-node --checkpoint randomizer-checkpoint \\",
+      "  --input input_data:dict --output output_data:dict --configuration c1.4 --instances 2 --wait",
+    ],
+    run: { context in
+      let request = try NodeRequest.request(context, NodeCreate.command)
+      let client = try context.client()
+      let operation = try client.createNode(request)
+      try await context.follow(operation, client, name: request.name)
+    })
+}

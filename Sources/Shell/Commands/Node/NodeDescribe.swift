@@ -1,0 +1,121 @@
+internal import ControlClient
+internal import Domain
+
+/// `roost node describe`
+enum NodeDescribe {
+  static let command: Command = Command(
+    "node describe", "spec, status, limits, instances, curl line",
+    purpose: "Describes a node: spec, status, conditions, last error, limits and where each comes from, instances.",
+    arguments: [Positional("NODE", "id or name")], examples: ["roost node describe my-node"],
+    run: { context in
+      let client = try context.client()
+      let node = try client.node(context.first)
+      guard context.format == .table else { return try context.show(node, names: [node.name]) { "" } }
+      let instances = try client.instances(of: node.id.text).items
+      context.surroundings.print(text(node, instances, context, url: client.url))
+    })
+
+  static func text(
+    _ node: NodeResource, _ instances: [InstanceResource], _ context: Context, url: String
+  ) -> String {
+    var text = facts(node, context)
+    let status = node.status
+    if let error = status.lastError {
+      text += "\nLast error (\(context.age(of: error.at)) ago):\n"
+      text += traceback(error, withHead: true).map { "  \($0)\n" }.joined()
+    }
+    if !status.conditions.isEmpty {
+      var table = Table("CONDITION", "STATUS", "REASON", "SINCE", "MESSAGE")
+      for condition in status.conditions {
+        table.add(
+          condition.type, condition.status ? "True" : "False", condition.reason, context.age(of: condition.since),
+          Table.oneLine(condition.message, width: 160))
+      }
+      text += "\n" + table.text
+    }
+    if !node.limits.isEmpty {
+      var table = Table("LIMIT", "VALUE", "FROM")
+      for limit in node.limits { table.add(limit.name, limit.value, limit.origin) }
+      text += "\n" + table.text
+    }
+    if !instances.isEmpty { text += "\n" + NodeInstances.table(instances, context) }
+    return text + "\nCall it:\n" + curl(node, url: url).map { "  \($0)\n" }.joined()
+  }
+
+  private static func facts(_ node: NodeResource, _ context: Context) -> String {
+    let (spec, status) = (node.spec, node.status)
+    var facts = Facts()
+    facts.add("Name", node.name)
+    facts.add("ID", node.id.text)
+    facts.add("Description", spec.description)
+    facts.add(
+      "Status",
+      "\(status.status.rawValue), \(status.healthyInstances) of \(status.desiredInstances) instances healthy")
+    facts.add("Release", "\(status.release), restarts \(status.restarts)")
+    facts.add("Folder", node.folderId.text)
+    facts.add("Project", node.projectId.text)
+    facts.add("Made", "\(node.createdAt) (\(context.age(of: node.createdAt)) ago) by \(node.createdBy)")
+    facts.add("Checkpoint", spec.cell.checkpointId.text)
+    facts.add("Inputs", variables(spec.cell.inputs))
+    facts.add("Outputs", variables(spec.cell.outputs))
+    facts.add("Configuration", spec.configuration)
+    facts.add("Instances", "\(spec.instances.count) (\(spec.instances.min) to \(spec.instances.max))")
+    facts.add("Isolation", spec.cell.isolation)
+    facts.add("Start", "\(spec.cell.startMode)\(status.startMode.map { ": \($0)" } ?? ""), restore \(spec.cell.restore)")
+    facts.add(
+      "Subnet", spec.subnet == "none" ? "none: instances reach no network" : "\(spec.subnet): the network of this machine")
+    facts.add("Allowed from", spec.acl.map(\.text).joined(separator: ", "))
+    return facts.text
+  }
+
+  private static func variables(_ variables: [Variable]) -> String {
+    variables.map { "\($0.name):\($0.type.rawValue)" }.joined(separator: ", ")
+  }
+
+  /// The last error in lines; the traceback whole.
+  static func traceback(_ error: LastError, withHead: Bool = false) -> [String] {
+    var lines: [String] = []
+    if withHead { lines.append("\(error.phase.rawValue): \(error.message)") }
+    lines += error.traceback.flatMap { $0.split(separator: "\n", omittingEmptySubsequences: false).map(String.init) }
+    while lines.last?.isEmpty == true { lines.removeLast() }
+    if withHead, let reference = error.logReference { lines.append("log: \(reference)") }
+    return lines
+  }
+
+  /// A call to paste into a shell.
+  static func curl(_ node: NodeResource, url: String) -> [String] {
+    var inputs: [JSONTree.Member] = []
+    if let example = node.example, let tree = try? JSONTree(parsing: example), case .object(let members) = tree {
+      inputs = members
+    } else {
+      inputs = node.spec.cell.inputs.map { .init($0.name, sample($0.type)) }
+    }
+    let body = JSONTree.object([
+      .init("folder_id", .string(callingFolder(node).text)), .init("input", .object(inputs)),
+    ])
+    let quoted = body.compact.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''")
+    return [
+      "curl -X POST \(url)\(node.executePath) \\", "  -H \"Authorization: Bearer $(roost token create --ttl 1h)\" \\",
+      "  -d '\(quoted)'",
+    ]
+  }
+
+  /// The folder a call names: the node's own, where its ACL allows that.
+  static func callingFolder(_ node: NodeResource) -> FolderID {
+    node.spec.acl.contains(node.folderId) ? node.folderId : node.spec.acl.first ?? node.folderId
+  }
+
+  private static func sample(_ type: VariableType) -> JSONTree {
+    switch type {
+    case .dict: .object([])
+    case .list, .ndarray: .array([])
+    case .int: .number("1")
+    case .float: .number("1.0")
+    case .bool: .bool(true)
+    case .datetime: .string("2026-01-01T00:00:00Z")
+    case .str, .bytes, .image: .string("")
+    case .any: .null
+    case .dataFrame: .object([.init("columns", .array([])), .init("data", .array([]))])
+    }
+  }
+}

@@ -1,0 +1,25 @@
+internal import ControlClient
+internal import Domain
+
+/// `roost node list`
+enum NodeList {
+  static let command: Command = Command(
+    "node list", "every node with its status",
+    purpose: "Lists nodes with status, healthy and wanted instances.",
+    flags: [Flag("folder", .text, value: "FOLDER", "only of this folder"), Context.watchFlag],
+    examples: ["roost node list", "roost node list --watch"],
+    run: { context in
+      let client = try context.client()
+      try await context.list({ try client.nodes(folder: context.parsed.text("folder")) }, name: \.name) { items in
+        var table = Table("NAME", "STATUS", "INSTANCES", "CONFIGURATION", "RELEASE", "RESTARTS", "AGE", "ID")
+        for item in items {
+          let status = item.status
+          table.add(
+            item.name, status.status.rawValue, "\(status.healthyInstances)/\(status.desiredInstances)",
+            item.spec.configuration, String(status.release), String(status.restarts),
+            context.age(of: item.createdAt), item.id.text)
+        }
+        return table.text
+      }
+    })
+}

@@ -1,0 +1,21 @@
+internal import ControlClient
+internal import Domain
+
+/// `roost node validate`
+enum NodeValidate {
+  static let command: Command = Command(
+    "node validate", "the checks of create, without making it",
+    purpose: "Runs the checks of node create and makes nothing. Takes the same flags.",
+    arguments: [Positional("NAME", "3 to 63 characters a-z, 0-9 and -")], flags: NodeRequest.flags,
+    examples: ["roost node validate my-node --checkpoint my-checkpoint --input x:int --output y:int"],
+    run: { context in
+      let request = try NodeRequest.request(context, NodeValidate.command)
+      let answer = try context.client().validateNode(request)
+      switch context.format {
+      case .json: context.print(answer.pretty)
+      case .yaml: context.surroundings.print(YAMLEmitter.text(answer))
+      case .name: context.print(request.name)
+      case .table: context.print("node \(request.name) is valid")
+      }
+    })
+}

@@ -1,0 +1,38 @@
+/// `roost serve`
+enum Serve {
+  static let command: Command = Command(
+    "serve", "run the platform",
+    purpose: "Runs the platform: one process, one port for the APIs. SIGTERM drains and stops it.",
+    flags: [
+      Flag("data", .text, value: "DIR", "folder of all data (./data); the first start makes it and its admin.token"),
+      Flag("listen", .text, value: "HOST:PORT", "where to listen (127.0.0.1:8800)"),
+      Flag("python", .text, value: "PATH", "Python of cell nodes (found by itself)"),
+      Flag("loops", .integer, value: "N", "event loops (found by itself)"),
+      Flag("sandbox", .choice(["on", "off"]), "walls around instances (on)"),
+      Flag("log-level", .choice(["debug", "info", "warn", "error"]), "least level that is logged (info)"),
+    ], examples: ["roost serve --data ./data --listen 127.0.0.1:8800"],
+    run: { context in
+      let parsed = context.parsed
+      if let loops = parsed.integer("loops"), loops < 1 {
+        throw CommandFailure.usage("--loops: \(loops) must be at least 1", Serve.command)
+      }
+      let options = ServeOptions(
+        dataFolder: parsed.text("data") ?? "./data", listen: parsed.text("listen") ?? "127.0.0.1:8800",
+        python: parsed.text("python"), loops: parsed.integer("loops"), sandbox: parsed.text("sandbox") != "off",
+        logLevel: parsed.text("log-level") ?? "info")
+      throw ProgramEnd(code: await context.shell.serve(options))
+    })
+}
+
+/// `roost doctor`
+enum Doctor {
+  static let command: Command = Command(
+    "doctor", "what this machine can do and what is missing",
+    purpose: "Looks at the machine: what instances can be given here, what is missing and how to get it.",
+    flags: [Flag("python", .text, value: "PATH", "Python of cell nodes (found by itself)")],
+    examples: ["roost doctor", "roost doctor -o json"],
+    run: { context in
+      let options = DoctorOptions(python: context.parsed.text("python"), json: context.format == .json)
+      throw ProgramEnd(code: await context.shell.doctor(options))
+    })
+}
