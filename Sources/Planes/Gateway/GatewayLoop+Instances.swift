@@ -33,8 +33,8 @@ extension GatewayLoop {
     }
     for link in oldLinks.values { retire(link) }
     for node in oldNodes.values {
-      failWaiting(node, "node \(node.shared.id) was deleted while the request waited")
       node.links = []
+      failWaiting(node, "node \(node.shared.id) was deleted while the request waited")
     }
     for node in nodes {
       if let refusal = node.entry.routed.refusal { failWaiting(node, refusal) } else { pump(node) }

@@ -119,7 +119,10 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner {
       case .table(let table): use(table)
       case .answer(let key, let response): answerCollected(key, response)
       case .wake(let id): if let node = nodes.first(where: { $0.shared.id == id }) { pump(node) }
-      case .drain: server.drain()
+      case .drain:
+        server.drain()
+        counters.connections.set(server.openCount)
+        counters.drains.add()
       case .cancelAll: cancelAll()
       case .stop:
         flushLinks()

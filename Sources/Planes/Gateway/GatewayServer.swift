@@ -151,7 +151,7 @@ public final class GatewayServer: Sendable {
     guard !threads.isEmpty else { return }
     shared.post(.drain)
     let end = ContinuousClock.now + grace
-    while shared.openConnections > 0, ContinuousClock.now < end {
+    while !shared.isDrained, ContinuousClock.now < end {
       try? await Task.sleep(for: .milliseconds(10))
     }
     shared.post(.cancelAll)

@@ -49,6 +49,8 @@ final class GatewayShared: Sendable {
   var currentAccessLog: AccessLog? { accessLog.withLock { $0 } }
   func finishAccessLog() { currentAccessLog?.finish() }
 
+  /// Whether every loop has stopped listening and has no connection left.
+  var isDrained: Bool { counters.allSatisfy { $0.drains.current > 0 } && openConnections == 0 }
   var openConnections: Int { counters.reduce(0) { $0 + $1.connections.current } }
 
   /// The gateway's families of `/metrics`.
@@ -103,4 +105,6 @@ final class LoopCounters: Sendable {
   let refused = Counter()
   let tokenChecks = Counter()
   let cancelled = Counter()
+  /// Set when the loop listens no more and `connections` counts all that it had accepted.
+  let drains = Counter()
 }
