@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import reprlib
 import sys
 import threading
 import types
@@ -71,6 +72,20 @@ def user_variables(namespace: Dict[str, Any], initial: Dict[str, Any]) -> Dict[s
     return found
 
 
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel = 3
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxset = _SHORT.maxfrozenset = _SHORT.maxdict = 8
+_SHORT.maxstring = _SHORT.maxother = 100
+
+
+def _is_nested(value: Any) -> bool:
+    """Whether a container holds more than plain values: the `repr` of a list of tables takes seconds."""
+    if not isinstance(value, (list, dict, set, tuple)):
+        return False
+    parts = value.values() if isinstance(value, dict) else value
+    return not all(isinstance(part, (str, bytes, int, float, complex, type(None))) for part in parts)
+
+
 def preview(value: Any) -> str:
     """`repr` in 200 characters; never raises."""
     try:
@@ -82,7 +97,8 @@ def preview(value: Any) -> str:
             return (
                 f"{type(value).__name__} {tuple(value.shape)} {', '.join(map(str, list(value.columns)[:8]))}"
             )
-        text = repr(value)
+        plain = isinstance(value, (list, dict, set, tuple)) and len(value) > 20
+        text = _SHORT.repr(value) if plain or _is_nested(value) else repr(value)
     except Exception as error:
         return f"<{type(value).__name__}: repr failed: {type(error).__name__}>"
     return text if len(text) <= 200 else text[:199] + "…"

@@ -110,8 +110,9 @@ class Writer:
         return ended
 
     def _sweep(self) -> None:
-        self._ended += [saved for saved in self.under_way if saved.poll()]
-        self.under_way = [saved for saved in self.under_way if saved.result is None]
+        # In order: each registers its checkpoint after the one before it.
+        while self.under_way and self.under_way[0].poll():
+            self._ended.append(self.under_way.pop(0))
 
     def _child(self, captured: Captured, fd: int, previous: Optional[int]) -> None:
         """Only hashes, writes to sockets and ends. Never returns."""

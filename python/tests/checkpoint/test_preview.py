@@ -1,0 +1,44 @@
+"""Previews are short, quick and never raise."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pandas
+import pytest
+
+from roost.checkpoint.capture import preview
+
+
+class Unprintable:
+    """A value whose `repr` raises."""
+
+    def __repr__(self) -> str:
+        raise ValueError("no")
+
+
+@pytest.mark.parametrize(
+    "value, text",
+    [
+        ({"left_bound": 1, "right_bound": 10}, "{'left_bound': 1, 'right_bound': 10}"),
+        ([1, 2.5, None], "[1, 2.5, None]"),
+        (list(range(5000)), "list of 5000"),
+        (Unprintable(), "<Unprintable: repr failed: ValueError>"),
+    ],
+)
+def test_a_preview_says_what_the_value_is(value: Any, text: str) -> None:
+    assert preview(value) == text
+
+
+def test_a_preview_has_at_most_200_characters() -> None:
+    nested = {f"key {number}": {"deep": ["x" * 50] * 20} for number in range(30)}
+    for value in ("x" * 900, [["y" * 90] * 9] * 9, nested, {"a": Unprintable()}):
+        assert len(preview(value)) <= 200
+
+
+def test_a_list_of_tables_does_not_take_long() -> None:
+    tables = [pandas.DataFrame({"a": range(1000), "b": range(1000)}) for _ in range(300)]
+    started = time.perf_counter()
+    preview(tables)
+    assert time.perf_counter() - started < 0.5
