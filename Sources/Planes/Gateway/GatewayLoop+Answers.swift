@@ -151,6 +151,17 @@ extension GatewayLoop {
     logLines.append(contentsOf: "}\n")
   }
 
+  /// A line for an execute request that was refused before it became one of its node's.
+  func logRefusal(_ node: String?, _ requestID: String, _ status: Int, microseconds: Int) {
+    guard accessLog != nil else { return }
+    logLines.append(contentsOf: "{\"time\":\"")
+    appendWallTime()
+    let named = node.map { "\"\($0)\"" } ?? "null"
+    let rest =
+      "\",\"node\":\(named),\"request_id\":\"\(requestID)\",\"status\":\(status),\"duration_us\":\(microseconds)}\n"
+    logLines.append(contentsOf: rest.utf8)
+  }
+
   private func appendWallTime() {
     let microseconds = WallClock.microseconds()
     let second = microseconds / 1_000_000

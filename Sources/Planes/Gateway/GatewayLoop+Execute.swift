@@ -41,7 +41,10 @@ extension GatewayLoop {
       } else {
         counters.refused.add()
       }
-      answer(connection, error, requestID: String(decoding: text, as: UTF8.self))
+      let requestID = String(decoding: text, as: UTF8.self)
+      logRefusal(
+        known?.shared.id, requestID, error.status, microseconds: Int((loop.clock() - arrived) / 1000))
+      answer(connection, error, requestID: requestID)
     }
   }
 
