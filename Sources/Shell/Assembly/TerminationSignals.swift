@@ -1,48 +1,54 @@
 import Glibc
 
+/// The pipe that the signal handler writes to: the one thing a handler may safely do.
+private let signalPipe: (read: Int32, write: Int32) = {
+  var ends: [Int32] = [-1, -1]
+  guard pipe(&ends) == 0 else { return (-1, -1) }
+  for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+  return (ends[0], ends[1])
+}()
+
 /// SIGTERM and SIGINT as one asynchronous event; SIGPIPE is ignored.
 ///
-/// Made before any other thread, so that every thread inherits the blocked mask and only the waiting one gets them.
+/// A handler, not a blocked mask: the threads of the runtime are there before `main` and would take the signal.
 final class TerminationSignals: Sendable {
   private let stream: AsyncStream<Int32>
 
   init() {
     signal(SIGPIPE, SIG_IGN)
-    var set = sigset_t()
-    sigemptyset(&set)
-    sigaddset(&set, SIGTERM)
-    sigaddset(&set, SIGINT)
-    pthread_sigmask(SIG_BLOCK, &set, nil)
-    let waited = set
     let (stream, continuation) = AsyncStream.makeStream(of: Int32.self)
     self.stream = stream
-    let box = Unmanaged.passRetained(Waiter(set: waited, continuation: continuation))
+    guard signalPipe.read >= 0 else { return }
+    for number in [SIGTERM, SIGINT] {
+      signal(number) { number in
+        var byte = UInt8(truncatingIfNeeded: number)
+        _ = write(signalPipe.write, &byte, 1)
+      }
+    }
+    let box = Unmanaged.passRetained(Waiter(continuation: continuation))
     var thread = pthread_t()
     pthread_create(
       &thread, nil,
       { raw in
         guard let raw else { return nil }
         let waiter = Unmanaged<Waiter>.fromOpaque(raw).takeRetainedValue()
-        var set = waiter.set
-        var number: Int32 = 0
-        while sigwait(&set, &number) == 0 { waiter.continuation.yield(number) }
-        return nil
+        var byte: UInt8 = 0
+        while true {
+          let count = read(signalPipe.read, &byte, 1)
+          if count == 1 { waiter.continuation.yield(Int32(byte)) } else if errno != EINTR { return nil }
+        }
       }, box.toOpaque())
     pthread_detach(thread)
   }
 
-  /// Ends at the first of the signals. A second one ends the process at once.
+  /// Ends at the first of the signals.
   func first() async {
     for await _ in stream { return }
   }
 
   private final class Waiter {
-    let set: sigset_t
     let continuation: AsyncStream<Int32>.Continuation
 
-    init(set: sigset_t, continuation: AsyncStream<Int32>.Continuation) {
-      self.set = set
-      self.continuation = continuation
-    }
+    init(continuation: AsyncStream<Int32>.Continuation) { self.continuation = continuation }
   }
 }

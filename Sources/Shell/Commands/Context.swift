@@ -68,16 +68,26 @@ struct Context: Sendable {
   func list<Item: Listed>(
     _ fetch: () throws -> ListResource<Item>, name: (Item) -> String, table: ([Item]) -> String
   ) async throws {
+    try await show { try rendered(try fetch(), name: name, table: table) }
+  }
+
+  private func rendered<Item: Listed>(
+    _ list: ListResource<Item>, name: (Item) -> String, table: ([Item]) -> String
+  ) throws -> String {
+    switch format {
+    case .table: table(list.items)
+    case .json: try Rendered.json(list).pretty + "\n"
+    case .yaml: YAMLEmitter.text(try Rendered.json(list))
+    case .name: list.items.map { name($0) + "\n" }.joined()
+    }
+  }
+
+  /// Apart from `list`, and not inlined into it: Swift 6.3's optimizer crashes on a specialized generic coroutine with this loop.
+  @inline(never)
+  private func show(_ render: () throws -> String) async throws {
     var last = ""
     while true {
-      let list = try fetch()
-      var text = ""
-      switch format {
-      case .table: text = table(list.items)
-      case .json: text = try Rendered.json(list).pretty + "\n"
-      case .yaml: text = YAMLEmitter.text(try Rendered.json(list))
-      case .name: text = list.items.map { name($0) + "\n" }.joined()
-      }
+      let text = try render()
       if text != last {
         let clears = parsed.toggle("watch") && surroundings.outputIsTerminal
         surroundings.print((clears ? "\u{1b}[H\u{1b}[2J" : "") + text)

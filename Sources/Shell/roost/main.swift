@@ -1,11 +1,13 @@
+import Assembly
 import Commands
 import Glibc
 
-// The service is put together in Assembly; until these closures call it, the two commands say so and fail.
-@Sendable func missing(_ command: String) -> Int32 {
-  _ = "error: this build has no '\(command)'\n".withCString { write(2, $0, strlen($0)) }
-  return 1
-}
-
-let shell = Shell(serve: { _ in missing("serve") }, doctor: { _ in missing("doctor") })
+let shell = Shell(
+  serve: { options in
+    await AssembledService.run(
+      ServeConfiguration(
+        dataFolder: options.dataFolder, listen: options.listen, python: options.python, loops: options.loops,
+        sandbox: options.sandbox, logLevel: options.logLevel))
+  },
+  doctor: { options in await Doctor.run(python: options.python, asJSON: options.json) })
 exit(await shell.run(Array(CommandLine.arguments.dropFirst())))
