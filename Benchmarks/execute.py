@@ -1,0 +1,186 @@
+"""Execute requests: a cell node against the same function in FastAPI under uvicorn, one instance or worker each.
+
+    .venv/bin/python Benchmarks/execute.py [--seconds 4] [--rounds 3] [--connections 1 16 64]
+
+The server side (roost, its zygote and instance; uvicorn) has one core, wrk the other. Both sides are measured in turns; the
+table shows medians. Processor time is that of all processes of the server side. Roost checks token and ACL, writes the
+node's log and the access log, and keeps its metrics; uvicorn writes its access log and the prints to a file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import tempfile
+from typing import Any
+
+from common import (
+    PYTHON,
+    ROOT,
+    BenchmarkError,
+    Roost,
+    bar,
+    cpu_seconds,
+    machine,
+    median,
+    pinned,
+    run,
+    table,
+    wait_for,
+    with_ancestors,
+)  # fmt: skip
+
+HERE = pathlib.Path(__file__).resolve().parent
+VALUES = {"input_data": {"left_bound": 1, "right_bound": 10}}
+
+
+class Uvicorn:
+    """The hand-written service with one worker; its log goes to a file."""
+
+    def __init__(self, core: int) -> None:
+        self.folder = tempfile.TemporaryDirectory(prefix="roost-bench-")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        command = [
+            str(PYTHON), "-m", "uvicorn", "fastapi_app:app", "--app-dir", str(HERE), "--host", "127.0.0.1",
+            "--port", str(self.port), "--loop", "uvloop", "--http", "httptools", "--workers", "1", "--access-log",
+        ]  # fmt: skip
+        with open(pathlib.Path(self.folder.name) / "uvicorn.log", "ab") as log:
+            self.process = subprocess.Popen(pinned(command, core), stdout=log, stderr=log)
+
+    def __enter__(self) -> Uvicorn:
+        def answers() -> bool:
+            if self.process.poll() is not None:
+                log = pathlib.Path(self.folder.name) / "uvicorn.log"
+                raise BenchmarkError(f"uvicorn ended:\n{log.read_text()[-2000:]}")
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+        wait_for("uvicorn answers", answers)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.process.terminate()
+        self.process.wait(30)
+        self.folder.cleanup()
+
+
+class Side:
+    """One server under load."""
+
+    def __init__(self, name: str, url: str, body: str, token: str | None, pids: set[int]) -> None:
+        self.name = name
+        self.url = url
+        self.arguments = [body] + ([token] if token else [])
+        self.pids = pids
+
+    def load(self, connections: int, seconds: float, core: int) -> dict[str, float]:
+        """One run of wrk: requests per second, latencies, processor microseconds per request."""
+        command = [
+            "wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", str(HERE / "post.lua"), self.url,
+            "--", *self.arguments,
+        ]  # fmt: skip
+        before = cpu_seconds(self.pids)
+        ran = subprocess.run(pinned(command, core), capture_output=True, text=True, timeout=seconds + 60)
+        spent = cpu_seconds(self.pids) - before
+        line = next((line for line in ran.stdout.splitlines() if line.startswith("RESULT ")), None)
+        if line is None:
+            raise BenchmarkError(f"wrk: {ran.stdout}{ran.stderr}")
+        found: dict[str, Any] = json.loads(line.removeprefix("RESULT "))
+        if not found["requests"] or found["status"] or found["socket"]:
+            raise BenchmarkError(f"{self.name}: {found}")
+        return {
+            "rate": found["requests"] / found["microseconds"] * 1e6,
+            "p50": found["p50"],
+            "p99": found["p99"],
+            "cpu": spent / found["requests"] * 1e6,
+        }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="execute requests against FastAPI and uvicorn")
+    parser.add_argument("--seconds", type=float, default=4)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--connections", type=int, nargs="+", default=[1, 16, 64])
+    options = parser.parse_args()
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        raise BenchmarkError("two cores are needed: one for the servers, one for wrk")
+    server_core, client_core = cores[0], cores[1]
+    with Roost("--loops", "1", core=server_core) as roost, Uvicorn(server_core) as uvicorn:
+        checkpoint = roost.checkpoint(
+            "randomizer", notebook=ROOT / "examples" / "randomizer" / "randomizer.ipynb"
+        )
+        node = roost.node(
+            "randomizer", checkpoint, ["input_data:dict"], ["output_data:dict"], configuration="c1.4",
+            instances={"min": 1, "max": 1, "count": 1},
+        )  # fmt: skip
+        instances = roost.healthy(node, 1)
+        folder = roost.folder_id
+        status, answer = roost.execute(node, folder, VALUES)
+        if status != 200 or set(answer["output"]["output_data"]) != {"generated_value"}:
+            raise BenchmarkError(f"roost answered {status} {answer}")
+        path = f"/datasphere/v1/nodes/{node}:execute"
+        body = json.dumps({"folder_id": folder, "input": VALUES})
+        workers = with_ancestors(int(one["pid"]) for one in instances) - {roost.pid}
+        sides = [
+            Side("roost", f"http://127.0.0.1:{roost.port}{path}", body, roost.token, {roost.pid} | workers),
+            Side("uvicorn", f"http://127.0.0.1:{uvicorn.port}{path}", body, None, {uvicorn.process.pid}),
+        ]
+        for side in sides:
+            side.load(16, 1, client_core)  # both warm
+        results: dict[tuple[int, str], dict[str, float]] = {}
+        for connections in options.connections:
+            rounds: dict[str, list[dict[str, float]]] = {side.name: [] for side in sides}
+            for _ in range(options.rounds):
+                for side in sides:
+                    rounds[side.name].append(side.load(connections, options.seconds, client_core))
+            for name, runs in rounds.items():
+                results[connections, name] = {key: median(one[key] for one in runs) for key in runs[0]}
+        gateway, worker = cpu_seconds([roost.pid]), cpu_seconds(workers)
+
+    rows = []
+    for connections in options.connections:
+        ours, theirs = results[connections, "roost"], results[connections, "uvicorn"]
+        for name, one in (("roost", ours), ("FastAPI + uvicorn", theirs)):
+            rows.append([
+                f"{connections:>2} connections, {name}", f"{one['rate']:.0f}", f"{one['p50']:.0f}", f"{one['p99']:.0f}",
+                f"{one['cpu']:.1f}", "", "",
+            ])  # fmt: skip
+        rows[-2][5:] = [f"{ours['rate'] / theirs['rate']:.2f}x", f"{theirs['cpu'] / ours['cpu']:.2f}x"]
+    table(
+        f"Execute, the randomizer; {options.rounds} rounds of {options.seconds:g} s each; {machine()}",
+        ["", "requests/s", "p50 µs", "p99 µs", "CPU µs/request", "requests/s ratio", "CPU ratio"],
+        rows,
+    )
+    print(
+        f"Of roost's processor time the gateway has {gateway / (gateway + worker):.0%}, the worker {worker / (gateway + worker):.0%}."
+    )
+    for connections in options.connections:
+        ours, theirs = results[connections, "roost"], results[connections, "uvicorn"]
+        if connections == 1:
+            bar("execute, p50 at 1 connection, of uvicorn's", ours["p50"] / theirs["p50"], 0.7, "x")
+        else:
+            bar(
+                f"execute, CPU per request at {connections} connections, times less",
+                theirs["cpu"] / ours["cpu"],
+                8,
+                "x",
+                at_least=True,
+            )
+            bar(
+                f"execute, requests/s at {connections} connections, times more",
+                ours["rate"] / theirs["rate"],
+                8,
+                "x",
+                at_least=True,
+            )
+
+
+if __name__ == "__main__":
+    run(main)
