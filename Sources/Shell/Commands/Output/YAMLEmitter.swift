@@ -4,6 +4,9 @@ internal import ControlClient
 enum YAMLEmitter {
   static func text(_ tree: JSONTree) -> String { block(tree, indent: "").joined(separator: "\n") + "\n" }
 
+  /// Turns a JSON text into YAML.
+  static func text(json: String) throws -> String { text(try JSONTree(parsing: json)) }
+
   private static func block(_ tree: JSONTree, indent: String) -> [String] {
     switch tree {
     case .object(let members) where !members.isEmpty:
