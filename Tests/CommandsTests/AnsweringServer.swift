@@ -66,7 +66,8 @@ final class AnsweringServer: Sendable {
     let key = "\(words[0]) \(words[1])"
     let answer = answers.withLock { table -> Answer in
       guard var list = table[key], let first = list.first else {
-        return Answer(status: 404, body: #"{"detail":"no answer to \#(key)","code":"NOT_FOUND","requestId":"r-1"}"#)
+        return Answer(
+          status: 404, body: #"{"detail":"no answer to \#(key)","code":"NOT_FOUND","requestId":"r-1"}"#)
       }
       if list.count > 1 { list.removeFirst() }
       table[key] = list

@@ -78,7 +78,8 @@ private func startThread(_ body: @escaping @Sendable () -> Void) {
   @Test func `node create with wait follows the operation to its end`() async throws {
     let (code, recorder, requests) = try await run(
       [
-        "node", "create", "n-1", "--checkpoint", "c", "--input", "x:int", "--output", "y:int", "--instances", "2",
+        "node", "create", "n-1", "--checkpoint", "c", "--input", "x:int", "--output", "y:int", "--instances",
+        "2",
         "--timeout", "15s", "--memory", "2GiB", "--wait",
       ],
       [
@@ -121,7 +122,8 @@ private func startThread(_ body: @escaping @Sendable () -> Void) {
     #expect(code == 0)
     #expect(recorder.output == #"{"y":98765432109876543210}"# + "\n")
     #expect(
-      requests.last?.hasSuffix(#"{"folder_id":"fldaaaaaaaaaaaaaaaaa","input":{"x":12345678901234567890}}"#) == true)
+      requests.last?.hasSuffix(#"{"folder_id":"fldaaaaaaaaaaaaaaaaa","input":{"x":12345678901234567890}}"#)
+        == true)
   }
 
   @Test func `a failure of the cell prints its traceback`() async throws {
@@ -145,7 +147,9 @@ private func startThread(_ body: @escaping @Sendable () -> Void) {
     (404, "NOT_FOUND", ExitCode.notFound), (401, "UNAUTHENTICATED", .forbidden),
     (403, "PERMISSION_DENIED", .forbidden), (503, "UNAVAILABLE", .unavailable),
     (504, "DEADLINE_EXCEEDED", .timeout), (400, "INVALID_ARGUMENT", .failed),
-  ]) func `an error of the server decides the exit code`(_ status: Int, _ word: String, _ expected: ExitCode) async throws {
+  ]) func `an error of the server decides the exit code`(_ status: Int, _ word: String, _ expected: ExitCode)
+    async throws
+  {
     let problem = #"{"detail":"bad","code":"\#(word)","field":"f","requestId":"r-9"}"#
     let (code, recorder, _) = try await run(
       ["checkpoint", "list"], ["GET /v1/checkpoints": [.init(status: status, body: problem)]])

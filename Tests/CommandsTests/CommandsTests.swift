@@ -44,10 +44,16 @@ final class Recorder: Sendable {
     (["node", "create", "x", "--chekpoint", "y"], "unknown flag --chekpoint; did you mean --checkpoint?"),
     (["node", "create", "x"], "--checkpoint CHECKPOINT is missing"),
     (["node", "create", "--checkpoint", "c"], "NAME is missing"),
-    (["node", "create", "x", "--checkpoint", "c", "--timeout", "5 apples"], "--timeout: '5 apples' is not a time"),
+    (
+      ["node", "create", "x", "--checkpoint", "c", "--timeout", "5 apples"],
+      "--timeout: '5 apples' is not a time"
+    ),
     (["node", "create", "x", "--checkpoint", "c", "--memory", "big"], "--memory: 'big' is not a size"),
     (["node", "create", "x", "--checkpoint", "c", "--input", "x"], "--input: 'x' must be NAME:TYPE"),
-    (["node", "create", "x", "--checkpoint", "c", "--isolation", "z"], "--isolation: 'z' is not one of instance, request"),
+    (
+      ["node", "create", "x", "--checkpoint", "c", "--isolation", "z"],
+      "--isolation: 'z' is not one of instance, request"
+    ),
     (["node", "describe", "a", "b"], "unexpected argument 'b'"),
     (["node", "call", "a", "--input", "{"], "--input: not JSON"),
     (["node", "list", "--url", "ftp://x"], "url: 'ftp://x' must look like"),

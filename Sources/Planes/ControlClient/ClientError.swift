@@ -47,7 +47,8 @@ public struct ClientError: Error, Sendable {
     }
     if let detail = tree["detail"]?.stringValue {
       return ClientError(
-        .refused(tree["code"]?.stringValue ?? word(forStatus: status)), detail, field: tree["field"]?.stringValue,
+        .refused(tree["code"]?.stringValue ?? word(forStatus: status)), detail,
+        field: tree["field"]?.stringValue,
         requestID: tree["requestId"]?.stringValue ?? requestID)
     }
     var error = ClientError(
@@ -64,7 +65,8 @@ public struct ClientError: Error, Sendable {
   public static func word(forCode code: Int) -> String? {
     let words = [
       "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
-      "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED",
+      "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
+      "UNIMPLEMENTED",
       "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED",
     ]
     return words.indices.contains(code) ? words[code] : nil

@@ -21,7 +21,8 @@ extension ControlClient {
     try send("POST", "/v1/serviceAccounts", request)
   }
 
-  public func grant(_ account: String, _ request: GrantRequest) throws(ClientError) -> ServiceAccountResource {
+  public func grant(_ account: String, _ request: GrantRequest) throws(ClientError) -> ServiceAccountResource
+  {
     try send("POST", "/v1/serviceAccounts/\(Self.escaped(account)):grant", request)
   }
 

@@ -5,7 +5,9 @@ extension ControlClient {
     "/v1/checkpoints/\(escaped(checkpoint))\(rest)"
   }
 
-  private static func query(_ project: String?) -> [(String, String)] { project.map { [("project", $0)] } ?? [] }
+  private static func query(_ project: String?) -> [(String, String)] {
+    project.map { [("project", $0)] } ?? []
+  }
 
   public func checkpoints(
     project: String? = nil, pinned: Bool? = nil, limit: Int? = nil
@@ -16,14 +18,17 @@ extension ControlClient {
   }
 
   /// A checkpoint by id, or by name in the project.
-  public func checkpoint(_ checkpoint: String, project: String? = nil) throws(ClientError) -> CheckpointResource {
+  public func checkpoint(_ checkpoint: String, project: String? = nil) throws(ClientError)
+    -> CheckpointResource
+  {
     try get(Self.path(checkpoint), query: Self.query(project))
   }
 
   public func pin(
     _ checkpoint: String, name: String, project: String? = nil
   ) throws(ClientError) -> CheckpointResource {
-    try send("POST", Self.path(checkpoint, ":pin"), query: Self.query(project), PinCheckpointRequest(name: name))
+    try send(
+      "POST", Self.path(checkpoint, ":pin"), query: Self.query(project), PinCheckpointRequest(name: name))
   }
 
   public func unpin(_ checkpoint: String, project: String? = nil) throws(ClientError) {
@@ -59,7 +64,8 @@ extension ControlClient {
     _ project: String, _ request: UpdateProjectRequest, fields: [String]
   ) throws(ClientError) -> ProjectResource {
     try send(
-      "PATCH", "/v1/projects/\(Self.escaped(project))", query: [("update_mask", fields.joined(separator: ","))],
+      "PATCH", "/v1/projects/\(Self.escaped(project))",
+      query: [("update_mask", fields.joined(separator: ","))],
       request)
   }
 }

@@ -1,7 +1,9 @@
 public import Domain
 
 extension ControlClient {
-  private static func path(_ node: String, _ rest: String = "") -> String { "/v1/nodes/\(escaped(node))\(rest)" }
+  private static func path(_ node: String, _ rest: String = "") -> String {
+    "/v1/nodes/\(escaped(node))\(rest)"
+  }
 
   public func nodes(folder: String? = nil) throws(ClientError) -> ListResource<NodeResource> {
     try all("/v1/nodes", query: folder.map { [("folder", $0)] } ?? [])
@@ -68,7 +70,9 @@ extension ControlClient {
 
   // MARK: Operations
 
-  public func operations(resource: String? = nil, limit: Int?) throws(ClientError) -> ListResource<OperationResource> {
+  public func operations(resource: String? = nil, limit: Int?) throws(ClientError) -> ListResource<
+    OperationResource
+  > {
     try all("/v1/operations", query: resource.map { [("resource", $0)] } ?? [], limit: limit)
   }
 

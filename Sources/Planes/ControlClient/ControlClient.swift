@@ -43,7 +43,9 @@ public struct ControlClient: Sendable {
     return response.body
   }
 
-  func decode<Value: Decodable>(_ type: Value.Type = Value.self, _ bytes: [UInt8]) throws(ClientError) -> Value {
+  func decode<Value: Decodable>(_ type: Value.Type = Value.self, _ bytes: [UInt8]) throws(ClientError)
+    -> Value
+  {
     do { return try JSONDecoder().decode(Value.self, from: Data(bytes)) } catch {
       throw ClientError(.malformed, "the answer of \(url) is not what this version expects: \(error)")
     }
@@ -107,8 +109,9 @@ public struct ControlClient: Sendable {
     var result = ""
     for byte in text.utf8 {
       let scalar = Unicode.Scalar(byte)
-      if scalar.isASCII, scalar.properties.isAlphabetic || scalar.properties.numericType != nil
-        || "-._~".unicodeScalars.contains(scalar)
+      if scalar.isASCII,
+        scalar.properties.isAlphabetic || scalar.properties.numericType != nil
+          || "-._~".unicodeScalars.contains(scalar)
       {
         result.unicodeScalars.append(scalar)
       } else {

@@ -120,8 +120,10 @@ private struct JSONTreeReader {
     guard let first = byte else { throw fail("the text ends where a value is expected") }
     switch first {
     case UInt8(ascii: "\""): return .string(try string())
-    case UInt8(ascii: "{"): return .object(try list(until: "}") { reader throws(JSONTreeError) in try reader.member() })
-    case UInt8(ascii: "["): return .array(try list(until: "]") { reader throws(JSONTreeError) in try reader.value() })
+    case UInt8(ascii: "{"):
+      return .object(try list(until: "}") { reader throws(JSONTreeError) in try reader.member() })
+    case UInt8(ascii: "["):
+      return .array(try list(until: "]") { reader throws(JSONTreeError) in try reader.value() })
     case UInt8(ascii: "t"): return try word("true", .bool(true))
     case UInt8(ascii: "f"): return try word("false", .bool(false))
     case UInt8(ascii: "n"): return try word("null", .null)
@@ -173,7 +175,9 @@ private struct JSONTreeReader {
     while true {
       items.append(try item(&self))
       skipSpace()
-      guard let next = byte, next == end || next == UInt8(ascii: ",") else { throw fail("expected ',' or the end") }
+      guard let next = byte, next == end || next == UInt8(ascii: ",") else {
+        throw fail("expected ',' or the end")
+      }
       at += 1
       if next == end { return items }
     }
@@ -186,7 +190,9 @@ private struct JSONTreeReader {
       at += 1
       switch byte {
       case UInt8(ascii: "\""):
-        guard let text = String(validating: result, as: UTF8.self) else { throw fail("the string is not UTF-8") }
+        guard let text = String(validating: result, as: UTF8.self) else {
+          throw fail("the string is not UTF-8")
+        }
         return text
       case UInt8(ascii: "\\"): try escape(&result)
       case 0..<0x20: throw fail("a control character in a string must be escaped")

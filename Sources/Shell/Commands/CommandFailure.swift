@@ -37,7 +37,8 @@ struct CommandFailure: Error, Equatable {
   }
 
   static func usage(_ message: String, _ command: Command) -> CommandFailure {
-    CommandFailure(.usage, message, details: ["usage: \(command.usage)", "help:  roost \(command.name) --help"])
+    CommandFailure(
+      .usage, message, details: ["usage: \(command.usage)", "help:  roost \(command.name) --help"])
   }
 
   init(_ error: ClientError) {
@@ -52,14 +53,18 @@ struct CommandFailure: Error, Equatable {
     if let field = error.field { details.append("field: \(field)") }
     if let id = error.requestID { details.append("request id: \(id)") }
     switch error.kind {
-    case .unreachable: details.append("hint: is the server running? start it with: roost serve, or set ROOST_URL")
+    case .unreachable:
+      details.append("hint: is the server running? start it with: roost serve, or set ROOST_URL")
     case .refused("UNAUTHENTICATED"):
-      details.append("hint: set ROOST_TOKEN_FILE to the admin.token in the server's data folder, or ROOST_TOKEN")
+      details.append(
+        "hint: set ROOST_TOKEN_FILE to the admin.token in the server's data folder, or ROOST_TOKEN")
     default: break
     }
     if !error.traceback.isEmpty {
       details.append("")
-      details += error.traceback.flatMap { $0.split(separator: "\n", omittingEmptySubsequences: false).map(String.init) }
+      details += error.traceback.flatMap {
+        $0.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+      }
       while details.last?.isEmpty == true { details.removeLast() }
     }
   }

@@ -9,7 +9,8 @@ enum CommandTree {
     NodeResume.command, NodeDelete.command,
     OperationList.command, OperationShow.command, OperationWait.command,
     TokenCreate.command, TokenList.command, TokenRevoke.command,
-    FolderList.command, FolderCreate.command, ProjectList.command, ProjectCreate.command, ProjectUpdate.command,
+    FolderList.command, FolderCreate.command, ProjectList.command, ProjectCreate.command,
+    ProjectUpdate.command,
     ServiceAccountList.command, ServiceAccountCreate.command, ServiceAccountGrant.command,
     ConfigurationList.command, ProfileSet.command, ProfileUse.command, ProfileList.command,
     VersionShow.command, CompletionShow.command, HelpShow.command, CompletionWords.command,
@@ -44,12 +45,14 @@ enum CommandTree {
     let noun = words.first ?? ""
     let verbs = visible.filter { $0.path.first == noun }.compactMap { $0.path.dropFirst().first }
     if !verbs.isEmpty, words.count > 1 {
-      let hint = Suggestion.nearest(words[1], among: verbs).map { "; did you mean 'roost \(noun) \($0)'?" } ?? ""
+      let hint =
+        Suggestion.nearest(words[1], among: verbs).map { "; did you mean 'roost \(noun) \($0)'?" } ?? ""
       return CommandFailure(
         .usage, "unknown command 'roost \(noun) \(words[1])'\(hint)",
         details: ["commands: \(verbs.joined(separator: ", "))", "help:  roost \(noun) --help"])
     }
-    let hint = Suggestion.nearest(noun, among: nouns.map(\.name)).map { "; did you mean 'roost \($0)'?" } ?? ""
+    let hint =
+      Suggestion.nearest(noun, among: nouns.map(\.name)).map { "; did you mean 'roost \($0)'?" } ?? ""
     return CommandFailure(.usage, "unknown command '\(noun)'\(hint)", details: ["help:  roost help"])
   }
 }

@@ -31,11 +31,13 @@ struct Context: Sendable {
   }
 
   private func profile() throws(CommandFailure) -> Profiles.Profile? {
-    let asked = parsed.text("profile") ?? surroundings.environment["ROOST_PROFILE"].flatMap { $0.isEmpty ? nil : $0 }
+    let asked =
+      parsed.text("profile") ?? surroundings.environment["ROOST_PROFILE"].flatMap { $0.isEmpty ? nil : $0 }
     let all = try Profiles.load(surroundings.environment)
     guard let name = asked ?? all.current else { return nil }
     guard let found = all.profiles[name] else {
-      throw CommandFailure(.usage, "profile: there is no profile '\(name)'; list them with: roost profile list")
+      throw CommandFailure(
+        .usage, "profile: there is no profile '\(name)'; list them with: roost profile list")
     }
     return found
   }

@@ -20,7 +20,7 @@ enum Help {
   static let overview =
     "Roost turns a notebook cell into a load-balanced REST API.\n\nUsage:\n  roost NOUN VERB [flags]\n\nNouns:\n"
     + aligned(CommandTree.nouns.map { ($0.name, $0.summary) })
-    + """
+      + """
 
       From a notebook to an API:
         roost serve --data ./data --listen 127.0.0.1:8800
@@ -52,14 +52,19 @@ enum Help {
     ])
 
   private static func row(_ flag: Flag) -> (String, String) {
-    let head = (flag.short.map { "-\($0), " } ?? "") + "--\(flag.name)" + (flag.value.isEmpty ? "" : " \(flag.value)")
-    return (head, flag.help + (flag.required ? " (required)" : "") + (flag.repeatable ? " (may be repeated)" : ""))
+    let head =
+      (flag.short.map { "-\($0), " } ?? "") + "--\(flag.name)" + (flag.value.isEmpty ? "" : " \(flag.value)")
+    return (
+      head, flag.help + (flag.required ? " (required)" : "") + (flag.repeatable ? " (may be repeated)" : "")
+    )
   }
 
   private static func aligned(_ rows: [(String, String)]) -> String {
     let width = min(rows.map(\.0.count).max() ?? 0, 34)
     return rows.map { row in
-      let gap = row.0.count > width ? "\n" + String(repeating: " ", count: width + 4)
+      let gap =
+        row.0.count > width
+        ? "\n" + String(repeating: " ", count: width + 4)
         : String(repeating: " ", count: width - row.0.count + 2)
       return "  " + row.0 + gap + row.1 + "\n"
     }.joined()

@@ -64,7 +64,9 @@ public struct Shell: Sendable {
   }
 
   /// Global flags may stand before the noun: they are moved behind the verb.
-  private static func split(_ arguments: [String], isNoun: Bool = true) -> (words: [String], globals: [String]) {
+  private static func split(_ arguments: [String], isNoun: Bool = true) -> (
+    words: [String], globals: [String]
+  ) {
     var rest = arguments[...]
     var globals: [String] = []
     while let word = rest.first, word.hasPrefix("-"), word != "-", word != "--" {
@@ -88,7 +90,8 @@ public struct Shell: Sendable {
       surroundings.errorIsTerminal && !arguments.contains("--no-color")
       && surroundings.environment["NO_COLOR", default: ""].isEmpty
     let label = colors ? "\u{1b}[31merror:\u{1b}[0m" : "error:"
-    surroundings.printError(([label + " " + failure.message] + failure.details).joined(separator: "\n") + "\n")
+    surroundings.printError(
+      ([label + " " + failure.message] + failure.details).joined(separator: "\n") + "\n")
     return failure.code.rawValue
   }
 }

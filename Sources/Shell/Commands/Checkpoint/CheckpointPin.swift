@@ -12,7 +12,8 @@ enum CheckpointPin {
     ], examples: ["roost checkpoint pin CHECKPOINT_ID --name my-checkpoint"],
     run: { context in
       let name = context.parsed.text("name") ?? ""
-      let pinned = try context.client().pin(context.first, name: name, project: context.parsed.text("project"))
+      let pinned = try context.client().pin(
+        context.first, name: name, project: context.parsed.text("project"))
       try context.show(pinned, names: [pinned.id.text]) { "checkpoint \(pinned.id) is pinned as \(name)\n" }
     })
 }

@@ -6,7 +6,9 @@ enum CheckpointRename {
   static let command: Command = Command(
     "checkpoint rename", "another name for a pinned one",
     purpose: "Gives a pinned checkpoint another name. Nodes made from it are not touched.",
-    arguments: [Positional("CHECKPOINT", "id or name"), Positional("NEW_NAME", "3 to 63 characters a-z, 0-9 and -")],
+    arguments: [
+      Positional("CHECKPOINT", "id or name"), Positional("NEW_NAME", "3 to 63 characters a-z, 0-9 and -"),
+    ],
     flags: [projectFlag], examples: ["roost checkpoint rename my-checkpoint better-name"],
     run: { context in
       let client = try context.client()

@@ -5,7 +5,8 @@ internal import Domain
 enum CheckpointShow {
   static let command: Command = Command(
     "checkpoint show", "cell, variables, errors and packages of one",
-    purpose: "Shows a checkpoint: the cell, the variables with type and size, what could not be saved, the packages.",
+    purpose:
+      "Shows a checkpoint: the cell, the variables with type and size, what could not be saved, the packages.",
     arguments: [Positional("CHECKPOINT", "id, or the name it is pinned with")], flags: [projectFlag],
     examples: ["roost checkpoint show my-checkpoint", "roost checkpoint show my-checkpoint -o yaml"],
     run: { context in
@@ -30,7 +31,8 @@ enum CheckpointShow {
       var table = Table("VARIABLE", "TYPE", "SIZE", "PREVIEW")
       for variable in item.variables {
         table.add(
-          variable.name, variable.type, Quantity.bytes(variable.size), Table.oneLine(variable.preview ?? "", width: 60))
+          variable.name, variable.type, Quantity.bytes(variable.size),
+          Table.oneLine(variable.preview ?? "", width: 60))
       }
       text += "\n" + table.text
     }

@@ -9,7 +9,8 @@ enum CompletionShow {
     ],
     run: { context in
       guard let script = scripts.first(where: { $0.shell == context.first }) else {
-        throw CommandFailure.usage("SHELL: '\(context.first)' is not one of bash, zsh, fish", CompletionShow.command)
+        throw CommandFailure.usage(
+          "SHELL: '\(context.first)' is not one of bash, zsh, fish", CompletionShow.command)
       }
       context.print(script.text)
     })

@@ -19,10 +19,13 @@ enum CompletionWords {
   private static func all(_ before: [String], _ prefix: String) -> [String] {
     guard let command = CommandTree.find(before) else {
       if before.isEmpty { return CommandTree.nouns.map(\.name) }
-      return before.count == 1 ? CommandTree.visible.filter { $0.path.first == before[0] }.map { $0.path[1] } : []
+      return before.count == 1
+        ? CommandTree.visible.filter { $0.path.first == before[0] }.map { $0.path[1] } : []
     }
     let flags = command.flags + Command.globalFlags
-    if let last = before.last, let flag = flags.first(where: { "--\($0.name)" == last || $0.short.map { "-\($0)" } == last }) {
+    if let last = before.last,
+      let flag = flags.first(where: { "--\($0.name)" == last || $0.short.map { "-\($0)" } == last })
+    {
       if case .choice(let choices) = flag.kind { return choices }
       if flag.kind != .toggle { return [] }
     }

@@ -11,7 +11,9 @@ enum ConfigurationList {
       let items = try context.client().configurations()
       try context.show(Catalogue(configurations: items), names: items.map(\.name)) {
         var table = Table("NAME", "VCPU", "MEMORY", "GPUS", "UNITS/S")
-        func plain(_ value: Double) -> String { value == value.rounded() ? String(Int64(value)) : String(value) }
+        func plain(_ value: Double) -> String {
+          value == value.rounded() ? String(Int64(value)) : String(value)
+        }
         for item in items {
           table.add(
             item.name, plain(item.cpus), Quantity.bytes(item.memoryBytes), String(item.gpus),

@@ -8,7 +8,8 @@ enum NodeCall {
     purpose: "Runs a node's cell with input and prints the output as JSON.",
     arguments: [Positional("NODE", "id or name")],
     flags: [
-      Flag("input", .text, value: "JSON|@FILE|-", "a JSON object with a member per input; - reads it from stdin"),
+      Flag(
+        "input", .text, value: "JSON|@FILE|-", "a JSON object with a member per input; - reads it from stdin"),
       Flag("folder", .text, value: "FOLDER", "the folder that calls, id or name (the node's own)"),
       Flag("timeout", .duration, "longest wait for the answer (the node's timeout and a minute)"),
     ],
@@ -26,7 +27,8 @@ enum NodeCall {
       switch context.format {
       case .yaml: context.surroundings.print(YAMLEmitter.text(output))
       case .json: context.print(output.pretty)
-      case .table, .name: context.print(context.surroundings.outputIsTerminal ? output.pretty : output.compact)
+      case .table, .name:
+        context.print(context.surroundings.outputIsTerminal ? output.pretty : output.compact)
       }
     })
 

@@ -5,7 +5,8 @@ internal import Domain
 enum NodeDescribe {
   static let command: Command = Command(
     "node describe", "spec, status, limits, instances, curl line",
-    purpose: "Describes a node: spec, status, conditions, last error, limits and where each comes from, instances.",
+    purpose:
+      "Describes a node: spec, status, conditions, last error, limits and where each comes from, instances.",
     arguments: [Positional("NODE", "id or name")], examples: ["roost node describe my-node"],
     run: { context in
       let client = try context.client()
@@ -28,7 +29,8 @@ enum NodeDescribe {
       var table = Table("CONDITION", "STATUS", "REASON", "SINCE", "MESSAGE")
       for condition in status.conditions {
         table.add(
-          condition.type, condition.status ? "True" : "False", condition.reason, context.age(of: condition.since),
+          condition.type, condition.status ? "True" : "False", condition.reason,
+          context.age(of: condition.since),
           Table.oneLine(condition.message, width: 160))
       }
       text += "\n" + table.text
@@ -61,9 +63,13 @@ enum NodeDescribe {
     facts.add("Configuration", spec.configuration)
     facts.add("Instances", "\(spec.instances.count) (\(spec.instances.min) to \(spec.instances.max))")
     facts.add("Isolation", spec.cell.isolation)
-    facts.add("Start", "\(spec.cell.startMode)\(status.startMode.map { ": \($0)" } ?? ""), restore \(spec.cell.restore)")
     facts.add(
-      "Subnet", spec.subnet == "none" ? "none: instances reach no network" : "\(spec.subnet): the network of this machine")
+      "Start",
+      "\(spec.cell.startMode)\(status.startMode.map { ": \($0)" } ?? ""), restore \(spec.cell.restore)")
+    facts.add(
+      "Subnet",
+      spec.subnet == "none"
+        ? "none: instances reach no network" : "\(spec.subnet): the network of this machine")
     facts.add("Allowed from", spec.acl.map(\.text).joined(separator: ", "))
     return facts.text
   }
@@ -76,7 +82,9 @@ enum NodeDescribe {
   static func traceback(_ error: LastError, withHead: Bool = false) -> [String] {
     var lines: [String] = []
     if withHead { lines.append("\(error.phase.rawValue): \(error.message)") }
-    lines += error.traceback.flatMap { $0.split(separator: "\n", omittingEmptySubsequences: false).map(String.init) }
+    lines += error.traceback.flatMap {
+      $0.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+    }
     while lines.last?.isEmpty == true { lines.removeLast() }
     if withHead, let reference = error.logReference { lines.append("log: \(reference)") }
     return lines
@@ -85,7 +93,9 @@ enum NodeDescribe {
   /// A call to paste into a shell.
   static func curl(_ node: NodeResource, url: String) -> [String] {
     var inputs: [JSONTree.Member] = []
-    if let example = node.example, let tree = try? JSONTree(parsing: example), case .object(let members) = tree {
+    if let example = node.example, let tree = try? JSONTree(parsing: example),
+      case .object(let members) = tree
+    {
       inputs = members
     } else {
       inputs = node.spec.cell.inputs.map { .init($0.name, sample($0.type)) }
@@ -93,9 +103,11 @@ enum NodeDescribe {
     let body = JSONTree.object([
       .init("folder_id", .string(callingFolder(node).text)), .init("input", .object(inputs)),
     ])
-    let quoted = body.compact.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''")
+    let quoted = body.compact.split(separator: "'", omittingEmptySubsequences: false).joined(
+      separator: "'\\''")
     return [
-      "curl -X POST \(url)\(node.executePath) \\", "  -H \"Authorization: Bearer $(roost token create --ttl 1h)\" \\",
+      "curl -X POST \(url)\(node.executePath) \\",
+      "  -H \"Authorization: Bearer $(roost token create --ttl 1h)\" \\",
       "  -d '\(quoted)'",
     ]
   }

@@ -10,16 +10,20 @@ enum NodeInstances {
     examples: ["roost node instances my-node --watch"],
     run: { context in
       let client = try context.client()
-      try await context.list({ try client.instances(of: context.first) }, name: \.id.text) { table($0, context) }
+      try await context.list({ try client.instances(of: context.first) }, name: \.id.text) {
+        table($0, context)
+      }
     })
 
   static func table(_ items: [InstanceResource], _ context: Context) -> String {
-    var table = Table("INSTANCE", "STATUS", "RELEASE", "PID", "AGE", "PROPORTIONAL", "SHARED", "PRIVATE", "LAST ERROR")
+    var table = Table(
+      "INSTANCE", "STATUS", "RELEASE", "PID", "AGE", "PROPORTIONAL", "SHARED", "PRIVATE", "LAST ERROR")
     func memory(_ bytes: Int64?) -> String { bytes.map(Quantity.bytes) ?? "-" }
     for item in items {
       table.add(
         item.id.text, item.status.rawValue, String(item.release), item.pid.map { String($0) } ?? "-",
-        context.age(of: item.startedAt ?? item.createdAt), memory(item.proportionalBytes), memory(item.sharedBytes),
+        context.age(of: item.startedAt ?? item.createdAt), memory(item.proportionalBytes),
+        memory(item.sharedBytes),
         memory(item.privateBytes), Table.oneLine(item.lastError?.message ?? "", width: 60))
     }
     return table.text

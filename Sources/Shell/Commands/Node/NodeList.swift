@@ -10,7 +10,8 @@ enum NodeList {
     examples: ["roost node list", "roost node list --watch"],
     run: { context in
       let client = try context.client()
-      try await context.list({ try client.nodes(folder: context.parsed.text("folder")) }, name: \.name) { items in
+      try await context.list({ try client.nodes(folder: context.parsed.text("folder")) }, name: \.name) {
+        items in
         var table = Table("NAME", "STATUS", "INSTANCES", "CONFIGURATION", "RELEASE", "RESTARTS", "AGE", "ID")
         for item in items {
           let status = item.status

@@ -5,7 +5,8 @@ internal import Domain
 enum NodeLogs {
   static let command: Command = Command(
     "node logs", "what its cell printed",
-    purpose: "Prints the log of a node: what the cell printed, with the request, and what happened to instances.",
+    purpose:
+      "Prints the log of a node: what the cell printed, with the request, and what happened to instances.",
     arguments: [Positional("NODE", "id or name")],
     flags: [
       Flag("follow", short: "f", .toggle, "go on with new lines, until stopped"),
@@ -25,7 +26,9 @@ enum NodeLogs {
         for line in page.lines where matches(line, context.parsed) {
           context.print(try text(line, context.format))
         }
-        if follows, cursor != nil, page.lines.isEmpty { try await context.surroundings.pause(.milliseconds(100)) }
+        if follows, cursor != nil, page.lines.isEmpty {
+          try await context.surroundings.pause(.milliseconds(100))
+        }
         cursor = page.cursor
         tail = nil
       } while follows

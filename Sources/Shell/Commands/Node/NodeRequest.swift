@@ -9,7 +9,8 @@ enum NodeRequest {
     Flag("configuration", .text, value: "NAME", "size of an instance (c1.4); roost configuration list"),
     Flag("instances", .integer, value: "N", "how many instances (1)"),
     Flag("min", .integer, value: "N", "least instances"), Flag("max", .integer, value: "N", "most instances"),
-    Flag("isolation", .choice(["instance", "request"]), "what one request can change for the next (instance)"),
+    Flag(
+      "isolation", .choice(["instance", "request"]), "what one request can change for the next (instance)"),
     Flag("subnet", .choice(["none", "host"]), "what an instance can reach (none)"),
     Flag("timeout", .duration, "longest time of a request (15s)"),
     Flag("memory", .size, "memory of an instance, instead of the configuration's"),
@@ -30,16 +31,19 @@ enum NodeRequest {
       folder: parsed.text("folder"), checkpoint: parsed.text("checkpoint") ?? "",
       inputs: try variables("input", context, command), outputs: try variables("output", context, command),
       configuration: parsed.text("configuration"), instances: instances(parsed),
-      isolation: parsed.text("isolation"), startMode: parsed.text("start-mode"), restore: parsed.text("restore"),
+      isolation: parsed.text("isolation"), startMode: parsed.text("start-mode"),
+      restore: parsed.text("restore"),
       keepRandomState: parsed.toggle("keep-random-state") ? true : nil, subnet: parsed.text("subnet"),
-      timeoutSeconds: parsed.duration("timeout").map(\.fractionalSeconds), queueLimit: parsed.integer("queue-limit"),
+      timeoutSeconds: parsed.duration("timeout").map(\.fractionalSeconds),
+      queueLimit: parsed.integer("queue-limit"),
       memoryBytes: parsed.size("memory"), cpus: parsed.number("cpus"),
       acl: parsed.texts("acl").isEmpty ? nil : parsed.texts("acl"))
   }
 
   static func instances(_ parsed: ParsedArguments) -> RequestedInstances? {
     let (count, min, max) = (parsed.integer("instances"), parsed.integer("min"), parsed.integer("max"))
-    return count == nil && min == nil && max == nil ? nil : RequestedInstances(min: min, max: max, count: count)
+    return count == nil && min == nil && max == nil
+      ? nil : RequestedInstances(min: min, max: max, count: count)
   }
 
   /// `x:int` → a variable.

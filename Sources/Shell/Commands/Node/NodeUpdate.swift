@@ -10,7 +10,8 @@ enum NodeUpdate {
     flags: [
       Flag("name", .text, value: "NAME", "another name"), Flag("description", .text, "what it is for"),
       Flag("instances", .integer, value: "N", "how many instances"),
-      Flag("min", .integer, value: "N", "least instances"), Flag("max", .integer, value: "N", "most instances"),
+      Flag("min", .integer, value: "N", "least instances"),
+      Flag("max", .integer, value: "N", "most instances"),
       Flag("acl", .text, value: "FOLDER", "a folder that may call it; all of them anew", repeatable: true),
       Flag("maintenance-limit", .integer, value: "N", "instances that may be down at once"),
       Flag("timeout", .duration, "longest time of a request"),
@@ -20,17 +21,22 @@ enum NodeUpdate {
       let parsed = context.parsed
       let acl = parsed.texts("acl")
       let request = UpdateNodeRequest(
-        name: parsed.text("name"), description: parsed.text("description"), instances: NodeRequest.instances(parsed),
+        name: parsed.text("name"), description: parsed.text("description"),
+        instances: NodeRequest.instances(parsed),
         acl: acl.isEmpty ? nil : acl, maintenanceLimit: parsed.integer("maintenance-limit"),
-        timeoutSeconds: parsed.duration("timeout").map(\.fractionalSeconds), queueLimit: parsed.integer("queue-limit"))
+        timeoutSeconds: parsed.duration("timeout").map(\.fractionalSeconds),
+        queueLimit: parsed.integer("queue-limit"))
       let given: [(String, Bool)] = [
         ("name", request.name != nil), ("description", request.description != nil),
         ("instances", request.instances != nil), ("acl", request.acl != nil),
-        ("maintenanceLimit", request.maintenanceLimit != nil), ("timeoutSeconds", request.timeoutSeconds != nil),
+        ("maintenanceLimit", request.maintenanceLimit != nil),
+        ("timeoutSeconds", request.timeoutSeconds != nil),
         ("queueLimit", request.queueLimit != nil),
       ]
       let fields = given.filter(\.1).map(\.0)
-      guard !fields.isEmpty else { throw CommandFailure.usage("nothing to change: give a flag", NodeUpdate.command) }
+      guard !fields.isEmpty else {
+        throw CommandFailure.usage("nothing to change: give a flag", NodeUpdate.command)
+      }
       let client = try context.client()
       let operation = try client.updateNode(context.first, request, fields: fields)
       try await context.follow(operation, client, name: request.name ?? context.first)

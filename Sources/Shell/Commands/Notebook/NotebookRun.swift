@@ -1,6 +1,7 @@
 /// `roost notebook run`
 enum NotebookRun {
-  static let pythonFlag = Flag("python", .text, value: "PATH", "the Python to use (ROOST_PYTHON; found by itself)")
+  static let pythonFlag = Flag(
+    "python", .text, value: "PATH", "the Python to use (ROOST_PYTHON; found by itself)")
 
   static let command: Command = Command(
     "notebook run", "execute one; every cell run is a checkpoint",
@@ -12,7 +13,9 @@ enum NotebookRun {
     ], examples: ["roost notebook run examples/randomizer/randomizer.ipynb"], passesThrough: true,
     run: { context in
       let parsed = context.parsed
-      guard !parsed.passed.isEmpty else { throw CommandFailure.usage("FILE.ipynb is missing", NotebookRun.command) }
+      guard !parsed.passed.isEmpty else {
+        throw CommandFailure.usage("FILE.ipynb is missing", NotebookRun.command)
+      }
       var arguments = ["-m", "roost.notebook", "run"] + parsed.passed
       if let file = parsed.text("output") { arguments += ["--output", file] }
       if let limit = parsed.duration("timeout") { arguments += ["--timeout", String(limit.wholeSeconds)] }

@@ -57,6 +57,7 @@ struct PythonProgram {
     let reason = String(cString: strerror(errno))
     for word in words { free(word) }
     throw CommandFailure(
-      .failed, "can't run \(python): \(reason)", details: ["hint: give a Python with --python, or set ROOST_PYTHON"])
+      .failed, "can't run \(python): \(reason)",
+      details: ["hint: give a Python with --python, or set ROOST_PYTHON"])
   }
 }

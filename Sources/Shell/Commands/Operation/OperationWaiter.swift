@@ -23,7 +23,8 @@ struct OperationWaiter {
       guard waited < limit else {
         line.clear()
         throw CommandFailure(
-          .timeout, "\(seen.description): not done after \(Quantity.age(limit))\(seen.progress.map { ": \($0)" } ?? "")",
+          .timeout,
+          "\(seen.description): not done after \(Quantity.age(limit))\(seen.progress.map { ": \($0)" } ?? "")",
           details: ["go on waiting with: roost operation wait \(seen.id)"])
       }
       line.show("\(seen.description): \(seen.progress ?? "working")", age: Quantity.age(waited))

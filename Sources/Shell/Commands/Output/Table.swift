@@ -13,7 +13,8 @@ struct Table {
     return rows.map { row in
       var line = ""
       for (index, cell) in row.enumerated() {
-        line += index == columns - 1 ? cell : cell + String(repeating: " ", count: widths[index] - cell.count + 2)
+        line +=
+          index == columns - 1 ? cell : cell + String(repeating: " ", count: widths[index] - cell.count + 2)
       }
       while line.hasSuffix(" ") { line.removeLast() }
       return line + "\n"

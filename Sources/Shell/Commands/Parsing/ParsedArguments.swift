@@ -48,7 +48,8 @@ struct ParsedArguments: Sendable, Equatable {
       values[flag.name, default: []].append("")
       return
     }
-    guard let value = attached ?? rest.popFirst(), attached != nil || value == "-" || !value.hasPrefix("--") else {
+    guard let value = attached ?? rest.popFirst(), attached != nil || value == "-" || !value.hasPrefix("--")
+    else {
       throw .usage("\(shown) needs a value: \(shown) \(flag.value)", command)
     }
     try Self.check(value, of: flag, shown, command)
@@ -58,7 +59,9 @@ struct ParsedArguments: Sendable, Equatable {
     values[flag.name, default: []].append(value)
   }
 
-  private static func match(_ word: String, _ flags: [Flag]) -> (shown: String, flag: Flag?, attached: String?) {
+  private static func match(_ word: String, _ flags: [Flag]) -> (
+    shown: String, flag: Flag?, attached: String?
+  ) {
     if word.hasPrefix("--") {
       let sides = word.dropFirst(2).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
       let name = String(sides.first ?? "")

@@ -30,7 +30,9 @@ enum Quantity {
       "": 1, "b": 1, "kib": 1024, "mib": 1_048_576, "gib": 1_073_741_824, "tib": 1_099_511_627_776, "k": 1024,
       "m": 1_048_576, "g": 1_073_741_824, "t": 1_099_511_627_776, "kb": 1e3, "mb": 1e6, "gb": 1e9, "tb": 1e12,
     ]
-    guard let scale = scales[text.dropFirst(digits.count).lowercased()], value * scale < 9e18 else { return nil }
+    guard let scale = scales[text.dropFirst(digits.count).lowercased()], value * scale < 9e18 else {
+      return nil
+    }
     return Int64((value * scale).rounded())
   }
 

@@ -10,7 +10,8 @@ enum ProfileList {
         var table = Table("NAME", "URL", "TOKEN FILE")
         for name in names {
           let profile = all.profiles[name]
-          table.add((all.current == name ? "* " : "  ") + name, profile?.url ?? "-", profile?.tokenFile ?? "-")
+          table.add(
+            (all.current == name ? "* " : "  ") + name, profile?.url ?? "-", profile?.tokenFile ?? "-")
         }
         return table.text
       }

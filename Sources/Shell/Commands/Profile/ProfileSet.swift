@@ -2,7 +2,8 @@
 enum ProfileSet {
   static let command: Command = Command(
     "profile set", "write one",
-    purpose: "Writes a profile from --url and --token-file into your configuration (0600). The first one is used.",
+    purpose:
+      "Writes a profile from --url and --token-file into your configuration (0600). The first one is used.",
     arguments: [Positional("NAME", "of the profile")],
     examples: ["roost profile set local --url http://127.0.0.1:8800 --token-file ./data/admin.token"],
     run: { context in

@@ -17,7 +17,8 @@ enum ProjectCreate {
       let parsed = context.parsed
       let made = try context.client().createProject(
         CreateProjectRequest(
-          name: context.first, folderId: parsed.text("folder"), unpinnedLimit: parsed.integer("unpinned-limit"),
+          name: context.first, folderId: parsed.text("folder"),
+          unpinnedLimit: parsed.integer("unpinned-limit"),
           pinnedLimit: parsed.integer("pinned-limit")))
       try context.show(made, names: [made.name]) { "project \(made.name) is made: \(made.id)\n" }
     })

@@ -18,7 +18,9 @@ enum ProjectUpdate {
         ("pinnedLimit", request.pinnedLimit != nil),
       ]
       let fields = given.filter(\.1).map(\.0)
-      guard !fields.isEmpty else { throw CommandFailure.usage("nothing to change: give a flag", ProjectUpdate.command) }
+      guard !fields.isEmpty else {
+        throw CommandFailure.usage("nothing to change: give a flag", ProjectUpdate.command)
+      }
       let changed = try context.client().updateProject(context.first, request, fields: fields)
       try context.show(changed, names: [changed.name]) {
         "project \(changed.name) keeps \(changed.unpinnedLimit) unpinned and \(changed.pinnedLimit) pinned checkpoints\n"

@@ -4,7 +4,9 @@ enum Serve {
     "serve", "run the platform",
     purpose: "Runs the platform: one process, one port for the APIs. SIGTERM drains and stops it.",
     flags: [
-      Flag("data", .text, value: "DIR", "folder of all data (./data); the first start makes it and its admin.token"),
+      Flag(
+        "data", .text, value: "DIR",
+        "folder of all data (./data); the first start makes it and its admin.token"),
       Flag("listen", .text, value: "HOST:PORT", "where to listen (127.0.0.1:8800)"),
       Flag("python", .text, value: "PATH", "Python of cell nodes (found by itself)"),
       Flag("loops", .integer, value: "N", "event loops (found by itself)"),
@@ -18,7 +20,8 @@ enum Serve {
       }
       let options = ServeOptions(
         dataFolder: parsed.text("data") ?? "./data", listen: parsed.text("listen") ?? "127.0.0.1:8800",
-        python: parsed.text("python"), loops: parsed.integer("loops"), sandbox: parsed.text("sandbox") != "off",
+        python: parsed.text("python"), loops: parsed.integer("loops"),
+        sandbox: parsed.text("sandbox") != "off",
         logLevel: parsed.text("log-level") ?? "info")
       throw ProgramEnd(code: await context.shell.serve(options))
     })

@@ -10,7 +10,8 @@ public struct ServeOptions: Sendable, Equatable {
   public var logLevel: String
 
   public init(
-    dataFolder: String = "./data", listen: String = "127.0.0.1:8800", python: String? = nil, loops: Int? = nil,
+    dataFolder: String = "./data", listen: String = "127.0.0.1:8800", python: String? = nil,
+    loops: Int? = nil,
     sandbox: Bool = true, logLevel: String = "info"
   ) {
     self.dataFolder = dataFolder

@@ -4,7 +4,8 @@ internal import Domain
 /// `roost service-account create`
 enum ServiceAccountCreate {
   static let command: Command = Command(
-    "service-account create", "make one", purpose: "Makes a service account, with a role on its folder where one is given.",
+    "service-account create", "make one",
+    purpose: "Makes a service account, with a role on its folder where one is given.",
     arguments: [Positional("NAME", "3 to 63 characters a-z, 0-9 and -")],
     flags: [
       Flag("folder", .text, value: "FOLDER", "its folder, id or name (default)"),

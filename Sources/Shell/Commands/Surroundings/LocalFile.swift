@@ -4,7 +4,8 @@ internal import Glibc
 enum LocalFile {
   /// Variables that commands look at.
   static let environmentNames = [
-    "ROOST_URL", "ROOST_TOKEN", "ROOST_TOKEN_FILE", "ROOST_PROFILE", "ROOST_PYTHON", "NO_COLOR", "HOME", "PATH",
+    "ROOST_URL", "ROOST_TOKEN", "ROOST_TOKEN_FILE", "ROOST_PROFILE", "ROOST_PYTHON", "NO_COLOR", "HOME",
+    "PATH",
     "PYTHONPATH", "XDG_CONFIG_HOME", "TERM", "COLUMNS",
   ]
 

@@ -13,7 +13,8 @@ enum TokenList {
         var table = Table("ID", "SUBJECT", "AGE", "EXPIRES", "DESCRIPTION")
         for item in items {
           table.add(
-            item.id, item.subject, context.age(of: item.createdAt), item.expiresAt.description, item.description ?? "")
+            item.id, item.subject, context.age(of: item.createdAt), item.expiresAt.description,
+            item.description ?? "")
         }
         return table.text
       }

@@ -1,9 +1,11 @@
 /// `roost help`
 enum HelpShow {
   static let command: Command = Command(
-    "help", "help about commands and topics", purpose: "Prints help: about everything, a noun, a command or a topic.",
+    "help", "help about commands and topics",
+    purpose: "Prints help: about everything, a noun, a command or a topic.",
     arguments: [
-      Positional("TOPIC", "a noun, a noun and a verb, exit-codes or environment", required: false, repeatable: true)
+      Positional(
+        "TOPIC", "a noun, a noun and a verb, exit-codes or environment", required: false, repeatable: true)
     ],
     examples: ["roost help node create", "roost help exit-codes"],
     run: { context in

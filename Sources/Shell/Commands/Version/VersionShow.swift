@@ -18,7 +18,9 @@ enum VersionShow {
       if !context.parsed.toggle("client") { versions.server = try context.client().version() }
       try context.show(versions, names: [Shell.version]) {
         var text = "roost \(versions.client)\n"
-        if let server = versions.server { text += "server \(server.version), API \(server.api), Swift \(server.swift)\n" }
+        if let server = versions.server {
+          text += "server \(server.version), API \(server.api), Swift \(server.swift)\n"
+        }
         return text
       }
     })
