@@ -77,6 +77,8 @@ class Roost:
 
         wait_for("roost serves", serving)
         wait_for("ready", lambda: self.call("GET", "/readyz", token="").status == 200)
+        # The tests of a module share a project and pin more than ten.
+        self.call("PATCH", "/v1/projects/default?update_mask=pinnedLimit", {"pinnedLimit": 100})
         return self
 
     def kill(self) -> None:

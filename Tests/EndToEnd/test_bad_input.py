@@ -36,7 +36,7 @@ def test_a_good_call_works(roost: Roost, node: str) -> None:
         (b'{"folder_id": ', ["byte"]),
         (b'{"folder_id": "x", "input": {}} trailing', ["byte"]),
         (b'{"folder_id": "x", "folder_id": "x", "input": {}}', ["folder_id"]),
-        (b'{"folder_id": "x", "input": ' + b"[" * 70 + b"]" * 70 + b"}", ["64"]),
+        (b'{"folder_id": "x", "input": {"a": ' + b"[" * 70 + b"]" * 70 + b"}}", ["64"]),
         (b'{"folder_id": "x", "input": {"a": "\xff"}}', ["UTF-8"]),
         (b'{"folder_id": "x"}', ["input"]),
         (b'{"input": {}}', ["folder_id"]),

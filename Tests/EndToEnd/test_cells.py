@@ -65,7 +65,7 @@ def test_a_timeout_names_its_timer_and_keeps_the_instance(roost: Roost) -> None:
 def test_a_hang_is_killed_and_replaced(roost: Roost) -> None:
     roost.checkpoint(
         "hang = False",
-        "import signal\nif hang:\n    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])\n    while True:\n        pass\nok = True",
+        "import signal\nif hang:\n    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM, signal.SIGUSR1])\n    while True:\n        pass\nok = True",
         name="hanger",
     )
     node = roost.node("hanger", inputs=["hang:bool"], outputs=["ok:bool"], timeoutSeconds=0.3)

@@ -36,8 +36,8 @@ def test_a_notebook_cell_becomes_a_balanced_api(roost: Roost) -> None:
             "-H", f"Authorization: Bearer {roost.cli('token', 'create', '--ttl', '1h').stdout.strip()}",
             "-H", "Content-Type: application/json", "-d", json.dumps({"folder_id": node["folderId"], "input": values}),
         ],
-        capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
+        capture_output=True, check=True,
+    ).stdout.decode()  # fmt: skip
     head, _, body = curl.partition("\r\n\r\n")
     assert head.startswith("HTTP/1.1 200 OK")
     assert 1 <= json.loads(body)["output"]["output_data"]["generated_value"] <= 10

@@ -64,7 +64,7 @@ extension NodeReconciler {
       return "node '\(record.name)' is suspended; resume it with: roost node resume \(record.name)"
     }
     // While an instance is replaced, requests wait in the queue rather than fail.
-    if healthy == 0, attemptsFailed > 1 || !everHealthy {
+    if healthy == 0, launchesFailed > 1 || !everHealthy {
       let reason = lastError.map { ": \($0.message)" } ?? ": its first instance is being prepared"
       return "node '\(record.name)' has no healthy instance\(reason)"
     }

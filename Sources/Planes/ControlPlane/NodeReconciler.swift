@@ -22,7 +22,10 @@ actor NodeReconciler {
   var backoff = Backoff()
   var notBefore = Timestamp(microseconds: 0)
   var lastError: LastError?
+  /// Failures of any kind since an instance last became healthy.
   var attemptsFailed = 0
+  /// Those of them in which nothing came up at all.
+  var launchesFailed = 0
   var everHealthy = false
   var restarts = 0
   var since: [String: (status: Bool, reason: String, at: Timestamp)] = [:]
@@ -138,7 +141,10 @@ actor NodeReconciler {
       world.log(.info, "host ready", ["node": id.text, "mode": report.mode, "reason": report.modeReason])
     } catch {
       host = .down
+      launchesFailed += 1
       failed(error.error)
+      world.note(id, nil, record.release, error.error.message)
+      await routesChanged(id)
     }
     wake()
   }
@@ -164,9 +170,11 @@ actor NodeReconciler {
       guard advance(instance, to: .healthy, { $0.startedAt = startedAt }) else { return }
       everHealthy = true
       attemptsFailed = 0
+      launchesFailed = 0
       await persist(instance)
       await routesChanged(id)
     } catch {
+      launchesFailed += 1
       await discard(instance, because: error.error)
     }
     wake()
@@ -228,9 +236,11 @@ actor NodeReconciler {
       host = .down
       hostReport = nil
       failed(exit.error)
+      world.note(id, nil, record.release, exit.error.message)
       return wake()
     }
-    await discard(instance, because: exit.error)
+    // When the host died its instances died with it: that is one failure, and it has been counted.
+    await discard(instance, because: exit.error, counts: host != .down)
     wake()
   }
 
@@ -270,11 +280,11 @@ actor NodeReconciler {
     }
   }
 
-  private func discard(_ instance: InstanceID, because error: LastError) async {
+  private func discard(_ instance: InstanceID, because error: LastError, counts: Bool = true) async {
     guard let live = instances[instance], live.status != .deleting else { return }
     instances[instance]?.status = .deleting
     restarts += 1
-    failed(error)
+    if counts { failed(error) }
     world.note(id, instance, record.release, error.message)
     await routesChanged(id)
     if let handle = live.handle { await world.driver.stop(handle, grace: .zero) }

@@ -10,7 +10,7 @@ enum ServiceAccountCreate {
     flags: [
       Flag("folder", .text, value: "FOLDER", "its folder, id or name (default)"),
       Flag("role", .text, value: "ROLE", "a role on the folder"),
-    ], examples: ["roost service-account create caller --role invoker"],
+    ], examples: ["roost service-account create caller --role datasphere.user"],
     run: { context in
       let parsed = context.parsed
       let made = try context.client().createServiceAccount(

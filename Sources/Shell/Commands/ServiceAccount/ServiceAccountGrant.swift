@@ -10,7 +10,7 @@ enum ServiceAccountGrant {
     flags: [
       Flag("role", .text, value: "ROLE", "the role", required: true),
       Flag("folder", .text, value: "FOLDER", "the folder, id or name (default)"),
-    ], examples: ["roost service-account grant caller --role invoker --folder team-a"],
+    ], examples: ["roost service-account grant caller --role datasphere.user --folder team-a"],
     run: { context in
       let request = GrantRequest(
         role: context.parsed.text("role") ?? "", folderId: context.parsed.text("folder"))

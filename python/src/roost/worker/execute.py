@@ -132,7 +132,7 @@ class Executor:
         if isinstance(error, RequestTimeout):
             where = self._line_of(error)
             return CellFailure(
-                "timeout", "RequestTimeout", f"the cell did not end within {limit:g} s{where}", lines
+                "timeout", "RequestTimeout", f"the cell did not end within {limit:.2g} s{where}", lines
             )
         if isinstance(error, RequestCancelled):
             return CellFailure(

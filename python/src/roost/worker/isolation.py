@@ -79,7 +79,7 @@ class ForkingExecutor:
             left = deadline - monotonic()
             if left <= 0:
                 self._kill(spare)
-                message = f"the cell did not end within {limit:g} s, ignored the interrupt and was killed"
+                message = f"the cell did not end within {limit:.2g} s, ignored the interrupt and was killed"
                 return _failed(tag, "timeout", "RequestTimeout", message)
             for fd, _ in poller.poll(left * 1000 + 1):
                 if fd == wake.fileno():

@@ -80,7 +80,10 @@ class Inputs:
             try:
                 value = values[name]
             except KeyError:
-                raise InputError(f"input {name!r} is missing; {self._takes()}", name) from None
+                declared = {v.name for v in self._variables}
+                unknown = ", ".join(repr(other) for other in values if other not in declared)
+                hint = f" ({unknown} is unknown)" if unknown else ""
+                raise InputError(f"input {name!r} is missing{hint}; {self._takes()}", name) from None
             if type(value) is not exact and convert is not None:
                 if converted is None:
                     converted = dict(values)
