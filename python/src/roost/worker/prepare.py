@@ -84,12 +84,17 @@ def threading_name() -> str:
 
 def preload() -> None:
     """Loads what each instance would load at its begin, so that forks share it."""
+    global _thread_pools
     codec.chosen()
     if "numpy" in sys.modules:
         importlib.import_module("numpy.random")  # loaded lazily, it would be seeded in each fork
     if "numpy" in sys.modules or "torch" in sys.modules:
-        with contextlib.suppress(ImportError):
-            importlib.import_module("threadpoolctl")
+        with contextlib.suppress(ImportError, AttributeError):  # not installed, or older than version 3
+            _thread_pools = importlib.import_module("threadpoolctl").ThreadpoolController()
+
+
+_thread_pools: Any = None
+"""The thread pools of native libraries: found once before the fork, since looking through all mapped files is slow."""
 
 
 def random_state() -> Any:
@@ -114,15 +119,10 @@ def reseed(config: Config, kept: Any) -> None:
 
 
 def use_cpus(cpus: float) -> None:
-    """Lets numeric libraries that are loaded already use the node's processors."""
-    count = max(1, int(cpus))
-    if "numpy" in sys.modules or "torch" in sys.modules:
-        try:
-            threadpoolctl = importlib.import_module("threadpoolctl")
-        except ImportError:
-            pass
-        else:
-            threadpoolctl.threadpool_limits(count)
+    """Lets numeric libraries that are loaded already use the node's processors, as far as the machine has them."""
+    count = max(1, min(int(cpus), len(os.sched_getaffinity(0))))
+    if _thread_pools is not None:
+        _thread_pools.limit(limits=count)
     torch = sys.modules.get("torch")
     if torch is not None and hasattr(torch, "set_num_threads"):
         torch.set_num_threads(count)
