@@ -1,0 +1,85 @@
+public import Domain
+public import DriverAPI
+
+/// A driver whose instances exist only in memory and which fails as it is told to.
+public actor FakeDriver: InstanceDriver {
+  public nonisolated let capabilities = DriverCapabilities(enforced: [], missing: [:])
+  /// What the next restores fail with, until set to nil.
+  public var restoreFailure: LastError?
+  /// How many of the next starts fail.
+  public var failingStarts = 0
+  /// Instances that run.
+  public private(set) var running: [InstanceID: InstanceHandle] = [:]
+  /// Instances whose stop was asked for, in order.
+  public private(set) var stopped: [InstanceID] = []
+  public private(set) var killed: [InstanceID] = []
+  public private(set) var retired: [NodeID] = []
+  public private(set) var prepared = 0
+  private var nextPID: Int32 = 1000
+  private let ended: AsyncStream<InstanceExit>
+  private let tell: AsyncStream<InstanceExit>.Continuation
+
+  public init() { (ended, tell) = AsyncStream.makeStream() }
+
+  public func failRestores(with error: LastError?) { restoreFailure = error }
+  public func failStarts(_ count: Int) { failingStarts = count }
+
+  /// An instance dies with this error.
+  public func exit(_ id: InstanceID, _ error: LastError) {
+    guard let handle = running.removeValue(forKey: id) else { return }
+    tell.yield(InstanceExit(node: handle.node, release: handle.release, instance: id, error: error))
+  }
+
+  /// The host of a node dies, and its instances with it.
+  public func hostDies(_ node: NodeID, _ error: LastError) {
+    tell.yield(InstanceExit(node: node, release: 1, instance: nil, error: error))
+    for id in running.values.filter({ $0.node == node }).map(\.instance) { exit(id, error) }
+  }
+
+  /// An instance vanishes while nobody looks.
+  public func vanish(_ id: InstanceID) { running[id] = nil }
+
+  public func prepare(_ launch: NodeLaunch) async throws(DriverFailure) -> HostReport {
+    prepared += 1
+    if let restoreFailure { throw DriverFailure(restoreFailure) }
+    return HostReport(pid: 1, mode: "fork", modeReason: "in memory", restoreSeconds: 0)
+  }
+
+  public func start(_ id: InstanceID, of launch: NodeLaunch) async throws(DriverFailure) -> InstanceHandle {
+    if failingStarts > 0 {
+      failingStarts -= 1
+      throw DriverFailure(
+        LastError(phase: .start, exitClass: .exit, message: "no start", at: Timestamp(seconds: 0)))
+    }
+    nextPID += 1
+    let handle = InstanceHandle(
+      instance: id, node: launch.node, release: launch.release, pid: nextPID, startTicks: 1,
+      endpoint: Endpoint(address: "unix:/run/\(id)", wireProtocol: .frames))
+    running[id] = handle
+    return handle
+  }
+
+  public func begin(_ handle: InstanceHandle) async throws(DriverFailure) {}
+  public func recover(_ handle: InstanceHandle) async -> Bool { running[handle.instance] == handle }
+  public func probe(_ handle: InstanceHandle, timeout: Duration) async -> Bool {
+    running[handle.instance] == handle
+  }
+  public func stop(_ handle: InstanceHandle, grace: Duration) async {
+    running[handle.instance] = nil
+    stopped.append(handle.instance)
+  }
+  public func kill(_ handle: InstanceHandle) async {
+    running[handle.instance] = nil
+    killed.append(handle.instance)
+  }
+  public nonisolated func exits() -> AsyncStream<InstanceExit> { ended }
+  public func retire(_ node: NodeID, release: Int) async {
+    retired.append(node)
+    running = running.filter { $0.value.node != node }
+  }
+  public func sweep(keeping: [(node: NodeID, release: Int)]) async {
+    let kept = Set(keeping.map(\.node))
+    running = running.filter { kept.contains($0.value.node) }
+  }
+  public func usage(_ handle: InstanceHandle) async -> InstanceUsage? { nil }
+}

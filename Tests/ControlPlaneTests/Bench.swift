@@ -1,0 +1,106 @@
+import ControlPlane
+import Domain
+import FoundationEssentials
+import Storage
+import TestSupport
+import Testing
+
+/// Collects tables; says what is outstanding as it is told.
+actor RecordingSink: RoutingSink {
+  private(set) var tables: [RoutingTable] = []
+  private var counts: [InstanceID: Int] = [:]
+
+  func publish(_ table: RoutingTable) { tables.append(table) }
+  func outstanding(on instance: InstanceID) -> Int { counts[instance] ?? 0 }
+  func set(_ count: Int, on instance: InstanceID) { counts[instance] = count }
+}
+
+/// A real store and blob store with a pinned checkpoint, and a driver in memory.
+struct Bench {
+  let home: TemporaryFolder
+  let store: Store
+  let blobs: BlobStore
+  let driver = FakeDriver()
+  let folder: FolderRecord
+  let project: ProjectRecord
+  let checkpoint: CheckpointRecord
+
+  static let now: @Sendable () -> Timestamp = {
+    Timestamp(microseconds: Int64(Date().timeIntervalSince1970 * 1_000_000))
+  }
+
+  static let manifest = """
+    {"formatVersion":1,"createdAt":"2026-01-01T00:00:00.000Z","operation":"Cell run",
+    "cell":{"source":"out = 1","code":"out = 1"},"python":{"version":"3.11.7"},"packages":{},"variables":[],
+    "groups":[],"errors":[],"analysis":{"uses":[],"stores":[{"name":"out","line":1}],"unresolved":[],
+    "dynamic":[],"shell":[],"isAsync":false}}
+    """
+
+  init() async throws {
+    home = try TemporaryFolder()
+    store = try Store(path: home.path + "/roost.db")
+    blobs = try BlobStore(data: home.path)
+    let now = Bench.now()
+    folder = FolderRecord(id: .random(), name: "default", createdAt: now)
+    project = ProjectRecord(id: .random(), folderID: folder.id, name: "default", createdAt: now)
+    try await store.createFolder(folder)
+    try await store.createProject(project)
+    let bytes = Array(Bench.manifest.utf8)
+    let service = CheckpointService(store: store, blobs: blobs, now: Bench.now)
+    let record = try await service.register(
+      try StoredJSON.value(CheckpointManifest.self, from: bytes), bytes: bytes, project: project)
+    _ = try await store.pinCheckpoint(record.id, name: "pinned", by: "sva", at: now)
+    checkpoint = record
+  }
+
+  /// Runs the fleet of a server's life; instances outlive it.
+  func live(_ body: (Life) async throws -> Void) async throws {
+    let world = NodeWorld(
+      driver: driver, store: store, blobs: blobs, now: Bench.now, log: { _, _, _ in }, note: { _, _, _, _ in }
+    )
+    let sink = RecordingSink()
+    let fleet = Fleet(world: world, sink: sink)
+    try await fleet.recover()
+    let life = Life(bench: self, fleet: fleet, sink: sink, nodes: NodeService(world: world, fleet: fleet))
+    let running = Task { await fleet.run() }
+    let result: Result<Void, any Error>
+    do { result = .success(try await body(life)) } catch { result = .failure(error) }
+    await fleet.stop()
+    running.cancel()
+    await running.value
+    try result.get()
+  }
+}
+
+struct Life {
+  let bench: Bench
+  let fleet: Fleet
+  let sink: RecordingSink
+  let nodes: NodeService
+
+  func create(_ count: Int = 2) async throws -> OperationRecord {
+    let request = CreateNodeRequest(
+      name: "node-a", checkpoint: "pinned", outputs: [.init(name: "out", type: "int")],
+      instances: .init(count: count))
+    return try await nodes.create(
+      request, project: bench.project, folder: bench.folder, acl: [bench.folder.id], by: "sva")
+  }
+
+  func node() async throws -> NodeRecord { try await bench.store.node(named: "node-a") }
+
+  func ended(_ operation: OperationRecord) async throws -> OperationRecord? {
+    guard try await eventually({ try await bench.store.operation(operation.id)?.done == true }) else {
+      return nil
+    }
+    return try await bench.store.operation(operation.id)
+  }
+
+  /// Creates the node and waits until its instances are in rotation: an operation may end just before the table is out.
+  func up(_ count: Int) async throws {
+    _ = try #require(try await ended(try await create(count)))
+    try #require(await eventually { await rotation().count == count })
+  }
+
+  func routed() async -> RoutedNode? { await sink.tables.last?.nodes.first }
+  func rotation() async -> Set<InstanceID> { Set((await routed()?.instances ?? []).map(\.id)) }
+}
