@@ -6,7 +6,8 @@ import Testing
   let now = Timestamp(seconds: 1000)
 
   func seen(
-    host: NodeObservation.Host = .ready, count: Int = 2, epoch: Int = 0, deleting: Bool = false, suspended: Bool = false,
+    host: NodeObservation.Host = .ready, count: Int = 2, epoch: Int = 0, deleting: Bool = false,
+    suspended: Bool = false,
     notBefore: Timestamp = .init(microseconds: 0), _ instances: [(InstanceStatus, Int)] = []
   ) -> NodeObservation {
     var random = SeededGenerator(seed: 7)
@@ -73,7 +74,8 @@ import Testing
   /// Whatever the world does, a node that is left alone reaches its wish and then has nothing to do.
   @Test(arguments: 0..<50) func `every plan converges`(seed: UInt64) {
     var random = SeededGenerator(seed: seed)
-    var view = seen(host: .down, count: Int.random(in: 1...4, using: &random), epoch: Int.random(in: 0...2, using: &random))
+    var view = seen(
+      host: .down, count: Int.random(in: 1...4, using: &random), epoch: Int.random(in: 0...2, using: &random))
     view.instances = (0..<Int.random(in: 0...4, using: &random)).map { _ in
       .init(
         id: InstanceID(using: &random), epoch: Int.random(in: 0...2, using: &random),

@@ -1,5 +1,6 @@
-@testable import Domain
 import Testing
+
+@testable import Domain
 
 @Suite struct CellValidationTests {
   func manifest(
@@ -8,23 +9,30 @@ import Testing
   ) -> CheckpointManifest {
     CheckpointManifest(
       formatVersion: 1, createdAt: Timestamp(seconds: 0), operation: "Cell run",
-      cell: .init(source: "first\nsecond", code: "first\nsecond"), python: .init(version: "3.11.7"), packages: [:],
+      cell: .init(source: "first\nsecond", code: "first\nsecond"), python: .init(version: "3.11.7"),
+      packages: [:],
       variables: variables.map { .init(name: $0, type: "builtins.int", size: 1) }, groups: [],
       errors: errors.map {
         .init(
-          name: $0, type: "builtins.dict", where: "\($0)['c']", culprit: "sqlite3.Connection", reason: "TypeError: no",
+          name: $0, type: "builtins.dict", where: "\($0)['c']", culprit: "sqlite3.Connection",
+          reason: "TypeError: no",
           hint: "open it inside the cell")
       },
       analysis: .init(
-        uses: uses.map { .init(name: $0, line: 2, via: ["helper"]) }, stores: stores.map { .init(name: $0, line: 2) },
-        unresolved: unresolved.map { .init(name: $0, line: 1) }, dynamic: [], shell: shell.map { .init(text: $0, line: 1) },
+        uses: uses.map { .init(name: $0, line: 2, via: ["helper"]) },
+        stores: stores.map { .init(name: $0, line: 2) },
+        unresolved: unresolved.map { .init(name: $0, line: 1) }, dynamic: [],
+        shell: shell.map { .init(text: $0, line: 1) },
         isAsync: false))
   }
 
-  func refusal(_ inputs: [(String, String)], _ outputs: [(String, String)], _ manifest: CheckpointManifest) -> PlatformError? {
+  func refusal(_ inputs: [(String, String)], _ outputs: [(String, String)], _ manifest: CheckpointManifest)
+    -> PlatformError?
+  {
     do throws(PlatformError) {
       _ = try CellValidation.check(
-        inputs: inputs.map { .init(name: $0.0, type: $0.1) }, outputs: outputs.map { .init(name: $0.0, type: $0.1) },
+        inputs: inputs.map { .init(name: $0.0, type: $0.1) },
+        outputs: outputs.map { .init(name: $0.0, type: $0.1) },
         manifest: manifest)
       return nil
     } catch { return error }
@@ -36,23 +44,34 @@ import Testing
 
   @Test func `each problem names its field, its line and the fix`() {
     let cases: [(PlatformError?, String, [String])] = [
-      (refusal([("x", "dct")], [("out", "int")], manifest()), "inputs[0].type", ["dct", "dict", "numpy.ndarray"]),
+      (
+        refusal([("x", "dct")], [("out", "int")], manifest()), "inputs[0].type",
+        ["dct", "dict", "numpy.ndarray"]
+      ),
       (refusal([("1x", "int")], [("out", "int")], manifest()), "inputs[0].name", ["1x"]),
       (refusal([("x", "int"), ("x", "int")], [("out", "int")], manifest()), "inputs[1].name", ["twice"]),
       (refusal([("x", "int")], [], manifest()), "outputs", ["at least one"]),
-      (refusal([("out", "int")], [("out", "int")], manifest()), "inputs[0].name", ["overwrites", "line 2", "second"]),
+      (
+        refusal([("out", "int")], [("out", "int")], manifest()), "inputs[0].name",
+        ["overwrites", "line 2", "second"]
+      ),
       (refusal([], [("out", "int")], manifest(shell: ["!ls"])), "checkpoint", ["!ls", "line 1"]),
       (
         refusal([], [("out", "int")], manifest(uses: ["db"], errors: ["db"])), "checkpoint",
         ["db", "helper", "sqlite3.Connection", "open it inside the cell"]
       ),
-      (refusal([], [("out", "int")], manifest(unresolved: ["modle"])), "checkpoint", ["modle", "--input modle:TYPE"]),
+      (
+        refusal([], [("out", "int")], manifest(unresolved: ["modle"])), "checkpoint",
+        ["modle", "--input modle:TYPE"]
+      ),
       (refusal([], [("other", "int")], manifest()), "outputs[0].name", ["other", "out"]),
     ]
     for (error, field, words) in cases {
       #expect(error?.field == field)
       #expect(error?.code == .invalidArgument)
-      for word in words { #expect(error?.message.contains(word) == true, "\(word) in \(error?.message ?? "nothing")") }
+      for word in words {
+        #expect(error?.message.contains(word) == true, "\(word) in \(error?.message ?? "nothing")")
+      }
     }
   }
 
@@ -70,7 +89,9 @@ import Testing
     #expect(Timestamp(text)?.microseconds == microseconds)
   }
 
-  @Test(arguments: ["", "2001-09-09", "2001-09-09T01:46:40+02:00", "2001-13-09T01:46:40Z", "2001-09-09T01:46:40.1xZ"])
+  @Test(arguments: [
+    "", "2001-09-09", "2001-09-09T01:46:40+02:00", "2001-13-09T01:46:40Z", "2001-09-09T01:46:40.1xZ",
+  ])
   func `other times are refused`(text: String) { #expect(Timestamp(text) == nil) }
 
   @Test func `ids of different kinds can't be mixed`() {

@@ -60,3 +60,23 @@ def test_every_listing_is_empty_or_full_but_never_broken(roost: Roost) -> None:
     for noun in ("checkpoint", "node", "folder", "project", "operation", "token", "service-account", "configuration"):
         json.loads(roost.cli(noun, "list", "-o", "json").stdout)
         roost.cli(noun, "list")
+
+
+def test_the_openapi_document_is_served(roost: Roost) -> None:
+    served = roost.call("GET", "/v1/openapi.json", token="").json
+    assert served == json.loads((ROOT / "api/openapi.json").read_text())
+
+
+def test_health_version_and_metrics_need_no_token(roost: Roost) -> None:
+    assert roost.call("GET", "/livez", token="").status == 200
+    assert roost.call("GET", "/readyz", token="").json["status"] == "ok"
+    assert roost.call("GET", "/version", token="").json["version"] == "0.1.0"
+    metrics = roost.call("GET", "/metrics", token="").body.decode()
+    for name in ("process_resident_memory_bytes", "roost_build_info", "node_http_codes_total", "node_request_duration_seconds"):
+        assert name in metrics, name
+
+
+def test_the_data_folder_keeps_its_secrets(roost: Roost) -> None:
+    assert (roost.data / "admin.token").stat().st_mode & 0o777 == 0o600
+    assert (roost.data / "keys/token.pem").stat().st_mode & 0o777 == 0o600
+    assert roost.token not in roost.log.read_text()

@@ -27,7 +27,7 @@ enum Paging {
 
   /// A page of the store, less what the caller may not see.
   static func answer<Record, Item: Listed>(
-    _ page: Page<Record>, _ visible: (Record) -> Bool, _ item: (Record) -> Item
+    _ page: Page<Record>, visible: (Record) -> Bool, item: (Record) -> Item
   ) throws(PlatformError) -> HTTPResponse {
     try Answer.json(ListResource(items: page.items.filter(visible).map(item), nextPageToken: page.next))
   }

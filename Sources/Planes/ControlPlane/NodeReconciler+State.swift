@@ -48,7 +48,7 @@ extension NodeReconciler {
       instance.handle.map {
         RoutedInstance(
           id: instance.id, endpoint: $0.endpoint, pid: $0.pid, limit: 1,
-          pipelineLimit: spec.cell.isolation == "request" ? 1 : 8)
+          pipelineLimit: spec.cell.isolation == "request" ? 1 : 32)
       }
     }
     return RoutedNode(

@@ -9,7 +9,7 @@ enum FolderEndpoints {
   static func list(_ call: Call, _ api: APIWorld) async throws(PlatformError) -> HTTPResponse {
     try call.allowQuery("page_size", "page_token")
     let page = try await api.store.folders(after: call.query["page_token"], limit: try Paging.size(call))
-    return try Paging.answer(page, { call.sees($0.id) }) { FolderResource($0) }
+    return try Paging.answer(page, visible: { call.sees($0.id) }, item: { FolderResource($0) })
   }
 
   static func create(_ call: Call, _ api: APIWorld) async throws(PlatformError) -> HTTPResponse {

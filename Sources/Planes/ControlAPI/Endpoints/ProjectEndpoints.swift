@@ -9,7 +9,7 @@ enum ProjectEndpoints {
   static func list(_ call: Call, _ api: APIWorld) async throws(PlatformError) -> HTTPResponse {
     try call.allowQuery("page_size", "page_token")
     let page = try await api.store.projects(after: call.query["page_token"], limit: try Paging.size(call))
-    return try Paging.answer(page, { call.sees($0.folderID) }) { ProjectResource($0) }
+    return try Paging.answer(page, visible: { call.sees($0.folderID) }, item: { ProjectResource($0) })
   }
 
   static func create(_ call: Call, _ api: APIWorld) async throws(PlatformError) -> HTTPResponse {
