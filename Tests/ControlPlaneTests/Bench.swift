@@ -2,6 +2,7 @@ import ControlPlane
 import Domain
 import FoundationEssentials
 import Storage
+import Synchronization
 import TestSupport
 import Testing
 
@@ -13,6 +14,14 @@ actor RecordingSink: RoutingSink {
   func publish(_ table: RoutingTable) { tables.append(table) }
   func outstanding(on instance: InstanceID) -> Int { counts[instance] ?? 0 }
   func set(_ count: Int, on instance: InstanceID) { counts[instance] = count }
+}
+
+/// Counts the failures that reconcilers speak of.
+final class FailureTally: Sendable {
+  private let total = Mutex(0)
+
+  func count(_ message: String) { if message == "node failure" { total.withLock { $0 += 1 } } }
+  var value: Int { total.withLock { $0 } }
 }
 
 /// A real store and blob store with a pinned checkpoint, and a driver in memory.
@@ -28,6 +37,8 @@ struct Bench {
   static let now: @Sendable () -> Timestamp = {
     Timestamp(microseconds: Int64(Date().timeIntervalSince1970 * 1_000_000))
   }
+
+  let failures = FailureTally()
 
   static let manifest = """
     {"formatVersion":1,"createdAt":"2026-01-01T00:00:00.000Z","operation":"Cell run",
@@ -56,7 +67,8 @@ struct Bench {
   /// Runs the fleet of a server's life; instances outlive it.
   func live(_ body: (Life) async throws -> Void) async throws {
     let world = NodeWorld(
-      driver: driver, store: store, blobs: blobs, now: Bench.now, log: { _, _, _ in }, note: { _, _, _, _ in }
+      driver: driver, store: store, blobs: blobs, now: Bench.now,
+      log: { [failures] _, message, _ in failures.count("\(message)") }, note: { _, _, _, _ in }
     )
     let sink = RecordingSink()
     let fleet = Fleet(world: world, sink: sink)

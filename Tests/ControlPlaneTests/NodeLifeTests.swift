@@ -67,6 +67,7 @@ struct NodeLifeTests {
           return now.count == 3 && now.isDisjoint(with: before)
         })
       #expect(await bench.driver.prepared == 2)
+      #expect(bench.failures.value == 1)
     }
   }
 

@@ -11,6 +11,8 @@ struct LiveInstance: Sendable {
   var startedAt: Timestamp?
   var lastError: LastError?
   var failedProbes = 0
+  /// Its host died: that was the failure, its own end is none.
+  var hostDied = false
 }
 
 /// A view of a node for the API, taken at one moment.

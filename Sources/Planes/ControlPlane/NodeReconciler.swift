@@ -234,13 +234,14 @@ actor NodeReconciler {
     guard let instance = exit.instance else {
       guard host == .ready else { return }
       host = .down
+      for id in instances.keys { instances[id]?.hostDied = true }
       hostReport = nil
       failed(exit.error)
       world.note(id, nil, record.release, exit.error.message)
       return wake()
     }
     // When the host died its instances died with it: that is one failure, and it has been counted.
-    await discard(instance, because: exit.error, counts: host != .down)
+    await discard(instance, because: exit.error, counts: !(instances[instance]?.hostDied ?? false))
     wake()
   }
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
-import pandas
 import pytest
 
 from roost.checkpoint.capture import preview
@@ -37,8 +35,13 @@ def test_a_preview_has_at_most_200_characters() -> None:
         assert len(preview(value)) <= 200
 
 
-def test_a_list_of_tables_does_not_take_long() -> None:
-    tables = [pandas.DataFrame({"a": range(1000), "b": range(1000)}) for _ in range(300)]
-    started = time.perf_counter()
-    preview(tables)
-    assert time.perf_counter() - started < 0.5
+def test_a_long_list_is_not_written_out_to_show_its_beginning() -> None:
+    written: list[int] = []
+
+    class Costly:
+        def __repr__(self) -> str:
+            written.append(1)
+            return "costly"
+
+    preview([Costly() for _ in range(300)])
+    assert len(written) < 50
