@@ -109,6 +109,28 @@ def test_a_delete_cut_short_by_a_crash_is_finished(make_server) -> None:
     assert not list((roost.data / "run").iterdir())
 
 
+def test_after_delete_and_stop_nothing_is_left(make_server) -> None:
+    def groups() -> set[str]:
+        return {str(path) for path in pathlib.Path("/sys/fs/cgroup").rglob("roost-*") if path.is_dir()}
+
+    def mounts() -> list[str]:
+        return [line for line in pathlib.Path("/proc/mounts").read_text().splitlines() if "roost" in line]
+
+    before, mounted = groups(), mounts()
+    roost = make_server()
+    roost.checkpoint("value = dict(a=1)", "result = dict(twice=value['a'] * 2)", name="doubler")
+    node = roost.node("doubler", inputs=["value:dict"], outputs=["result:dict"], instances={"count": 2})
+    pids = [i["pid"] for i in roost.healthy(node, 2)]
+    zygote = parent_of(pids[0])
+    assert groups() > before
+    roost.cli("node", "delete", "doubler", "--yes", "--wait")
+    assert roost.stop() == 0
+    assert not [pid for pid in (*pids, zygote) if alive(pid)]
+    assert groups() <= before
+    assert mounts() == mounted
+    assert not list((roost.data / "run").iterdir())
+
+
 def test_a_second_server_on_the_same_data_is_refused(make_server) -> None:
     import subprocess
 

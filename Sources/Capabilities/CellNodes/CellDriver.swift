@@ -62,6 +62,8 @@ public final class CellDriver: InstanceDriver {
     }
     for host in all { host.stopSignal.ring() }
     reports.finish()
+    // Stays while a node runs; after the last delete nothing of this server is left behind.
+    launcher.tree.removeIfEmpty()
   }
 
   public func exits() -> AsyncStream<InstanceExit> { stream }

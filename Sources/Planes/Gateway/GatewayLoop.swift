@@ -70,6 +70,8 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner {
   }
 
   func run() {
+    // Before the first connection: a node that is in the table must never seem unknown.
+    if let table = shared.currentTable { use(table) }
     _ = server
     _ = loop.setTimer(at: loop.now + 1_000_000_000, data: Kind.second << 56)
     loop.run(self)

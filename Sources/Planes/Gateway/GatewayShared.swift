@@ -45,6 +45,7 @@ final class GatewayShared: Sendable {
 
   func post(_ message: LoopMessage) { for mailbox in mailboxes { mailbox.post(message) } }
   func setTable(_ next: LoopTable) { table.withLock { $0 = next } }
+  var currentTable: LoopTable? { table.withLock { $0 } }
   func setAccessLog(_ log: AccessLog?) { accessLog.withLock { $0 = log } }
   var currentAccessLog: AccessLog? { accessLog.withLock { $0 } }
   func finishAccessLog() { currentAccessLog?.finish() }
