@@ -226,12 +226,12 @@ def installed_packages() -> Dict[str, str]:
     """Names and versions of the packages that this process has imported something of."""
     loaded = {name.split(".")[0] for name in list(sys.modules)}
     for name in loaded:
-        if name in _packages or name in sys.builtin_module_names:
+        if name in _packages or name in sys.builtin_module_names or name.startswith("_"):
+            continue
+        if name in getattr(sys, "stdlib_module_names", ()):
             continue
         version = getattr(sys.modules.get(name), "__version__", None)
         if not isinstance(version, str):
-            if name in getattr(sys, "stdlib_module_names", ()) or name.startswith("_"):
-                continue
             try:
                 version = metadata.version(name)
             except Exception:
