@@ -4,7 +4,7 @@ import Glibc
 
 /// The logs of nodes: one JSON-lines file a node under `DATA/logs/NODE/`, appended by its worker and by the service.
 ///
-/// They outlive instances and are removed with the node. A file above `rotateBytes` becomes `node.1.jsonl`.
+/// They outlive instances, and the node too: nothing removes them yet. A file above `rotateBytes` becomes `node.1.jsonl`.
 public struct NodeLogs: Sendable {
   private let folder: String
   private let rotateBytes: Int

@@ -53,30 +53,37 @@ enum NodeEndpoints {
   }
 
   static func delete(_ call: Call, _ api: APIWorld) async throws(PlatformError) -> HTTPResponse {
-    let node = try await find(call, .develop, api)
-    let operation = try await api.nodes.delete(node, by: call.subject)
-    try await Audit.record("DeleteNode", node.id.text, call, api)
-    return try await OperationEndpoints.started(operation, call, api)
+    try await change("DeleteNode", call, api) { node throws(PlatformError) in
+      try await api.nodes.delete(node, by: call.subject)
+    }
   }
 
   static func suspend(_ call: Call, _ api: APIWorld) async throws(PlatformError) -> HTTPResponse {
-    let node = try await find(call, .develop, api)
-    let operation = try await api.nodes.suspend(node, by: call.subject)
-    try await Audit.record("SuspendNode", node.id.text, call, api)
-    return try await OperationEndpoints.started(operation, call, api)
+    try await change("SuspendNode", call, api) { node throws(PlatformError) in
+      try await api.nodes.suspend(node, by: call.subject)
+    }
   }
 
   static func resume(_ call: Call, _ api: APIWorld) async throws(PlatformError) -> HTTPResponse {
-    let node = try await find(call, .develop, api)
-    let operation = try await api.nodes.resume(node, by: call.subject)
-    try await Audit.record("ResumeNode", node.id.text, call, api)
-    return try await OperationEndpoints.started(operation, call, api)
+    try await change("ResumeNode", call, api) { node throws(PlatformError) in
+      try await api.nodes.resume(node, by: call.subject)
+    }
   }
 
   static func reset(_ call: Call, _ api: APIWorld) async throws(PlatformError) -> HTTPResponse {
+    try await change("ResetNode", call, api) { node throws(PlatformError) in
+      try await api.nodes.reset(node, by: call.subject)
+    }
+  }
+
+  /// A change of one node that has no body: find, do, record, answer with the operation.
+  private static func change(
+    _ event: String, _ call: Call, _ api: APIWorld,
+    _ make: (NodeRecord) async throws(PlatformError) -> OperationRecord
+  ) async throws(PlatformError) -> HTTPResponse {
     let node = try await find(call, .develop, api)
-    let operation = try await api.nodes.reset(node, by: call.subject)
-    try await Audit.record("ResetNode", node.id.text, call, api)
+    let operation = try await make(node)
+    try await Audit.record(event, node.id.text, call, api)
     return try await OperationEndpoints.started(operation, call, api)
   }
 
