@@ -52,10 +52,6 @@ static _Noreturn void child(const struct roost_spawn_options *options, int repor
     if (file < 0 || write(file, "0", 1) != 1) fail(report, ROOST_SPAWN_CGROUP);
     close(file);
   }
-  for (size_t index = 0; index < options->limit_count; index++) {
-    struct rlimit limit = {options->limits[index].soft, options->limits[index].hard};
-    if (setrlimit(options->limits[index].resource, &limit) < 0) fail(report, ROOST_SPAWN_LIMIT);
-  }
   /* First out of the way of all targets, then to their places: sources may overlap targets. */
   int above = (int)options->fd_count + 1;
   int report_moved = fcntl(report, F_DUPFD_CLOEXEC, above);
@@ -71,6 +67,12 @@ static _Noreturn void child(const struct roost_spawn_options *options, int repor
   if (report > (int)options->fd_count)
     syscall(SYS_close_range, (unsigned)options->fd_count, (unsigned)report - 1, 0u);
   syscall(SYS_close_range, (unsigned)report + 1, UINT_MAX, 0u);
+  /* Only now: until the close above the child has all files of a busy service open, and a lower limit would refuse to
+     move its own. */
+  for (size_t index = 0; index < options->limit_count; index++) {
+    struct rlimit limit = {options->limits[index].soft, options->limits[index].hard};
+    if (setrlimit(options->limits[index].resource, &limit) < 0) fail(report, ROOST_SPAWN_LIMIT);
+  }
   if (options->directory && chdir(options->directory) < 0) fail(report, ROOST_SPAWN_DIRECTORY);
   if (options->no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
     fail(report, ROOST_SPAWN_PRIVILEGES);
