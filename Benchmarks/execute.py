@@ -1,6 +1,9 @@
 """Execute requests: a cell node against the same function in FastAPI under uvicorn, one instance or worker each.
 
-    .venv/bin/python Benchmarks/execute.py [--seconds 4] [--rounds 3] [--connections 1 16 64]
+    .venv/bin/python Benchmarks/execute.py [--seconds 4] [--rounds 3] [--connections 1 16 64] [--cells draw randomizer]
+
+Two functions, each the same on both sides: `draw` draws a number and prints it; `randomizer`, the worked example, also
+calls `seed()` each time, which reads 2.5 kB from the kernel's generator and takes longer than all the rest of the cell.
 
 The server side (roost, its zygote and instance; uvicorn) has one core, wrk the other. Both sides are measured in turns; the
 table shows medians. Processor time is that of all processes of the server side. Roost checks token and ACL, writes the
@@ -36,13 +39,13 @@ from common import (
 
 HERE = pathlib.Path(__file__).resolve().parent
 NOTEBOOK = ROOT / "examples" / "randomizer" / "randomizer.ipynb"
+CELLS = ("draw", "randomizer")
 VALUES = {"input_data": {"left_bound": 1, "right_bound": 10}}
 
 
 OWN_TIME = """
-import json, sys, time
-cells = json.load(open(sys.argv[1]))["cells"]
-code = compile("".join(cells[-1]["source"]), "cell", "exec")
+import sys, time
+code = compile(sys.argv[1], "cell", "exec")
 sys.stdout = open("/dev/null", "w")
 names = {"input_data": {"left_bound": 1, "right_bound": 10}}
 best = 1.0
@@ -55,9 +58,15 @@ sys.stderr.write(str(best * 1e6))
 """
 
 
-def own_time(core: int) -> float:
+def source_of(cell: str) -> str:
+    """The last cell of the example; `draw` is the same without the call of `seed()`."""
+    source = "".join(json.loads(NOTEBOOK.read_text())["cells"][-1]["source"])
+    return source if cell == "randomizer" else source.replace("\nseed()\n", "\n")
+
+
+def own_time(cell: str, core: int) -> float:
     """Processor microseconds of the cell alone: what no server can save."""
-    command = pinned([str(PYTHON), "-c", OWN_TIME, str(NOTEBOOK)], core)
+    command = pinned([str(PYTHON), "-c", OWN_TIME, source_of(cell)], core)
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stderr)
 
 
@@ -125,47 +134,48 @@ class Side:
         }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="execute requests against FastAPI and uvicorn")
-    parser.add_argument("--seconds", type=float, default=4)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--connections", type=int, nargs="+", default=[1, 16, 64])
-    options = parser.parse_args()
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) < 2:
-        raise BenchmarkError("two cores are needed: one for the servers, one for wrk")
-    server_core, client_core = cores[0], cores[1]
-    with Roost("--loops", "1", core=server_core) as roost, Uvicorn(server_core) as uvicorn:
-        checkpoint = roost.checkpoint("randomizer", notebook=NOTEBOOK)
-        node = roost.node(
-            "randomizer", checkpoint, ["input_data:dict"], ["output_data:dict"], configuration="c1.4",
-            instances={"min": 1, "max": 1, "count": 1},
-        )  # fmt: skip
-        instances = roost.healthy(node, 1)
-        folder = roost.folder_id
-        status, answer = roost.execute(node, folder, VALUES)
-        if status != 200 or set(answer["output"]["output_data"]) != {"generated_value"}:
-            raise BenchmarkError(f"roost answered {status} {answer}")
-        path = f"/datasphere/v1/nodes/{node}:execute"
-        body = json.dumps({"folder_id": folder, "input": VALUES})
-        workers = with_ancestors(int(one["pid"]) for one in instances) - {roost.pid}
-        sides = [
-            Side("roost", f"http://127.0.0.1:{roost.port}{path}", body, roost.token, {roost.pid} | workers),
-            Side("uvicorn", f"http://127.0.0.1:{uvicorn.port}{path}", body, None, {uvicorn.process.pid}),
-        ]
-        for side in sides:
-            side.load(16, 1, client_core)  # both warm
-        results: dict[tuple[int, str], dict[str, float]] = {}
-        for connections in options.connections:
-            rounds: dict[str, list[dict[str, float]]] = {side.name: [] for side in sides}
-            for _ in range(options.rounds):
-                for side in sides:
-                    rounds[side.name].append(side.load(connections, options.seconds, client_core))
-            for name, runs in rounds.items():
-                results[connections, name] = {key: median(one[key] for one in runs) for key in runs[0]}
-        gateway, worker = cpu_seconds([roost.pid]), cpu_seconds(workers)
-        own = own_time(server_core)
+Results = dict[tuple[int, str], dict[str, float]]
 
+
+def measure(cell: str, roost: Roost, uvicorn: Uvicorn, options: argparse.Namespace, cores: list[int]) -> None:
+    """Both sides in turns with one cell; prints its table and states its bars."""
+    checkpoint = roost.checkpoint(cell, "input_data = dict(left_bound=1, right_bound=10)", source_of(cell))
+    node = roost.node(
+        cell, checkpoint, ["input_data:dict"], ["output_data:dict"], configuration="c1.4",
+        instances={"min": 1, "max": 1, "count": 1},
+    )  # fmt: skip
+    instances = roost.healthy(node, 1)
+    folder = roost.folder_id
+    status, answer = roost.execute(node, folder, VALUES)
+    if status != 200 or set(answer["output"]["output_data"]) != {"generated_value"}:
+        raise BenchmarkError(f"roost answered {status} {answer}")
+    body = json.dumps({"folder_id": folder, "input": VALUES})
+    workers = with_ancestors(int(one["pid"]) for one in instances) - {roost.pid}
+    url = "http://127.0.0.1:{}/datasphere/v1/nodes/{}:execute"
+    sides = [
+        Side("roost", url.format(roost.port, node), body, roost.token, {roost.pid} | workers),
+        Side("uvicorn", url.format(uvicorn.port, cell), body, None, {uvicorn.process.pid}),
+    ]
+    for side in sides:
+        side.load(16, 1, cores[1])  # both warm
+    gateway, worker = cpu_seconds([roost.pid]), cpu_seconds(workers)
+    results: Results = {}
+    for connections in options.connections:
+        rounds: dict[str, list[dict[str, float]]] = {side.name: [] for side in sides}
+        for _ in range(options.rounds):
+            for side in sides:
+                rounds[side.name].append(side.load(connections, options.seconds, cores[1]))
+        for name, runs in rounds.items():
+            results[connections, name] = {key: median(one[key] for one in runs) for key in runs[0]}
+    gateway, worker = cpu_seconds([roost.pid]) - gateway, cpu_seconds(workers) - worker
+    report(cell, results, options, gateway / (gateway + worker), own_time(cell, cores[0]))
+    roost.done("DELETE", f"/v1/nodes/{node}")
+
+
+def report(
+    cell: str, results: Results, options: argparse.Namespace, gateway_share: float, own: float
+) -> None:
+    """The table and the bars of one cell."""
     rows = []
     for connections in options.connections:
         ours, theirs = results[connections, "roost"], results[connections, "uvicorn"]
@@ -176,12 +186,12 @@ def main() -> None:
             ])  # fmt: skip
         rows[-2][5:] = [f"{ours['rate'] / theirs['rate']:.2f}x", f"{theirs['cpu'] / ours['cpu']:.2f}x"]
     table(
-        f"Execute, the randomizer; {options.rounds} rounds of {options.seconds:g} s each; {machine()}",
+        f"Execute, {cell}; {options.rounds} rounds of {options.seconds:g} s each; {machine()}",
         ["", "requests/s", "p50 µs", "p99 µs", "CPU µs/request", "requests/s ratio", "CPU ratio"],
         rows,
     )
     print(
-        f"Of roost's processor time the gateway has {gateway / (gateway + worker):.0%}, the worker {worker / (gateway + worker):.0%}."
+        f"Of roost's processor time the gateway has {gateway_share:.0%}, the worker {1 - gateway_share:.0%}."
     )
     print(
         f"The cell itself takes {own:.1f} µs of both sides. Without it, times less CPU per request:", end=""
@@ -193,22 +203,28 @@ def main() -> None:
     for connections in options.connections:
         ours, theirs = results[connections, "roost"], results[connections, "uvicorn"]
         if connections == 1:
-            bar("execute, p50 at 1 connection, of uvicorn's", ours["p50"] / theirs["p50"], 0.7, "x")
+            bar(f"execute {cell}, p50 at 1 connection, of uvicorn's", ours["p50"] / theirs["p50"], 0.7, "x")
         else:
-            bar(
-                f"execute, CPU per request at {connections} connections, times less",
-                theirs["cpu"] / ours["cpu"],
-                8,
-                "x",
-                at_least=True,
-            )
-            bar(
-                f"execute, requests/s at {connections} connections, times more",
-                ours["rate"] / theirs["rate"],
-                8,
-                "x",
-                at_least=True,
-            )
+            for what, value in (
+                ("CPU per request, times less", theirs["cpu"] / ours["cpu"]),
+                ("requests/s, times more", ours["rate"] / theirs["rate"]),
+            ):
+                bar(f"execute {cell} at {connections} connections, {what}", value, 8, "x", at_least=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="execute requests against FastAPI and uvicorn")
+    parser.add_argument("--seconds", type=float, default=4)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--connections", type=int, nargs="+", default=[1, 16, 64])
+    parser.add_argument("--cells", choices=CELLS, nargs="+", default=list(CELLS))
+    options = parser.parse_args()
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        raise BenchmarkError("two cores are needed: one for the servers, one for wrk")
+    with Roost("--loops", "1", core=cores[0]) as roost, Uvicorn(cores[0]) as uvicorn:
+        for cell in options.cells:
+            measure(cell, roost, uvicorn, options, cores)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The randomizer as one would write it by hand: FastAPI, models, one async handler. No authentication, no ACL."""
+"""The cells as one would write them by hand: FastAPI, models, async handlers. No authentication, no ACL."""
 
 from __future__ import annotations
 
@@ -40,8 +40,15 @@ def generate_value(input_data: Bounds) -> dict[str, int]:
     return dict(generated_value=randint(input_data.left_bound, input_data.right_bound))
 
 
-@app.post("/datasphere/v1/nodes/{node}:execute")
-async def execute(node: str, request: Execute) -> Answer:
+@app.post("/datasphere/v1/nodes/draw:execute")
+async def draw(request: Execute) -> Answer:
+    output_data = generate_value(request.input.input_data)
+    print(output_data)
+    return Answer.model_validate({"output": {"output_data": output_data}})
+
+
+@app.post("/datasphere/v1/nodes/randomizer:execute")
+async def randomizer(request: Execute) -> Answer:
     seed()
     output_data = generate_value(request.input.input_data)
     print(output_data)

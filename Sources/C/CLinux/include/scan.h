@@ -77,7 +77,19 @@ static inline int scan_equals_lower(const uint8_t *p, const uint8_t *lower, size
 
 /* Equality whose time does not depend on where the texts differ. */
 static inline int scan_equal_constant_time(const uint8_t *a, const uint8_t *b, size_t n) {
-  volatile uint8_t d = 0;
-  for (size_t i = 0; i < n; i++) d = (uint8_t)(d | (a[i] ^ b[i]));
+  uint64_t d = 0;
+  size_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    uint64_t x, y;
+    __builtin_memcpy(&x, a + i, 8);
+    __builtin_memcpy(&y, b + i, 8);
+    d |= x ^ y;
+    /* Hides the sum so far from the optimizer, which could else leave the loop at the first difference. */
+    __asm__("" : "+r"(d));
+  }
+  for (; i < n; i++) {
+    d |= (uint64_t)(a[i] ^ b[i]);
+    __asm__("" : "+r"(d));
+  }
   return d == 0;
 }
