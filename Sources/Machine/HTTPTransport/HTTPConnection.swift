@@ -1,9 +1,9 @@
 internal import CLinux
-public import Reactor
-public import Wire
+internal import Reactor
+internal import Wire
 
-/// One client's connection. Lives in its server's slab and is used again after it closed; touch it on its loop only.
-public final class HTTPConnection {
+/// One client's connection: of HTTP/1.1 it is the exchange at hand as well.
+final class HTTPConnection: HTTPExchange {
   enum State: UInt8 {
     /// Waiting for a head.
     case head
@@ -18,9 +18,22 @@ public final class HTTPConnection {
     case closed
   }
 
-  let slot: Int
-  /// Counts uses of this slot: an answer for an earlier use must not reach a later one.
-  public internal(set) var generation: UInt32 = 0
+  /// What of a streamed request is still to come.
+  enum Incoming: UInt8 {
+    case nothing, counted, chunked
+    /// After an upgrade: bytes without framing, to the end of the connection.
+    case raw
+  }
+
+  /// How the body of the answer is framed.
+  enum Outgoing: UInt8 {
+    case counted, chunked
+    /// Bytes without framing; the end of the connection is the end of the body.
+    case raw
+    /// To HEAD, 204 and 304 nothing is sent.
+    case none
+  }
+
   var descriptor: Int32 = -1
   var state = State.closed
   var address = sockaddr_storage()
@@ -32,35 +45,19 @@ public final class HTTPConnection {
   var timer = TimerWheel.Token.none
   var watched: ReadyEvents = []
   var isDirty = false
+  var isBlocked = false
   var closesAfterAnswer = false
   /// Refused in the middle of a request: reading on keeps the answer from being lost to a reset.
   var lingers = false
   var requests = 0
   /// The decoded body of a chunked request.
   var collected = ByteQueue()
+  var incoming = Incoming.nothing
+  /// Bytes of a streamed body of known length that are still to come.
+  var remaining = 0
+  var outgoing = Outgoing.counted
+  /// An upgraded connection: our side is closed once the output is written.
+  var endsWrites = false
 
-  /// The head of the request at hand. Its places count from `base`.
-  public internal(set) var head = HTTP1Head()
-  /// The bytes of the head: valid while `received` runs.
-  public internal(set) var base: UnsafePointer<UInt8>?
-  /// Where answers are written.
-  public var output = ByteQueue()
-  /// Free for the owner: which of its requests this connection waits for.
-  public var ownerTag: UInt64 = 0
-
-  init(slot: Int) { self.slot = slot }
-
-  /// Names this use of the connection.
-  public var key: UInt64 { UInt64(generation & 0xff_ffff) << 32 | UInt64(slot) }
-
-  /// `address:port` of the peer.
-  public var peer: String {
-    withUnsafeTemporaryAllocation(of: CChar.self, capacity: 80) { buffer in
-      guard let out = buffer.baseAddress else { return "" }
-      let count = roost_peer_name(&address, out, 80)
-      return out.withMemoryRebound(to: UInt8.self, capacity: 80) {
-        String(decoding: UnsafeBufferPointer(start: $0, count: count), as: UTF8.self)
-      }
-    }
-  }
+  init(slot: Int) { super.init(slot: slot, isHTTP2: false) }
 }

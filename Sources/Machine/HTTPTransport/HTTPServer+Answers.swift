@@ -1,3 +1,5 @@
+internal import CLinux
+internal import Glibc
 internal import Reactor
 internal import Telemetry
 internal import Wire
@@ -5,7 +7,11 @@ internal import Wire
 /// Writing answers.
 extension HTTPServer {
   /// Begins an answer: the status line and `date`. The owner adds header lines to `output`, each ending with CR LF.
-  public func begin(_ connection: HTTPConnection, status: Int) {
+  public func begin(_ exchange: HTTPExchange, status: Int) {
+    exchange.hasBegun = true
+    let connection = http1(exchange)
+    connection.outgoing =
+      status == 204 || status == 304 || connection.head.isHEAD ? .none : .counted
     connection.output.append("HTTP/1.1 ")
     connection.output.append(decimal: status)
     connection.output.append(Self.reason(status))
@@ -17,46 +23,198 @@ extension HTTPServer {
     connection.output.append(date)
   }
 
-  /// Ends the head; exactly `count` bytes of body follow in `output`.
-  public func endHead(_ connection: HTTPConnection, contentLength count: Int) {
+  /// Ends the head of an answer whose body has `count` bytes: the owner writes them to `output` and calls `finish`, or
+  /// gives them to `send` and calls `end`. To a HEAD request no body follows.
+  public func endHead(_ exchange: HTTPExchange, contentLength count: Int) {
+    let connection = http1(exchange)
     if isDraining { connection.closesAfterAnswer = true }
     connection.output.append("content-length: ")
     connection.output.append(decimal: count)
+    connection.output.append("\r\n")
+    endFields(connection)
+  }
+
+  /// Ends the head of an answer whose length is not known: chunked, or to the end of the connection for HTTP/1.0.
+  public func endHead(_ exchange: HTTPExchange) {
+    let connection = http1(exchange)
+    if isDraining { connection.closesAfterAnswer = true }
+    if connection.outgoing != .none {
+      if connection.head.minorVersion == 0 {
+        connection.outgoing = .raw
+        connection.closesAfterAnswer = true
+      } else {
+        connection.outgoing = .chunked
+        connection.output.append("transfer-encoding: chunked\r\n")
+      }
+    }
+    endFields(connection)
+    soil(connection)
+  }
+
+  private func endFields(_ connection: HTTPConnection) {
     if connection.closesAfterAnswer {
-      connection.output.append("\r\nconnection: close\r\n\r\n")
+      connection.output.append("connection: close\r\n\r\n")
     } else if connection.head.minorVersion == 0 {
-      connection.output.append("\r\nconnection: keep-alive\r\n\r\n")
+      connection.output.append("connection: keep-alive\r\n\r\n")
     } else {
-      connection.output.append("\r\n\r\n")
+      connection.output.append("\r\n")
     }
   }
 
+  /// An interim answer, such as 100 or 103; `fields` are lines that end with CR LF. Not sent to HTTP/1.0.
+  public func informational(_ exchange: HTTPExchange, status: Int, fields: UnsafeBufferPointer<UInt8>) {
+    let connection = http1(exchange)
+    guard connection.head.minorVersion > 0, !connection.hasBegun else { return }
+    connection.output.append("HTTP/1.1 ")
+    connection.output.append(decimal: status)
+    connection.output.append(Self.reason(status))
+    if let lines = fields.baseAddress { connection.output.append(lines, fields.count) }
+    connection.output.append("\r\n")
+    soil(connection)
+  }
+
+  /// Ends the head of a 101 answer: from here bytes pass both ways without framing.
+  public func upgrade(_ exchange: HTTPExchange) {
+    let connection = http1(exchange)
+    connection.output.append("connection: Upgrade\r\n\r\n")
+    connection.outgoing = .raw
+    connection.incoming = .raw
+    connection.closesAfterAnswer = true
+    soil(connection)
+    loop.cancel(&connection.timer)
+    if !connection.input.isEmpty { resumable.append(connection) }
+  }
+
+  /// Adds bytes to the answer's body. False: more than 1 MiB waits; the owner pauses its source until `writable`.
+  @discardableResult
+  public func send(_ exchange: HTTPExchange, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> Bool {
+    let connection = http1(exchange)
+    guard count > 0 else { return true }
+    switch connection.outgoing {
+    case .none: return true
+    case .counted, .raw: connection.output.append(bytes, count)
+    case .chunked:
+      connection.output.append(hexadecimal: count)
+      connection.output.append("\r\n")
+      connection.output.append(bytes, count)
+      connection.output.append("\r\n")
+    }
+    soil(connection)
+    if connection.output.count > HTTPExchange.highWater { connection.isFull = true }
+    return !connection.isFull
+  }
+
+  /// The answer's body is complete. `trailers` are lines that end with CR LF; dropped where the framing has none.
+  public func end(
+    _ exchange: HTTPExchange, trailers: UnsafeBufferPointer<UInt8> = UnsafeBufferPointer(start: nil, count: 0)
+  ) {
+    let connection = http1(exchange)
+    if connection.outgoing == .chunked {
+      connection.output.append("0\r\n")
+      if let lines = trailers.baseAddress { connection.output.append(lines, trailers.count) }
+      connection.output.append("\r\n")
+    }
+    if connection.incoming == .raw, connection.outgoing == .raw {
+      // An upgraded connection closes one side at a time.
+      connection.endsWrites = true
+      soil(connection)
+      return
+    }
+    finish(connection)
+  }
+
   /// The answer is complete: it leaves at the end of the batch, and the next request may come.
-  public func finish(_ connection: HTTPConnection) {
+  public func finish(_ exchange: HTTPExchange) {
+    let connection = http1(exchange)
     connection.ownerTag = 0
     if connection.state == .owned {
       connection.state = .head
       connection.scanned = 0
+      connection.isStreamed = false
+      connection.isPaused = false
+      connection.isFull = false
+      connection.hasBegun = false
+      if connection.incoming != .nothing {
+        // The answer came before the end of the request: the rest can't be told from a next one.
+        connection.incoming = .nothing
+        connection.closesAfterAnswer = true
+        connection.lingers = true
+        connection.input.clear()
+      }
       expect(connection, seconds: limits.keepAliveSeconds)
-      watch(connection, [.readable, .hangup])
+      if !connection.isBlocked { watch(connection, [.readable, .hangup]) }
       if connection.closesAfterAnswer {
         connection.state = .lingering
       } else if !connection.input.isEmpty {
         resumable.append(connection)
       }
     }
+    soil(connection)
+  }
+
+  /// Gives up an answer that can't be completed: the client must not take it for whole.
+  public func reset(_ exchange: HTTPExchange) {
+    let connection = http1(exchange)
+    guard connection.state != .closed else { return }
+    flush(connection)
+    close(connection)
+  }
+
+  /// Stops giving parts of the request's body.
+  public func pause(_ exchange: HTTPExchange) {
+    guard !exchange.isPaused else { return }
+    exchange.isPaused = true
+    watchOwned(http1(exchange))
+  }
+
+  /// Goes on giving parts of the request's body, at the end of the batch if some have arrived already.
+  public func resume(_ exchange: HTTPExchange) {
+    guard exchange.isPaused else { return }
+    exchange.isPaused = false
+    let connection = http1(exchange)
+    guard connection.state == .owned else { return }
+    watchOwned(connection)
+    expect(connection, seconds: limits.bodyIdleSeconds)
+    if !connection.input.isEmpty { resumable.append(connection) }
+  }
+
+  /// What comes next leaves at the end of the batch.
+  func soil(_ connection: HTTPConnection) {
     guard !connection.isDirty else { return }
     connection.isDirty = true
     dirty.append(connection)
   }
 
-  private static func reason(_ status: Int) -> StaticString {
+  /// `address:port` of the peer.
+  public func peer(_ exchange: HTTPExchange) -> String {
+    let connection = http1(exchange)
+    return withUnsafeTemporaryAllocation(of: CChar.self, capacity: 80) { buffer in
+      guard let out = buffer.baseAddress else { return "" }
+      let count = roost_peer_name(&connection.address, out, 80)
+      return out.withMemoryRebound(to: UInt8.self, capacity: 80) {
+        String(decoding: UnsafeBufferPointer(start: $0, count: count), as: UTF8.self)
+      }
+    }
+  }
+
+  /// The connection behind an exchange of HTTP/1.1.
+  func http1(_ exchange: HTTPExchange) -> HTTPConnection { unsafeDowncast(exchange, to: HTTPConnection.self) }
+
+  static func reason(_ status: Int) -> StaticString {
     switch status {
+    case 100: " Continue\r\n"
+    case 101: " Switching Protocols\r\n"
+    case 103: " Early Hints\r\n"
     case 200: " OK\r\n"
     case 201: " Created\r\n"
     case 202: " Accepted\r\n"
     case 204: " No Content\r\n"
+    case 206: " Partial Content\r\n"
+    case 301: " Moved Permanently\r\n"
+    case 302: " Found\r\n"
     case 304: " Not Modified\r\n"
+    case 307: " Temporary Redirect\r\n"
+    case 308: " Permanent Redirect\r\n"
     case 400: " Bad Request\r\n"
     case 401: " Unauthorized\r\n"
     case 403: " Forbidden\r\n"
@@ -66,11 +224,14 @@ extension HTTPServer {
     case 409: " Conflict\r\n"
     case 412: " Precondition Failed\r\n"
     case 413: " Content Too Large\r\n"
+    case 416: " Range Not Satisfiable\r\n"
+    case 422: " Unprocessable Content\r\n"
     case 429: " Too Many Requests\r\n"
     case 431: " Request Header Fields Too Large\r\n"
     case 499: " Client Closed Request\r\n"
     case 500: " Internal Server Error\r\n"
     case 501: " Not Implemented\r\n"
+    case 502: " Bad Gateway\r\n"
     case 503: " Service Unavailable\r\n"
     case 504: " Gateway Timeout\r\n"
     case 505: " HTTP Version Not Supported\r\n"

@@ -1,21 +1,7 @@
 internal import CLinux
 internal import Glibc
 public import Reactor
-public import Wire
-
-/// What an `HTTPServer` gives its requests to. All calls come on the loop's thread.
-public protocol HTTPServerOwner: AnyObject {
-  /// A head was parsed: most bytes that its body may have.
-  func bodyLimit(for connection: HTTPConnection, fields: UnsafeMutablePointer<HTTP1Field>) -> Int
-  /// A whole request is there. The owner answers now or later, exactly once. The memory is valid during this call.
-  func received(
-    _ connection: HTTPConnection, fields: UnsafeMutablePointer<HTTP1Field>, body: UnsafePointer<UInt8>,
-    count: Int)
-  /// The client went away while its request was with the owner; no answer is possible any more.
-  func abandoned(_ connection: HTTPConnection)
-  /// The transport itself refuses: the owner words the answer, the connection closes after it.
-  func refused(_ connection: HTTPConnection, status: Int, message: String)
-}
+internal import Wire
 
 /// The server side of HTTP/1.1 for one loop: accepts, collects whole requests, writes answers.
 ///
@@ -38,7 +24,7 @@ public final class HTTPServer {
   }
 
   let loop: EventLoop
-  private unowned let owner: any HTTPServerOwner
+  unowned let owner: any HTTPServerOwner
   let limits: Limits
   private var listener: Int32
   private var connections: [HTTPConnection] = []
@@ -47,10 +33,10 @@ public final class HTTPServer {
   var dirty: [HTTPConnection] = []
   var resumable: [HTTPConnection] = []
   var isDraining = false
-  private let scratch = UnsafeMutablePointer<UInt8>.allocate(capacity: 65536)
-  private let fields = UnsafeMutablePointer<HTTP1Field>.allocate(capacity: HTTP1Head.maximumFields)
+  let scratch = UnsafeMutablePointer<UInt8>.allocate(capacity: 65536)
+  let fields = UnsafeMutablePointer<HTTP1Field>.allocate(capacity: HTTP1Head.maximumFields)
   /// Whose head the table of fields holds.
-  private var fieldsKey = UInt64.max
+  var fieldsKey = UInt64.max
   var dateSecond: Int64 = -1
   var date: [UInt8] = []
   /// Connections open now.
@@ -80,8 +66,10 @@ public final class HTTPServer {
     fields.deallocate()
   }
 
-  /// The connection of a key, unless it closed since.
-  public func connection(_ key: UInt64) -> HTTPConnection? {
+  /// The exchange of a key, unless it ended since.
+  public func exchange(_ key: UInt64) -> HTTPExchange? { connection(key) }
+
+  func connection(_ key: UInt64) -> HTTPConnection? {
     let slot = Int(key & 0xffff_ffff)
     guard slot < connections.count else { return nil }
     let connection = connections[slot]
@@ -96,7 +84,9 @@ public final class HTTPServer {
     guard let connection = connection(data & 0xff_ffff_ffff_ffff) else { return }
     if events.contains(.writable) { flush(connection) }
     guard connection.state != .closed else { return }
-    if events.contains(.failed) || (events.contains(.hangup) && connection.state == .owned) {
+    if events.contains(.failed)
+      || (events.contains(.hangup) && connection.state == .owned && connection.incoming != .raw)
+    {
       return disconnect(connection)
     }
     if events.contains(.readable) || events.contains(.hangup) { read(connection) }
@@ -112,7 +102,10 @@ public final class HTTPServer {
     connection.timer = .none
     guard loop.now >= connection.deadline else { return arm(connection) }
     switch connection.state {
-    case .owned where connection.output.isEmpty: return
+    case .owned where !connection.isBlocked:
+      if connection.incoming == .counted || connection.incoming == .chunked, !connection.isPaused {
+        owner.stalled(connection)
+      }
     case .head where connection.input.isEmpty && connection.output.isEmpty: close(connection)
     case .head, .body, .chunked:
       guard connection.output.isEmpty else { return disconnect(connection) }
@@ -126,7 +119,9 @@ public final class HTTPServer {
     while !resumable.isEmpty || !dirty.isEmpty {
       let waiting = resumable
       resumable.removeAll(keepingCapacity: true)
-      for connection in waiting where connection.state == .head { resume(connection) }
+      for connection in waiting where connection.state == .head || connection.isReceiving {
+        goOn(connection)
+      }
       let changed = dirty
       dirty.removeAll(keepingCapacity: true)
       for connection in changed {
@@ -164,6 +159,13 @@ public final class HTTPServer {
       connection.requests = 0
       connection.closesAfterAnswer = false
       connection.lingers = false
+      connection.isBlocked = false
+      connection.endsWrites = false
+      connection.incoming = .nothing
+      connection.isStreamed = false
+      connection.isPaused = false
+      connection.isFull = false
+      connection.hasBegun = false
       connection.watched = [.readable, .hangup]
       openCount += 1
       acceptedCount += 1
@@ -178,7 +180,7 @@ public final class HTTPServer {
   }
 
   /// The timer is set once and looks at the deadline when it fires: requests only move the deadline.
-  private func arm(_ connection: HTTPConnection) {
+  func arm(_ connection: HTTPConnection) {
     connection.timer = loop.setTimer(
       at: connection.deadline, data: Kind.connection << 56 | connection.key)
   }
@@ -189,183 +191,30 @@ public final class HTTPServer {
     loop.rewatch(connection.descriptor, events, data: Kind.connection << 56 | connection.key)
   }
 
-  // MARK: Reading
-
-  private func read(_ connection: HTTPConnection) {
-    let isDirect = connection.input.isEmpty && connection.state == .head
-    var wanted = 65536
-    if connection.state == .body {
-      let rest = Int(connection.head.length) + connection.head.contentLength - connection.input.count
-      wanted = min(max(rest, 4096), 1 << 20)
+  /// What is of interest while the owner has the request.
+  func watchOwned(_ connection: HTTPConnection) {
+    var events: ReadyEvents = connection.incoming == .raw && connection.isPaused ? [] : .hangup
+    if connection.isReceiving, connection.input.count < 131072 {
+      events.insert(.readable)
+    } else if connection.incoming == .nothing, !connection.isBlocked, connection.input.count <= 131072 {
+      events.insert(.readable)
     }
-    let target = isDirect || connection.state == .lingering ? scratch : connection.input.room(wanted)
-    let received = roost_recv(connection.descriptor, target, wanted)
-    if received < 0 {
-      let code = roost_errno()
-      if roost_would_block(code) == 0, code != EINTR { disconnect(connection) }
-      return
-    }
-    guard received > 0 else { return disconnect(connection) }
-    switch connection.state {
-    case .lingering, .closed: return
-    case .owned:
-      connection.input.wrote(received)
-      // Pipelined requests wait in the kernel beyond this; only the hang-up is of interest then.
-      if connection.input.count > 131072 { watch(connection, [.hangup]) }
-    case .head where isDirect:
-      let used = process(connection, scratch, received)
-      if connection.state == .chunked {
-        connection.input.append(scratch + used, Int(connection.head.length))
-      } else if connection.state != .lingering, connection.state != .closed, used < received {
-        connection.input.append(scratch + used, received - used)
-      }
-    default:
-      connection.input.wrote(received)
-      processInput(connection)
-    }
-  }
-
-  private func resume(_ connection: HTTPConnection) {
-    guard !connection.input.isEmpty else { return }
-    processInput(connection)
-  }
-
-  private func processInput(_ connection: HTTPConnection) {
-    guard let base = connection.input.base else { return }
-    let used = process(connection, base, connection.input.count)
-    switch connection.state {
-    case .lingering, .closed: connection.input.clear()
-    case .chunked:
-      // What was decoded lies in `collected`; of the rest only the head is needed again.
-      connection.input.drop(used)
-      connection.input.keepFirst(Int(connection.head.length))
-    default: connection.input.drop(used)
-    }
-  }
-
-  /// Looks at bytes from the start of a message on; returns how many were used up.
-  private func process(_ connection: HTTPConnection, _ base: UnsafePointer<UInt8>, _ count: Int) -> Int {
-    var at = 0
-    while connection.state != .owned, connection.state != .lingering, connection.state != .closed, at < count
-    {
-      let message = base + at
-      let rest = count - at
-      if connection.state == .head, !takeHead(connection, message, rest) { break }
-      guard connection.state == .body || connection.state == .chunked else { break }
-      guard let used = takeBody(connection, message, rest) else { break }
-      at += used
-    }
-    return at
-  }
-
-  private func takeHead(_ connection: HTTPConnection, _ base: UnsafePointer<UInt8>, _ count: Int) -> Bool {
-    let end = HTTP1Head.end(base, min(count, HTTP1Head.maximumBytes), from: connection.scanned)
-    guard let end else {
-      connection.scanned = count
-      if count >= HTTP1Head.maximumBytes {
-        refuse(connection, HTTP1Fault.headTooLarge.status, HTTP1Fault.headTooLarge.message)
-      }
-      return false
-    }
-    connection.scanned = 0
-    do throws(HTTP1Fault) {
-      fieldsKey = connection.key
-      connection.head = try HTTP1Head.parseRequest(base, end, fields)
-    } catch {
-      refuse(connection, error.status, error.message)
-      return false
-    }
-    connection.base = base
-    connection.bodyLimit = owner.bodyLimit(for: connection, fields: fields)
-    let length = connection.head.contentLength
-    if length > connection.bodyLimit {
-      refuse(connection, 413, Self.tooLarge(connection.bodyLimit, "it has \(length) bytes"))
-      return false
-    }
-    connection.state = connection.head.isChunked ? .chunked : .body
-    connection.decoder = ChunkedDecoder()
-    if connection.head.expectsContinue, connection.head.hasBody, count == end {
-      connection.output.append("HTTP/1.1 100 Continue\r\n\r\n")
-      flush(connection)
-    }
-    expect(connection, seconds: limits.bodyIdleSeconds)
-    return connection.state != .closed
-  }
-
-  static func tooLarge(_ limit: Int, _ actual: String) -> String {
-    "the request body may have at most \(limit) bytes; \(actual)"
-  }
-
-  /// Takes the body if all of it is there and gives the request to the owner; nil when more must come.
-  private func takeBody(_ connection: HTTPConnection, _ base: UnsafePointer<UInt8>, _ count: Int) -> Int? {
-    let start = Int(connection.head.length)
-    var used = start + max(0, connection.head.contentLength)
-    if connection.state == .body {
-      guard count >= used else {
-        connection.deadline = loop.now + Int64(limits.bodyIdleSeconds) * 1_000_000_000
-        return nil
-      }
-      deliver(connection, base, base + start, used - start)
-      return used
-    }
-    used = start
-    while true {
-      let event: ChunkedDecoder.Event
-      do throws(HTTP1Fault) {
-        event = try connection.decoder.next(base, count, at: &used)
-      } catch {
-        refuse(connection, error.status, error.message)
-        return nil
-      }
-      switch event {
-      case .data(let range):
-        let size = connection.collected.count + range.count
-        guard size <= connection.bodyLimit else {
-          refuse(
-            connection, 413, Self.tooLarge(connection.bodyLimit, "\(size) bytes have arrived and it goes on"))
-          return nil
-        }
-        connection.collected.append(base + range.lowerBound, range.count)
-      case .needMore:
-        connection.deadline = loop.now + Int64(limits.bodyIdleSeconds) * 1_000_000_000
-        return nil
-      case .end:
-        deliver(connection, base, connection.collected.base ?? scratch, connection.collected.count)
-        return used
-      }
-    }
-  }
-
-  private func deliver(
-    _ connection: HTTPConnection, _ base: UnsafePointer<UInt8>, _ body: UnsafePointer<UInt8>, _ count: Int
-  ) {
-    // The table of fields is the loop's: heads of other connections may have gone through it since.
-    if fieldsKey != connection.key {
-      if let again = try? HTTP1Head.parseRequest(base, Int(connection.head.length), fields) {
-        connection.head = again
-        fieldsKey = connection.key
-      }
-    }
-    connection.base = base
-    connection.state = .owned
-    connection.requests += 1
-    connection.closesAfterAnswer = isDraining || !connection.head.keepsAlive
-    owner.received(connection, fields: fields, body: body, count: count)
-    connection.collected.clear()
-    connection.base = nil
+    if connection.isBlocked { events.insert(.writable) }
+    watch(connection, events)
   }
 
   // MARK: Ends
 
-  private func refuse(_ connection: HTTPConnection, _ status: Int, _ message: String) {
+  func refuse(_ connection: HTTPConnection, _ status: Int, _ message: String) {
     connection.lingers = true
     connection.closesAfterAnswer = true
     connection.state = .owned
+    connection.incoming = .nothing
     connection.collected.clear()
     owner.refused(connection, status: status, message: message)
   }
 
-  private func flush(_ connection: HTTPConnection) {
+  func flush(_ connection: HTTPConnection) {
     while let base = connection.output.base, !connection.output.isEmpty {
       let sent = roost_send(connection.descriptor, base, connection.output.count)
       if sent < 0 {
@@ -373,14 +222,28 @@ public final class HTTPServer {
         if code == EINTR { continue }
         guard roost_would_block(code) != 0 else { return disconnect(connection) }
         // While a client does not read its answers, it is not asked for more requests.
-        watch(connection, connection.state == .owned ? [.writable, .hangup] : [.writable])
+        connection.isBlocked = true
+        connection.state == .owned ? watchOwned(connection) : watch(connection, [.writable])
         connection.deadline = loop.now + Int64(limits.writeIdleSeconds) * 1_000_000_000
         if connection.timer == .none { arm(connection) }
-        return
+        break
       }
       connection.output.drop(sent)
     }
-    if connection.watched.contains(.writable) { watch(connection, [.readable, .hangup]) }
+    if connection.isFull, connection.output.count <= HTTPExchange.lowWater {
+      connection.isFull = false
+      if connection.state == .owned { owner.writable(connection) }
+      guard connection.state != .closed else { return }
+    }
+    guard connection.output.isEmpty else { return }
+    if connection.isBlocked {
+      connection.isBlocked = false
+      connection.state == .owned ? watchOwned(connection) : watch(connection, [.readable, .hangup])
+    }
+    if connection.endsWrites {
+      guard connection.incoming == .raw else { return close(connection) }
+      shutdown(connection.descriptor, Int32(SHUT_WR))
+    }
     if connection.state == .lingering {
       guard connection.lingers || isDraining else { return close(connection) }
       connection.input.clear()
@@ -394,13 +257,13 @@ public final class HTTPServer {
 
   // MARK: Closing
 
-  private func disconnect(_ connection: HTTPConnection) {
+  func disconnect(_ connection: HTTPConnection) {
     let wasOwned = connection.state == .owned
     close(connection)
     if wasOwned { owner.abandoned(connection) }
   }
 
-  private func close(_ connection: HTTPConnection) {
+  func close(_ connection: HTTPConnection) {
     guard connection.state != .closed else { return }
     connection.state = .closed
     loop.cancel(&connection.timer)

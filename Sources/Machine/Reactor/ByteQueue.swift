@@ -75,6 +75,18 @@ public struct ByteQueue {
     back += 20 - at
   }
 
+  /// A number in hexadecimal, without making a string.
+  public mutating func append(hexadecimal value: Int) {
+    var shift = 60
+    while shift > 0, value >> shift == 0 { shift -= 4 }
+    while shift >= 0 {
+      let digit = UInt8(truncatingIfNeeded: value >> shift & 15)
+      room(1)[0] = digit < 10 ? 0x30 + digit : 0x57 + digit
+      back += 1
+      shift -= 4
+    }
+  }
+
   /// Drops bytes at the front; an empty queue of more than 64 KiB frees its memory.
   public mutating func drop(_ size: Int) {
     front += size

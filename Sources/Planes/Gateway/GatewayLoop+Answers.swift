@@ -51,7 +51,7 @@ struct Refusal: Error {
 
 extension GatewayLoop {
   /// Answers a connection whose request never became one of a node.
-  func answer(_ connection: HTTPConnection, _ refusal: Refusal, requestID: String? = nil) {
+  func answer(_ connection: HTTPExchange, _ refusal: Refusal, requestID: String? = nil) {
     let body = refusal.body
     server.begin(connection, status: refusal.status)
     connection.output.append("x-request-id: ")
@@ -66,7 +66,7 @@ extension GatewayLoop {
     finishRefusal(connection, refusal, body)
   }
 
-  private func finishRefusal(_ connection: HTTPConnection, _ refusal: Refusal, _ body: [UInt8]) {
+  private func finishRefusal(_ connection: HTTPExchange, _ refusal: Refusal, _ body: [UInt8]) {
     connection.output.append("content-type: application/json\r\nx-roost-fault: ")
     switch refusal.origin {
     case .caller: connection.output.append("caller\r\n")
@@ -85,7 +85,7 @@ extension GatewayLoop {
   }
 
   /// Writes the lines that every answer of a node's request carries.
-  func beginAnswer(_ request: ExecuteRequest, _ connection: HTTPConnection, status: Int, now: Int64) {
+  func beginAnswer(_ request: ExecuteRequest, _ connection: HTTPExchange, status: Int, now: Int64) {
     server.begin(connection, status: status)
     connection.output.append("x-request-id: ")
     append(request.identifier, request.identifierCount, to: connection)
@@ -97,13 +97,13 @@ extension GatewayLoop {
     connection.output.append("\r\n")
   }
 
-  func append(_ identifier: InlineArray<64, UInt8>, _ count: Int, to connection: HTTPConnection) {
+  func append(_ identifier: InlineArray<64, UInt8>, _ count: Int, to connection: HTTPExchange) {
     let target = connection.output.room(count)
     for index in 0..<count { target[index] = identifier[index] }
     connection.output.wrote(count)
   }
 
-  private func append(milliseconds nanoseconds: Int64, to connection: HTTPConnection) {
+  private func append(milliseconds nanoseconds: Int64, to connection: HTTPExchange) {
     let microseconds = Int(max(nanoseconds, 0) / 1000)
     connection.output.append(decimal: microseconds / 1000)
     let rest = microseconds % 1000
@@ -119,7 +119,7 @@ extension GatewayLoop {
   func respond(_ request: ExecuteRequest, _ refusal: Refusal) {
     let now = loop.clock()
     logRequest(request, status: refusal.status, now: now)
-    guard let connection = server.connection(request.connection), connection.ownerTag == request.tag else {
+    guard let connection = server.exchange(request.connection), connection.ownerTag == request.tag else {
       return
     }
     let body = refusal.body

@@ -9,7 +9,7 @@ internal import Wire
 /// The way of an execute request from its head to an instance or the queue.
 extension GatewayLoop {
   func execute(
-    _ connection: HTTPConnection, _ fields: UnsafeMutablePointer<HTTP1Field>, _ target: Range<Int>,
+    _ connection: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>, _ target: Range<Int>,
     _ body: UnsafePointer<UInt8>, _ count: Int
   ) {
     let arrived = loop.clock()
@@ -51,7 +51,7 @@ extension GatewayLoop {
   // MARK: Who and where
 
   private func authenticate(
-    _ connection: HTTPConnection, _ fields: UnsafeMutablePointer<HTTP1Field>
+    _ connection: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>
   ) throws(Refusal) -> VerdictCache.Verdict {
     guard let base = connection.base, connection.head.authorization >= 0 else {
       throw Refusal(
@@ -98,7 +98,7 @@ extension GatewayLoop {
     return verdict
   }
 
-  private func find(_ connection: HTTPConnection, _ target: Range<Int>) throws(Refusal) -> LoopNode {
+  private func find(_ connection: HTTPExchange, _ target: Range<Int>) throws(Refusal) -> LoopNode {
     guard let base = connection.base else { throw Refusal(.internal, "no request", origin: .platform) }
     if let key = NodeKey(base + target.lowerBound, target.count), let place = places[key] {
       return nodes[place]
@@ -146,7 +146,7 @@ extension GatewayLoop {
   }
 
   private func timeout(
-    of node: LoopNode, _ connection: HTTPConnection, _ fields: UnsafeMutablePointer<HTTP1Field>
+    of node: LoopNode, _ connection: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>
   ) throws(Refusal) -> (nanoseconds: Int64, isCallers: Bool) {
     let own = Int64(node.entry.routed.timeoutMilliseconds) * 1_000_000
     guard connection.head.grpcTimeout >= 0, let base = connection.base else { return (own, false) }
@@ -181,7 +181,7 @@ extension GatewayLoop {
 
   /// The caller's `x-request-id` when it is 1 to 64 safe characters, else a new one. Returns its length.
   func takeIdentifier(
-    _ connection: HTTPConnection, _ fields: UnsafeMutablePointer<HTTP1Field>,
+    _ connection: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>,
     into identifier: inout InlineArray<64, UInt8>
   ) -> Int {
     guard connection.head.requestID >= 0, let base = connection.base else {

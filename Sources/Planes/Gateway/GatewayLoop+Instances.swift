@@ -301,7 +301,7 @@ extension GatewayLoop {
   private func respond(_ request: ExecuteRequest, output: UnsafePointer<UInt8>, _ count: Int) {
     let now = loop.clock()
     logRequest(request, status: 200, now: now)
-    guard let connection = server.connection(request.connection), connection.ownerTag == request.tag else {
+    guard let connection = server.exchange(request.connection), connection.ownerTag == request.tag else {
       return
     }
     beginAnswer(request, connection, status: 200, now: now)

@@ -136,12 +136,14 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner {
 
   // MARK: Requests
 
-  func bodyLimit(for connection: HTTPConnection, fields: UnsafeMutablePointer<HTTP1Field>) -> Int {
-    executeTarget(connection) == nil ? shared.configuration.bodyLimit : shared.configuration.requestLimit
+  func arrived(_ exchange: HTTPExchange, fields: UnsafeMutablePointer<HTTP1Field>) -> BodyPlan {
+    let configuration = shared.configuration
+    return .collect(
+      limit: executeTarget(exchange) == nil ? configuration.bodyLimit : configuration.requestLimit)
   }
 
   func received(
-    _ connection: HTTPConnection, fields: UnsafeMutablePointer<HTTP1Field>, body: UnsafePointer<UInt8>,
+    _ connection: HTTPExchange, fields: UnsafeMutablePointer<HTTP1Field>, body: UnsafePointer<UInt8>,
     count: Int
   ) {
     if let target = executeTarget(connection) {
@@ -151,7 +153,7 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner {
     }
   }
 
-  func refused(_ connection: HTTPConnection, status: Int, message: String) {
+  func refused(_ connection: HTTPExchange, status: Int, message: String) {
     counters.refused.add()
     let code: PlatformError.Code =
       switch status {
@@ -163,7 +165,7 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner {
     answer(connection, Refusal(code, message, status: status))
   }
 
-  func abandoned(_ connection: HTTPConnection) {
+  func abandoned(_ connection: HTTPExchange) {
     let key = connection.key
     if let collected = collected.removeValue(forKey: key) {
       counters.cancelled.add()
@@ -177,7 +179,7 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner {
   }
 
   /// The node id's place in `base` when this is an execute request: `POST /datasphere/v1/nodes/{id}:execute`.
-  private func executeTarget(_ connection: HTTPConnection) -> Range<Int>? {
+  private func executeTarget(_ connection: HTTPExchange) -> Range<Int>? {
     guard let base = connection.base else { return nil }
     let prefix: StaticString = "/datasphere/v1/nodes/"
     let suffix: StaticString = ":execute"
@@ -205,7 +207,7 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner {
   // MARK: The responder's requests
 
   private func collect(
-    _ connection: HTTPConnection, _ fields: UnsafeMutablePointer<HTTP1Field>, _ body: UnsafePointer<UInt8>,
+    _ connection: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>, _ body: UnsafePointer<UInt8>,
     _ count: Int
   ) {
     guard let base = connection.base else { return }
@@ -225,7 +227,7 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner {
           value: text(fields[index].valueStart, fields[index].valueCount)
         )
       }, body: Array(UnsafeBufferPointer(start: body, count: count)),
-      requestID: String(decoding: requestID, as: UTF8.self), peer: connection.peer)
+      requestID: String(decoding: requestID, as: UTF8.self), peer: server.peer(connection))
     let key = connection.key
     let mailbox = shared.mailboxes[index]
     let responder = shared.responder
@@ -237,7 +239,7 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner {
   }
 
   private func answerCollected(_ key: UInt64, _ response: HTTPResponse) {
-    guard let collected = collected.removeValue(forKey: key), let connection = server.connection(key) else {
+    guard let collected = collected.removeValue(forKey: key), let connection = server.exchange(key) else {
       return
     }
     server.begin(connection, status: response.status)
@@ -267,7 +269,7 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner {
   private func cancelAll() {
     for (key, entry) in collected {
       entry.task.cancel()
-      if let connection = server.connection(key) {
+      if let connection = server.exchange(key) {
         answer(connection, Refusal(.unavailable, "the server is shutting down", origin: .platform))
       }
     }

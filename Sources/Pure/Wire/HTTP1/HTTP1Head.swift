@@ -27,6 +27,8 @@ public struct HTTP1Head: Sendable {
   /// Bytes of the body; -1 when there is no Content-Length.
   public var contentLength = -1
   public var isChunked = false
+  /// The method is HEAD: its answer has no body.
+  public var isHEAD = false
   public var keepsAlive = true
   public var expectsContinue = false
   /// Places in the table of fields, -1 when absent.
@@ -67,6 +69,7 @@ public struct HTTP1Head: Sendable {
     let method = scan_token(base, count)
     guard method > 0, method <= 32, method < count, base[method] == 0x20 else { throw .method }
     head.methodCount = Int32(truncatingIfNeeded: method)
+    head.isHEAD = method == 4 && equals(base, "HEAD")
     let start = method + 1
     let target = scan_until(base + start, count - start, 0x20)
     let end = start + target
