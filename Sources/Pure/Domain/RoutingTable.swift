@@ -41,19 +41,26 @@ public struct RoutedNode: Sendable, Codable, Equatable {
   public var acl: [FolderID]
   /// Set when the node takes no requests (suspended, deleting, no healthy instance): what to tell callers.
   public var refusal: String?
-  /// Longest time for one request from its arrival, in milliseconds.
+  /// Longest time for one request from its arrival to the end of its answer, in milliseconds; 0: no such limit.
   public var timeoutMilliseconds: UInt32
   /// Requests that may wait when every instance is busy.
   public var queueLimit: Int
   /// Longest wait in the queue, in milliseconds.
   public var queueAgeMilliseconds: UInt32
+  /// How requests are proxied; instances of protocol `frames` don't look at it.
+  public var proxying: RoutedProxying
+  /// Most requests of all callers together; nil: no limit.
+  public var rateLimit: RateLimit?
+  /// Most requests of one caller (the token's subject); nil: no limit.
+  public var callerRateLimit: RateLimit?
   /// Instances in rotation.
   public var instances: [RoutedInstance]
 
   public init(
     id: NodeID, name: String, release: Int, folderID: FolderID, acl: [FolderID], refusal: String? = nil,
     timeoutMilliseconds: UInt32 = 15000, queueLimit: Int = 1000, queueAgeMilliseconds: UInt32 = 15000,
-    instances: [RoutedInstance] = []
+    proxying: RoutedProxying = RoutedProxying(), rateLimit: RateLimit? = nil,
+    callerRateLimit: RateLimit? = nil, instances: [RoutedInstance] = []
   ) {
     self.id = id
     self.name = name
@@ -64,7 +71,36 @@ public struct RoutedNode: Sendable, Codable, Equatable {
     self.timeoutMilliseconds = timeoutMilliseconds
     self.queueLimit = queueLimit
     self.queueAgeMilliseconds = queueAgeMilliseconds
+    self.proxying = proxying
+    self.rateLimit = rateLimit
+    self.callerRateLimit = callerRateLimit
     self.instances = instances
+  }
+}
+
+/// What a node wants of the proxy in front of its `http1` and `http2` endpoints. Times in milliseconds.
+public struct RoutedProxying: Sendable, Codable, Equatable {
+  /// From the start of an attempt to connect to its end.
+  public var connectTimeoutMilliseconds: UInt32
+  /// From the request's arrival to the head of its answer; time in the queue counts.
+  public var firstByteTimeoutMilliseconds: UInt32
+  /// Longest silence in both directions of a request, a stream or an upgraded connection.
+  public var idleTimeoutMilliseconds: UInt32
+  /// `authorization` and the routing headers are passed on to the instance.
+  public var passCredentials: Bool
+  /// An instance gets its full part of the requests only this long after `healthySince`; 0: at once.
+  public var slowStartMilliseconds: UInt32
+
+  public init(
+    connectTimeoutMilliseconds: UInt32 = 5000, firstByteTimeoutMilliseconds: UInt32 = 15000,
+    idleTimeoutMilliseconds: UInt32 = 300_000, passCredentials: Bool = false,
+    slowStartMilliseconds: UInt32 = 0
+  ) {
+    self.connectTimeoutMilliseconds = connectTimeoutMilliseconds
+    self.firstByteTimeoutMilliseconds = firstByteTimeoutMilliseconds
+    self.idleTimeoutMilliseconds = idleTimeoutMilliseconds
+    self.passCredentials = passCredentials
+    self.slowStartMilliseconds = slowStartMilliseconds
   }
 }
 
@@ -77,13 +113,22 @@ public struct RoutedInstance: Sendable, Codable, Equatable {
   /// Most requests outstanding at once while each takes long; cells: 1. `pipelineLimit` is used for code measured to be fast.
   public var limit: Int
   public var pipelineLimit: Int
+  /// Where it runs; requests prefer instances of the gateway's own zone. Empty: unknown.
+  public var zone: String
+  /// When it last entered rotation (wall clock), for the slow start; nil: long ago.
+  public var healthySince: Timestamp?
 
-  public init(id: InstanceID, endpoint: Endpoint, pid: Int32 = 0, limit: Int = 1, pipelineLimit: Int = 8) {
+  public init(
+    id: InstanceID, endpoint: Endpoint, pid: Int32 = 0, limit: Int = 1, pipelineLimit: Int = 8,
+    zone: String = "", healthySince: Timestamp? = nil
+  ) {
     self.id = id
     self.endpoint = endpoint
     self.pid = pid
     self.limit = limit
     self.pipelineLimit = pipelineLimit
+    self.zone = zone
+    self.healthySince = healthySince
   }
 }
 
@@ -91,7 +136,7 @@ public struct RoutedInstance: Sendable, Codable, Equatable {
 public struct Endpoint: Sendable, Codable, Hashable {
   /// `frames`: the worker protocol of `docs/formats/worker-protocol.md`.
   public enum WireProtocol: String, Sendable, Codable { case http1, http2, frames }
-  /// `unix:/absolute/path` or `host:port`. A path may be longer than a socket address holds (108 bytes): the one
+  /// `unix:/absolute/path` or `host:port`; the host is an IP literal, IPv6 in brackets. A path may be longer than a socket address holds (108 bytes): the one
   /// who connects opens the folder and goes through `/proc/self/fd`.
   public var address: String
   public var wireProtocol: WireProtocol
