@@ -2,10 +2,31 @@ import Glibc
 import Testing
 import Wire
 
+/// The repository's folder.
+private var repository: String {
+  "/" + "\(#filePath)".split(separator: "/").dropLast(3).joined(separator: "/")
+}
+
+/// The bytes of a file of the repository.
+func contents(_ path: String) throws -> [UInt8] {
+  guard let file = fopen(path.hasPrefix("/") ? path : "\(repository)/\(path)", "r") else {
+    throw MissingFile(path: path)
+  }
+  defer { fclose(file) }
+  var bytes: [UInt8] = []
+  var part = [UInt8](repeating: 0, count: 65536)
+  while true {
+    let count = fread(&part, 1, part.count, file)
+    guard count > 0 else { return bytes }
+    bytes += part[0..<count]
+  }
+}
+
+struct MissingFile: Error { var path: String }
+
 /// Files of one committed corpus with their names.
 func corpus(_ name: String) throws -> [(name: String, bytes: [UInt8])] {
-  let root = "\(#filePath)".split(separator: "/").dropLast(3).joined(separator: "/")
-  let folder = "/\(root)/Fuzz/corpora/\(name)"
+  let folder = "\(repository)/Fuzz/corpora/\(name)"
   guard let directory = opendir(folder) else { return [] }
   defer { closedir(directory) }
   var files: [(name: String, bytes: [UInt8])] = []
@@ -13,16 +34,8 @@ func corpus(_ name: String) throws -> [(name: String, bytes: [UInt8])] {
     let name = withUnsafePointer(to: &entry.pointee.d_name) {
       $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
     }
-    guard !name.hasPrefix("."), let file = fopen("\(folder)/\(name)", "r") else { continue }
-    defer { fclose(file) }
-    var bytes: [UInt8] = []
-    var part = [UInt8](repeating: 0, count: 65536)
-    while true {
-      let count = fread(&part, 1, part.count, file)
-      guard count > 0 else { break }
-      bytes += part[0..<count]
-    }
-    files.append((name, bytes))
+    guard !name.hasPrefix(".") else { continue }
+    files.append((name, try contents("\(folder)/\(name)")))
   }
   return files.sorted { $0.name < $1.name }
 }
@@ -31,6 +44,7 @@ func corpus(_ name: String) throws -> [(name: String, bytes: [UInt8])] {
   @Test func `the corpora hold what the fuzzers demand`() throws {
     for (name, run) in [
       ("http1", FuzzProperties.http1), ("json", FuzzProperties.json), ("frames", FuzzProperties.frames),
+      ("protobuf", FuzzProperties.protobuf), ("grpc", FuzzProperties.grpc),
     ] as [(String, ([UInt8]) -> Void)] {
       let files = try corpus(name)
       #expect(files.count >= 5, "the corpus \(name) is missing")

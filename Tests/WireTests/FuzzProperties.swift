@@ -83,4 +83,48 @@ enum FuzzProperties {
     while let frame = try? Frame.take(from: &rest, maximumPayload: 1 << 20) { taken += frame.bytes }
     precondition(taken + rest == bytes)
   }
+
+  /// What is read as a JSON value is written back to bytes that are read as the same; a status keeps its meaning.
+  static func protobuf(_ bytes: [UInt8]) {
+    for shape in [DynamicValue.Shape.object, .list, .value] {
+      guard let text = try? DynamicValue.json(shape, from: bytes, path: "", maximumBytes: 1 << 20) else {
+        continue
+      }
+      guard let again = try? DynamicValue.encoded(shape, json: text, path: ""),
+        let back = try? DynamicValue.json(shape, from: again, path: "")
+      else { preconditionFailure("what was written is not read") }
+      precondition(back == text)
+    }
+    if let encoded = try? DynamicValue.encoded(.value, json: bytes, path: "") {
+      precondition((try? DynamicValue.json(.value, from: encoded, path: "")) != nil)
+    }
+    if let status = try? RPCStatus(bytes) { precondition((try? RPCStatus(status.bytes)) == status) }
+  }
+
+  /// Messages are the same at every cut of the body; the texts of headers are read or refused.
+  static func grpc(_ bytes: [UInt8]) {
+    func messages(_ step: Int) -> ([[UInt8]], GRPCFault?) {
+      var decoder = GRPCMessageDecoder(limit: 2048)
+      var out: [[UInt8]] = []
+      do throws(GRPCFault) {
+        for start in stride(from: 0, to: bytes.count, by: step) {
+          decoder.feed(bytes[start..<min(start + step, bytes.count)])
+          while let message = try decoder.next() { out.append(message) }
+        }
+        try decoder.finish()
+      } catch { return (out, error) }
+      return (out, nil)
+    }
+    let whole = messages(max(bytes.count, 1))
+    for step in [1, 3] { precondition(messages(step) == whole) }
+    if whole.1 == nil { precondition(whole.0.flatMap { GRPCFrameHead.framed($0) } == bytes) }
+    _ = GRPCTimeout.nanoseconds(bytes)
+    let text = String(decoding: bytes.prefix(1000), as: UTF8.self)
+    let encoded = GRPCMessageText.encoded(text)
+    precondition(encoded.utf8.allSatisfy { (0x20...0x7e).contains($0) })
+    precondition(text.hasPrefix(GRPCMessageText.decoded(encoded)))
+    if let plain = Base64.decoded(bytes) {
+      precondition(Base64.decoded(Base64.encoded(plain, padded: false).utf8) == plain)
+    }
+  }
 }

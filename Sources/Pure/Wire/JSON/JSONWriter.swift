@@ -99,20 +99,28 @@ public struct JSONWriter: Sendable {
   private mutating func quote(_ text: String) {
     bytes.append(0x22)
     for byte in text.utf8 {
-      switch byte {
-      case 0x22: bytes.append(contentsOf: [0x5c, 0x22])
-      case 0x5c: bytes.append(contentsOf: [0x5c, 0x5c])
-      case 0x0a: bytes.append(contentsOf: [0x5c, 0x6e])
-      case 0x0d: bytes.append(contentsOf: [0x5c, 0x72])
-      case 0x09: bytes.append(contentsOf: [0x5c, 0x74])
-      case 0x00...0x1f:
-        let digits = Array("0123456789abcdef".utf8)
-        bytes.append(contentsOf: Array("\\u00".utf8))
-        bytes.append(digits[Int(byte >> 4)])
-        bytes.append(digits[Int(byte & 15)])
-      default: bytes.append(byte)
+      if byte < 0x20 || byte == 0x22 || byte == 0x5c {
+        Self.escape(byte, into: &bytes)
+      } else {
+        bytes.append(byte)
       }
     }
     bytes.append(0x22)
+  }
+
+  /// Appends the escape of a control byte, a quote or a backslash.
+  static func escape(_ byte: UInt8, into bytes: inout [UInt8]) {
+    bytes.append(0x5c)
+    switch byte {
+    case 0x22, 0x5c: bytes.append(byte)
+    case 0x0a: bytes.append(0x6e)
+    case 0x0d: bytes.append(0x72)
+    case 0x09: bytes.append(0x74)
+    default:
+      let digits: StaticString = "0123456789abcdef"
+      bytes.append(contentsOf: [0x75, 0x30, 0x30])
+      bytes.append(digits.utf8Start[Int(byte >> 4 & 15)])
+      bytes.append(digits.utf8Start[Int(byte & 15)])
+    }
   }
 }
