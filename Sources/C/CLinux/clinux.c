@@ -175,6 +175,17 @@ int roost_connect_tcp(const char *host, uint16_t port) {
   return start_connect((struct sockaddr *)&address, size);
 }
 
+int roost_is_numeric(const char *host) {
+  struct sockaddr_storage address;
+  socklen_t size;
+  return numeric(host, 1, &address, &size) == 0;
+}
+
+int roost_is_quiet(int fd) {
+  char byte;
+  return recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && roost_would_block(errno);
+}
+
 int roost_socket_error(int fd) {
   int error = 0;
   socklen_t size = sizeof error;

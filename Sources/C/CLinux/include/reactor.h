@@ -61,6 +61,10 @@ int roost_bound_port(int fd);
 /* Starts a non-blocking connect; the socket, or -errno. Paths of any length go through /proc/self/fd. */
 int roost_connect_unix(const char *path);
 int roost_connect_tcp(const char *host, uint16_t port);
+/* Whether a host is a numeric address of IPv4 or IPv6. */
+int roost_is_numeric(const char *host);
+/* Whether an idle socket has neither bytes nor an end to read. */
+int roost_is_quiet(int fd);
 /* A listening unix socket at a path of any length; replaces a socket file that nobody listens on. -errno on failure. */
 int roost_listen_unix(const char *path, int backlog);
 /* SO_ERROR of a socket. */

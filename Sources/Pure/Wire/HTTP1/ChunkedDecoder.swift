@@ -1,6 +1,8 @@
 internal import CLinux
 
 /// Takes a chunked body apart, strictly and at any cut of the input. Holds no bytes.
+///
+/// Who wants the trailers looks at `trailers` after each event and puts the parts together.
 public struct ChunkedDecoder: Sendable {
   public enum Event: Equatable, Sendable {
     /// Bytes of the body lie in this range of the input.
@@ -21,6 +23,8 @@ public struct ChunkedDecoder: Sendable {
   private var state = State.size
   private var remaining = 0
   private var extra = 0
+  /// Where bytes of trailer lines (CR LF included) lie that the last `next` used up; empty when it met none.
+  public private(set) var trailers = 0..<0
 
   public init() {}
 
@@ -28,6 +32,7 @@ public struct ChunkedDecoder: Sendable {
   public mutating func next(
     _ base: UnsafePointer<UInt8>, _ count: Int, at: inout Int
   ) throws(HTTP1Fault) -> Event {
+    trailers = at..<at
     while at < count, state != .done {
       if state == .data {
         let length = min(remaining, count - at)
@@ -39,7 +44,14 @@ public struct ChunkedDecoder: Sendable {
       }
       let byte = base[at]
       at += 1
+      let before = state
       try take(byte)
+      switch before {
+      case .trailerName, .trailerValue, .trailerLineFeed: trailers = trailers.lowerBound..<at
+      case .lineStart where state == .trailerName:
+        trailers = (trailers.isEmpty ? at - 1 : trailers.lowerBound)..<at
+      default: if trailers.isEmpty { trailers = at..<at }
+      }
     }
     return state == .done ? .end : .needMore
   }

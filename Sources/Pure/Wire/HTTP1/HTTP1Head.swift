@@ -10,13 +10,16 @@ public struct HTTP1Field: Sendable {
   public init() {}
 }
 
-/// A parsed request head: places in the bytes that it was parsed from, and what frames the body. Holds no bytes itself.
+/// A parsed head of a request or an answer: places in the bytes that it was parsed from, and what frames the body. Holds
+/// no bytes itself.
 ///
 /// The fields go to a table of `maximumFields` that the caller owns, one per event loop, so that a head costs no memory.
 public struct HTTP1Head: Sendable {
   public static let maximumFields = 100
   public static let maximumBytes = 65536
 
+  /// Of an answer; 0 in a request.
+  public var status: Int32 = 0
   public var methodCount: Int32 = 0
   public var targetStart: Int32 = 0
   public var targetCount: Int32 = 0

@@ -1,0 +1,89 @@
+public import Wire
+
+/// How the body of a request to an instance is framed.
+public enum UpstreamBody: Equatable, Sendable {
+  case none
+  /// Exactly so many bytes.
+  case counted(Int)
+  /// Ends with `end`; may have trailers.
+  case unknown
+}
+
+/// Why an exchange with an instance has no (whole) answer.
+public struct UpstreamFailure: Error, Equatable, Sendable {
+  public enum Kind: UInt8, Sendable {
+    /// No connection: nothing was sent.
+    case connect
+    /// The connection ended before the first byte of an answer.
+    case closed
+    /// The answer is not HTTP.
+    case malformed
+    /// The answer broke off.
+    case truncated
+    /// The instance refused the stream unprocessed (HTTP/2 REFUSED_STREAM or a GOAWAY before it).
+    case unprocessed
+  }
+
+  public var kind: Kind
+  /// `errno`, or the error code of HTTP/2; 0 for an orderly end.
+  public var code: Int32
+  public var fault: HTTP1Fault?
+  /// Not one byte of the request left this process: it may be sent again, whatever it is.
+  public var nothingSent: Bool
+  /// The connection had served before: it may have been closed while it was idle.
+  public var isReused: Bool
+
+  init(
+    _ kind: Kind, code: Int32 = 0, fault: HTTP1Fault? = nil, nothingSent: Bool = false, isReused: Bool = false
+  ) {
+    self.kind = kind
+    self.code = code
+    self.fault = fault
+    self.nothingSent = nothingSent
+    self.isReused = isReused
+  }
+}
+
+/// One request to an instance and its answer: the same for every version of HTTP. Its client owns it and uses it again;
+/// touch it on its loop only, and not after `upstreamEnded` or `upstreamFailed`.
+public class UpstreamExchange {
+  /// Free for the owner: which of its requests this is.
+  public final var ownerTag: UInt64 = 0
+  /// The head of the answer, with its `status`. Its places count from `base`.
+  public final internal(set) var head = HTTP1Head()
+  /// The bytes of the head: valid while `upstreamInformational` or `upstreamHead` runs.
+  public final internal(set) var base: UnsafePointer<UInt8>?
+  /// Whether this is a stream of HTTP/2.
+  public final let isHTTP2: Bool
+  /// Where it goes.
+  public final internal(set) var target: UpstreamTarget
+  /// `send` said that the output is full and `upstreamWritable` has not been called since.
+  final var isFull = false
+  final var isPaused = false
+  /// The owner has given the whole request.
+  public final internal(set) var requestEnded = false
+
+  init(_ target: UpstreamTarget, isHTTP2: Bool) {
+    self.target = target
+    self.isHTTP2 = isHTTP2
+  }
+}
+
+/// Who has requests for instances. All calls come on the loop's thread.
+public protocol UpstreamOwner: AnyObject {
+  /// There is a connection: the request leaves.
+  func upstreamConnected(_ exchange: UpstreamExchange)
+  /// An interim answer other than 101.
+  func upstreamInformational(_ exchange: UpstreamExchange, fields: UnsafeMutablePointer<HTTP1Field>)
+  /// The head of the answer; after a 101 the bytes pass both ways without framing.
+  func upstreamHead(_ exchange: UpstreamExchange, fields: UnsafeMutablePointer<HTTP1Field>)
+  /// Bytes of the body, without transfer coding; valid during this call.
+  func upstreamPart(_ exchange: UpstreamExchange, _ bytes: UnsafePointer<UInt8>, _ count: Int)
+  /// The answer is complete and the exchange is not the owner's any more. After a 101: the instance closed its side; the
+  /// exchange ends when the owner has called `end` too. `trailers` are lines that end with CR LF, valid during this call.
+  func upstreamEnded(_ exchange: UpstreamExchange, trailers: UnsafeBufferPointer<UInt8>)
+  /// There is room again after `send` returned false.
+  func upstreamWritable(_ exchange: UpstreamExchange)
+  /// No (whole) answer will come; the exchange is not the owner's any more.
+  func upstreamFailed(_ exchange: UpstreamExchange, _ failure: UpstreamFailure)
+}
