@@ -1,12 +1,14 @@
 /// A JSON object of strings and integers only, as headers and claims of this server's tokens are.
 ///
 /// Strict on purpose: duplicate keys, nested values, fractions and trailing bytes are refused, so that no two
-/// readers
-/// can understand one token in two ways.
+/// readers can understand one token in two ways. Claims that others write may also hold lists of strings
+/// (`aud`, RFC 7519 section 4.1.3) and times with a fraction (`NumericDate`, section 2).
 struct FlatJSON {
   enum Value: Equatable {
     case string(String)
     case integer(Int64)
+    case strings([String])
+    case decimal(Double)
   }
 
   private(set) var members: [String: Value] = [:]
@@ -21,8 +23,27 @@ struct FlatJSON {
     return number
   }
 
-  init?(_ bytes: [UInt8]) {
-    var reader = Reader(bytes: bytes)
+  /// A string or a list of them.
+  func strings(_ key: String) -> [String] {
+    switch members[key] {
+    case .string(let text): [text]
+    case .strings(let texts): texts
+    default: []
+    }
+  }
+
+  /// A number without its fraction; nil when it is none or does not fit.
+  func wholeSeconds(_ key: String) -> Int64? {
+    switch members[key] {
+    case .integer(let number): number
+    case .decimal(let number): Int64(exactly: number.rounded(.down))
+    default: nil
+    }
+  }
+
+  /// `isForeign`: takes lists of strings and fractions too.
+  init?(_ bytes: [UInt8], isForeign: Bool = false) {
+    var reader = Reader(bytes: bytes, isForeign: isForeign)
     guard let members = reader.object() else { return nil }
     self.members = members
   }
@@ -33,6 +54,8 @@ struct FlatJSON {
       switch value {
       case .string(let text): "\(quoted(key)):\(quoted(text))"
       case .integer(let number): "\(quoted(key)):\(number)"
+      case .strings(let texts): "\(quoted(key)):[\(texts.map(quoted).joined(separator: ","))]"
+      case .decimal(let number): "\(quoted(key)):\(number)"
       }
     }
     return "{\(parts.joined(separator: ","))}"
@@ -56,9 +79,13 @@ struct FlatJSON {
 
 private struct Reader {
   let bytes: [UInt8]
+  let isForeign: Bool
   var position = 0
 
-  init(bytes: [UInt8]) { self.bytes = bytes }
+  init(bytes: [UInt8], isForeign: Bool) {
+    self.bytes = bytes
+    self.isForeign = isForeign
+  }
 
   mutating func object() -> [String: FlatJSON.Value]? {
     var members: [String: FlatJSON.Value] = [:]
@@ -78,7 +105,40 @@ private struct Reader {
   private mutating func value() -> FlatJSON.Value? {
     skipSpace()
     guard position < bytes.count else { return nil }
-    return bytes[position] == 0x22 ? string().map { .string($0) } : integer().map { .integer($0) }
+    if bytes[position] == 0x22 { return string().map { .string($0) } }
+    guard isForeign else { return integer().map { .integer($0) } }
+    return bytes[position] == 0x5b ? strings().map { .strings($0) } : number()
+  }
+
+  private mutating func strings() -> [String]? {
+    var texts: [String] = []
+    guard take(0x5b) else { return nil }
+    if take(0x5d) { return texts }
+    repeat {
+      skipSpace()
+      guard let text = string() else { return nil }
+      texts.append(text)
+    } while take(0x2c)
+    return take(0x5d) ? texts : nil
+  }
+
+  private mutating func number() -> FlatJSON.Value? {
+    let start = position
+    if let whole = integer(), position == bytes.count || ![0x2e, 0x65, 0x45].contains(bytes[position]) {
+      return .integer(whole)
+    }
+    position = start
+    while position < bytes.count,
+      [0x2b, 0x2d, 0x2e, 0x45, 0x65].contains(bytes[position])
+        || (0x30...0x39).contains(bytes[position])
+    {
+      position += 1
+    }
+    let text = bytes[start..<position]
+    guard let first = text.first, let last = text.last, (0x30...0x39).contains(first),
+      (0x30...0x39).contains(last), let number = Double(String(decoding: text, as: UTF8.self))
+    else { return nil }
+    return .decimal(number)
   }
 
   private mutating func integer() -> Int64? {

@@ -11,6 +11,8 @@ public struct APIWorld: Sendable {
   public var nodes: NodeService
   public var checkpoints: CheckpointService
   public var authority: TokenAuthority
+  /// IAM tokens for JWTs of authorized keys.
+  public var exchange: TokenExchange
   /// Prometheus text.
   public var metrics: @Sendable () async -> String
   /// Reads a node's log: newest `tail` lines, or what follows `after`; waits up to `wait` seconds for a first line.
@@ -21,7 +23,7 @@ public struct APIWorld: Sendable {
 
   public init(
     world: NodeWorld, fleet: Fleet, nodes: NodeService, checkpoints: CheckpointService,
-    authority: TokenAuthority,
+    authority: TokenAuthority, exchange: TokenExchange,
     metrics: @escaping @Sendable () async -> String,
     logs: @escaping @Sendable (NodeID, String?, Int, Int) async throws(PlatformError) -> LogPage,
     limits: @escaping @Sendable (NodeSpec) -> [EffectiveLimit], version: VersionResource
@@ -31,6 +33,7 @@ public struct APIWorld: Sendable {
     self.nodes = nodes
     self.checkpoints = checkpoints
     self.authority = authority
+    self.exchange = exchange
     self.metrics = metrics
     self.logs = logs
     self.limits = limits
@@ -67,6 +70,7 @@ public struct APIResponder: HTTPResponder {
   private func answer(_ request: HTTPRequest) async throws(PlatformError) -> HTTPResponse {
     let target = try Target(request.target)
     if let open = try await OpenEndpoints.answer(target, request, api) { return open }
+    if let token = await IamEndpoints.answer(target, request, api) { return token }
     let matches = routes.filter { $0.matches(target) }
     guard !matches.isEmpty else {
       throw PlatformError(

@@ -51,6 +51,18 @@ enum Answer {
     return HTTPResponse(status: status, headers: headers.map { (name: $0.0, value: $0.1) }, body: body)
   }
 
+  /// `google.rpc.Status`, what the paths answer with that compatible clients know.
+  static func status(_ error: PlatformError) -> HTTPResponse {
+    let status = StatusResource(code: error.code.rpcCode, message: error.message)
+    let body = (try? JSONEncoder().encode(status)).map { Array($0) } ?? []
+    return HTTPResponse(
+      status: error.code.httpStatus,
+      headers: [
+        (name: "content-type", value: "application/json"),
+        (name: "x-roost-fault", value: error.origin.rawValue),
+      ], body: body)
+  }
+
   /// `invalidArgument` → `INVALID_ARGUMENT`.
   static func word(_ code: PlatformError.Code) -> String {
     var result = ""

@@ -68,6 +68,10 @@ enum RouteTable {
     Route("GET", "/v1/serviceAccounts", ServiceAccountEndpoints.list),
     Route("POST", "/v1/serviceAccounts", ServiceAccountEndpoints.create),
     Route("POST", "/v1/serviceAccounts/*:grant", ServiceAccountEndpoints.grant),
+    Route("DELETE", "/v1/serviceAccounts/*", ServiceAccountEndpoints.delete),
+    Route("GET", "/v1/serviceAccounts/*/keys", KeyEndpoints.list),
+    Route("POST", "/v1/serviceAccounts/*/keys", KeyEndpoints.create),
+    Route("DELETE", "/v1/serviceAccounts/*/keys/*", KeyEndpoints.delete),
     Route("GET", "/v1/configurations", OpenEndpoints.configurations),
   ]
 }

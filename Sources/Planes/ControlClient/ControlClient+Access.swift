@@ -26,6 +26,26 @@ extension ControlClient {
     try send("POST", "/v1/serviceAccounts/\(Self.escaped(account)):grant", request)
   }
 
+  public func deleteServiceAccount(_ account: String) throws(ClientError) {
+    _ = try call("DELETE", "/v1/serviceAccounts/\(Self.escaped(account))")
+  }
+
+  // MARK: Keys
+
+  public func keys(of account: String) throws(ClientError) -> ListResource<AuthorizedKeyResource> {
+    try all("/v1/serviceAccounts/\(Self.escaped(account))/keys")
+  }
+
+  public func createKey(
+    of account: String, _ request: CreateKeyRequest
+  ) throws(ClientError) -> AuthorizedKeyResource {
+    try send("POST", "/v1/serviceAccounts/\(Self.escaped(account))/keys", request)
+  }
+
+  public func deleteKey(_ id: String, of account: String) throws(ClientError) {
+    _ = try call("DELETE", "/v1/serviceAccounts/\(Self.escaped(account))/keys/\(Self.escaped(id))")
+  }
+
   // MARK: The server
 
   private struct Catalogue: Decodable { var configurations: [CatalogueEntry] }

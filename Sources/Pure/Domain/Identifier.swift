@@ -22,6 +22,7 @@ public enum NodeKindTag: IdentifiedKind { public static let kind = ResourceKind.
 public enum InstanceKind: IdentifiedKind { public static let kind = ResourceKind.instance }
 public enum OperationKind: IdentifiedKind { public static let kind = ResourceKind.operation }
 public enum ServiceAccountKind: IdentifiedKind { public static let kind = ResourceKind.serviceAccount }
+public enum KeyKind: IdentifiedKind { public static let kind = ResourceKind.key }
 public enum UploadKind: IdentifiedKind { public static let kind = ResourceKind.upload }
 public enum RequestKind: IdentifiedKind { public static let kind = ResourceKind.request }
 
@@ -32,6 +33,7 @@ public typealias NodeID = Identifier<NodeKindTag>
 public typealias InstanceID = Identifier<InstanceKind>
 public typealias OperationID = Identifier<OperationKind>
 public typealias ServiceAccountID = Identifier<ServiceAccountKind>
+public typealias KeyID = Identifier<KeyKind>
 public typealias UploadID = Identifier<UploadKind>
 
 /// An opaque id: 20 characters `[a-z0-9]`, the first three say the kind. Ids of different kinds can't be mixed.

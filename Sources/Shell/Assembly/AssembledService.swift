@@ -68,9 +68,12 @@ public enum AssembledService {
       verifier: authority, responder: late, observe: { observations.continuation.yield($0) }, logger: logger,
       metrics: metrics)
     let fleet = Fleet(world: world, sink: GatewaySink(gateway: gateway))
+    let exchange = TokenExchange(store: store, authority: authority, now: { now() })
+    try await exchange.load()
     let api = APIWorld(
       world: world, fleet: fleet, nodes: NodeService(world: world, fleet: fleet),
       checkpoints: CheckpointService(store: store, blobs: blobs, now: { now() }), authority: authority,
+      exchange: exchange,
       metrics: { String(decoding: metrics.text(), as: UTF8.self) + ProcessMetrics.text(version: version) },
       logs: { node, cursor, tail, wait throws(PlatformError) in
         try await LogFollower(logs: logs).page(node, after: cursor, tail: tail, wait: wait)

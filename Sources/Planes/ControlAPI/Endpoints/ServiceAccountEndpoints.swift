@@ -47,6 +47,21 @@ enum ServiceAccountEndpoints {
     return try Answer.json(try await resource(account, api))
   }
 
+  static func delete(_ call: Call, _ api: APIWorld) async throws(PlatformError) -> HTTPResponse {
+    let account = try await find(call.segments[0], api)
+    try call.require(.administer, on: account.folderID)
+    if try await api.store.setting("operator") == account.id.text {
+      throw PlatformError(
+        .failedPrecondition, "service account '\(account.name)' is the operator of this server and stays",
+        origin: .caller)
+    }
+    try await api.store.deleteServiceAccount(account.id, at: api.world.now())
+    api.exchange.removed(account: account.id)
+    try await Audit.record("DeleteServiceAccount", account.id.text, call, api)
+    await api.fleet.accessChanged()
+    return Answer.empty()
+  }
+
   static func find(_ text: String, _ api: APIWorld) async throws(PlatformError) -> ServiceAccountRecord {
     try await api.store.serviceAccount(named: text)
   }

@@ -37,6 +37,7 @@ enum TokenEndpoints {
       try requireAdmin(call)
     }
     try await api.store.revokeToken(id, at: now)
+    api.exchange.revoked(tokenID: id)
     try await Audit.record("RevokeIamToken", id, call, api)
     await api.fleet.accessChanged()
     return Answer.empty()

@@ -24,6 +24,7 @@ extension InstanceResource: Listed { public static let listName = "instances" }
 extension OperationResource: Listed { public static let listName = "operations" }
 extension TokenResource: Listed { public static let listName = "tokens" }
 extension ServiceAccountResource: Listed { public static let listName = "serviceAccounts" }
+extension AuthorizedKeyResource: Listed { public static let listName = "keys" }
 
 extension ListResource: Codable where Item: Listed {
   private struct Key: CodingKey {

@@ -40,7 +40,7 @@ enum LocalFile {
     }
     var folder = ""
     for part in path.split(separator: "/").dropLast() {
-      folder += "/" + part
+      folder += (folder.isEmpty && !path.hasPrefix("/") ? "" : "/") + part
       if mkdir(folder, 0o700) != 0, errno != EEXIST { throw failure("make the folder of") }
     }
     let draft = path + ".new"
