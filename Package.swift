@@ -12,6 +12,9 @@ let package = Package(
       name: "COpenSSL", path: "Sources/C/COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(
       name: "CSQLite", path: "Sources/C/CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+    .systemLibrary(
+      name: "CNghttp2", path: "Sources/C/CNghttp2", pkgConfig: "libnghttp2",
+      providers: [.apt(["libnghttp2-dev"])]),
 
     // MARK: Pure - no clock, no I/O, no locks, no Foundation
     /** ids, specs, statuses, resources of the API, routing table, errors */
@@ -32,7 +35,8 @@ let package = Package(
     .target(name: "Sandboxing", dependencies: ["Reactor", "CLinux"], path: "Sources/Machine/Sandboxing"),
     /** HTTP connections of servers and clients */
     .target(
-      name: "HTTPTransport", dependencies: ["HTTPModel", "Wire", "Reactor", "Telemetry", "CLinux"],
+      name: "HTTPTransport",
+      dependencies: ["HTTPModel", "Wire", "Reactor", "Telemetry", "CLinux", "CNghttp2"],
       path: "Sources/Machine/HTTPTransport"),
 
     // MARK: Capabilities - what the planes are given

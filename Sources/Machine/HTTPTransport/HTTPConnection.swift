@@ -2,7 +2,7 @@ internal import CLinux
 internal import Reactor
 internal import Wire
 
-/// One client's connection: of HTTP/1.1 it is the exchange at hand as well.
+/// One client's connection: of HTTP/1.1 it is the exchange at hand as well, of HTTP/2 it has a session with streams.
 final class HTTPConnection: HTTPExchange {
   enum State: UInt8 {
     /// Waiting for a head.
@@ -15,6 +15,8 @@ final class HTTPConnection: HTTPExchange {
     case owned
     /// Answered and closing: what still comes is thrown away, so that the answer isn't lost to a reset.
     case lingering
+    /// Speaks HTTP/2: see `session`.
+    case http2
     case closed
   }
 
@@ -52,6 +54,7 @@ final class HTTPConnection: HTTPExchange {
   var requests = 0
   /// The decoded body of a chunked request.
   var collected = ByteQueue()
+  var session: HTTP2Session?
   var incoming = Incoming.nothing
   /// Bytes of a streamed body of known length that are still to come.
   var remaining = 0

@@ -28,6 +28,12 @@ public class HTTPExchange {
   public final var output = ByteQueue()
   /// Free for the owner: which of its requests this exchange waits for.
   public final var ownerTag: UInt64 = 0
+  /// An extended CONNECT for WebSocket (RFC 8441): answered with 200 and `upgrade`, not with 101.
+  public final internal(set) var isExtendedConnect = false
+  /// The content type is `application/grpc`, on HTTP/2.
+  public final internal(set) var isGRPC = false
+  /// The connection is encrypted.
+  public final internal(set) var isTLS = false
   /// The owner gets this request's body in parts.
   public final internal(set) var isStreamed = false
   /// An answer (not an interim one) has begun.

@@ -9,33 +9,38 @@ extension HTTPServer {
   /// Begins an answer: the status line and `date`. The owner adds header lines to `output`, each ending with CR LF.
   public func begin(_ exchange: HTTPExchange, status: Int) {
     exchange.hasBegun = true
-    let connection = http1(exchange)
-    connection.outgoing =
-      status == 204 || status == 304 || connection.head.isHEAD ? .none : .counted
-    connection.output.append("HTTP/1.1 ")
-    connection.output.append(decimal: status)
-    connection.output.append(Self.reason(status))
+    let hasNoBody = status == 204 || status == 304 || exchange.head.isHEAD
+    if exchange.isHTTP2 {
+      begin(http2(exchange), status, hasNoBody)
+    } else {
+      http1(exchange).outgoing = hasNoBody ? .none : .counted
+      exchange.output.append("HTTP/1.1 ")
+      exchange.output.append(decimal: status)
+      exchange.output.append(Self.reason(status))
+    }
     let second = loop.now / 1_000_000_000
     if second != dateSecond {
       dateSecond = second
       date = Array("date: \(WallClock.httpDate(microseconds: WallClock.microseconds()))\r\n".utf8)
     }
-    connection.output.append(date)
+    exchange.output.append(date)
   }
 
   /// Ends the head of an answer whose body has `count` bytes: the owner writes them to `output` and calls `finish`, or
   /// gives them to `send` and calls `end`. To a HEAD request no body follows.
   public func endHead(_ exchange: HTTPExchange, contentLength count: Int) {
+    exchange.output.append("content-length: ")
+    exchange.output.append(decimal: count)
+    exchange.output.append("\r\n")
+    if exchange.isHTTP2 { return endHead(http2(exchange)) }
     let connection = http1(exchange)
     if isDraining { connection.closesAfterAnswer = true }
-    connection.output.append("content-length: ")
-    connection.output.append(decimal: count)
-    connection.output.append("\r\n")
     endFields(connection)
   }
 
   /// Ends the head of an answer whose length is not known: chunked, or to the end of the connection for HTTP/1.0.
   public func endHead(_ exchange: HTTPExchange) {
+    if exchange.isHTTP2 { return endHead(http2(exchange)) }
     let connection = http1(exchange)
     if isDraining { connection.closesAfterAnswer = true }
     if connection.outgoing != .none {
@@ -63,6 +68,7 @@ extension HTTPServer {
 
   /// An interim answer, such as 100 or 103; `fields` are lines that end with CR LF. Not sent to HTTP/1.0.
   public func informational(_ exchange: HTTPExchange, status: Int, fields: UnsafeBufferPointer<UInt8>) {
+    if exchange.isHTTP2 { return informational(http2(exchange), status, fields) }
     let connection = http1(exchange)
     guard connection.head.minorVersion > 0, !connection.hasBegun else { return }
     connection.output.append("HTTP/1.1 ")
@@ -75,6 +81,7 @@ extension HTTPServer {
 
   /// Ends the head of a 101 answer: from here bytes pass both ways without framing.
   public func upgrade(_ exchange: HTTPExchange) {
+    if exchange.isHTTP2 { return upgrade(http2(exchange)) }
     let connection = http1(exchange)
     connection.output.append("connection: Upgrade\r\n\r\n")
     connection.outgoing = .raw
@@ -88,6 +95,7 @@ extension HTTPServer {
   /// Adds bytes to the answer's body. False: more than 1 MiB waits; the owner pauses its source until `writable`.
   @discardableResult
   public func send(_ exchange: HTTPExchange, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> Bool {
+    if exchange.isHTTP2 { return send(http2(exchange), bytes, count) }
     let connection = http1(exchange)
     guard count > 0 else { return true }
     switch connection.outgoing {
@@ -108,6 +116,7 @@ extension HTTPServer {
   public func end(
     _ exchange: HTTPExchange, trailers: UnsafeBufferPointer<UInt8> = UnsafeBufferPointer(start: nil, count: 0)
   ) {
+    if exchange.isHTTP2 { return end(http2(exchange), trailers) }
     let connection = http1(exchange)
     if connection.outgoing == .chunked {
       connection.output.append("0\r\n")
@@ -125,6 +134,7 @@ extension HTTPServer {
 
   /// The answer is complete: it leaves at the end of the batch, and the next request may come.
   public func finish(_ exchange: HTTPExchange) {
+    if exchange.isHTTP2 { return finish(http2(exchange)) }
     let connection = http1(exchange)
     connection.ownerTag = 0
     if connection.state == .owned {
@@ -154,6 +164,7 @@ extension HTTPServer {
 
   /// Gives up an answer that can't be completed: the client must not take it for whole.
   public func reset(_ exchange: HTTPExchange) {
+    if exchange.isHTTP2 { return reset(http2(exchange)) }
     let connection = http1(exchange)
     guard connection.state != .closed else { return }
     flush(connection)
@@ -164,6 +175,7 @@ extension HTTPServer {
   public func pause(_ exchange: HTTPExchange) {
     guard !exchange.isPaused else { return }
     exchange.isPaused = true
+    guard !exchange.isHTTP2 else { return }
     watchOwned(http1(exchange))
   }
 
@@ -171,6 +183,7 @@ extension HTTPServer {
   public func resume(_ exchange: HTTPExchange) {
     guard exchange.isPaused else { return }
     exchange.isPaused = false
+    if exchange.isHTTP2 { return resume(http2(exchange)) }
     let connection = http1(exchange)
     guard connection.state == .owned else { return }
     watchOwned(connection)
@@ -187,7 +200,9 @@ extension HTTPServer {
 
   /// `address:port` of the peer.
   public func peer(_ exchange: HTTPExchange) -> String {
-    let connection = http1(exchange)
+    guard let connection = exchange.isHTTP2 ? http2(exchange).session?.connection : http1(exchange) else {
+      return ""
+    }
     return withUnsafeTemporaryAllocation(of: CChar.self, capacity: 80) { buffer in
       guard let out = buffer.baseAddress else { return "" }
       let count = roost_peer_name(&connection.address, out, 80)
@@ -196,6 +211,9 @@ extension HTTPServer {
       }
     }
   }
+
+  /// The stream that an exchange of HTTP/2 is.
+  func http2(_ exchange: HTTPExchange) -> HTTP2Stream { unsafeDowncast(exchange, to: HTTP2Stream.self) }
 
   /// The connection behind an exchange of HTTP/1.1.
   func http1(_ exchange: HTTPExchange) -> HTTPConnection { unsafeDowncast(exchange, to: HTTPConnection.self) }

@@ -6,7 +6,9 @@ internal import Wire
 /// From bytes to requests.
 extension HTTPServer {
   func read(_ connection: HTTPConnection) {
-    let isDirect = connection.input.isEmpty && (connection.state == .head || connection.isReceiving)
+    let isDirect =
+      connection.input.isEmpty
+      && (connection.state == .head || connection.state == .http2 || connection.isReceiving)
     var wanted = 65536
     if connection.state == .body {
       let rest = Int(connection.head.length) + connection.head.contentLength - connection.input.count
@@ -25,6 +27,7 @@ extension HTTPServer {
     }
     switch connection.state {
     case .lingering, .closed: return
+    case .http2 where isDirect: receive(connection, scratch, received)
     case .owned where isDirect && connection.isReceiving:
       takeStreamed(connection, scratch, received)
     case .owned:
@@ -76,6 +79,13 @@ extension HTTPServer {
         continue
       }
       if connection.state == .head {
+        if connection.requests == 0, isPreface(message, rest) {
+          begin2(connection)
+        }
+        if connection.state == .http2 {
+          receive(connection, message, rest)
+          return count
+        }
         guard takeHead(connection, message, rest) else { break }
         if connection.isStreamed {
           at += begin(connection, message)

@@ -3,7 +3,7 @@ internal import Glibc
 public import Reactor
 internal import Wire
 
-/// The server side of HTTP/1.1 for one loop: accepts, collects whole requests, writes answers.
+/// The server side of HTTP/1.1 and HTTP/2 for one loop: accepts, reads requests, writes answers.
 ///
 /// One `recv` per readiness into a buffer that the loop shares; a request that came whole is parsed in place and costs no
 /// memory of its connection. Answers gather until the end of the batch and leave in one `send`.
@@ -37,6 +37,12 @@ public final class HTTPServer {
   let fields = UnsafeMutablePointer<HTTP1Field>.allocate(capacity: HTTP1Head.maximumFields)
   /// Whose head the table of fields holds.
   var fieldsKey = UInt64.max
+  let library = HTTP2Library()
+  var streams: [HTTP2Stream] = []
+  var freeStreams: [Int] = []
+  var recycledStreams: [Int] = []
+  /// What was seen of HTTP/2.
+  public internal(set) var http2 = HTTP2Counts()
   var dateSecond: Int64 = -1
   var date: [UInt8] = []
   /// Connections open now.
@@ -61,13 +67,16 @@ public final class HTTPServer {
       connection.output.free()
       connection.collected.free()
     }
+    for stream in streams { stream.free() }
     if listener >= 0 { _ = Glibc.close(listener) }
     scratch.deallocate()
     fields.deallocate()
   }
 
   /// The exchange of a key, unless it ended since.
-  public func exchange(_ key: UInt64) -> HTTPExchange? { connection(key) }
+  public func exchange(_ key: UInt64) -> HTTPExchange? {
+    Int(key & 0xffff_ffff) & HTTP2Stream.slotMark == 0 ? connection(key) : stream(key)
+  }
 
   func connection(_ key: UInt64) -> HTTPConnection? {
     let slot = Int(key & 0xffff_ffff)
@@ -100,6 +109,7 @@ public final class HTTPServer {
     }
     guard let connection = connection(data & 0xff_ffff_ffff_ffff) else { return }
     connection.timer = .none
+    if let session = connection.session { return fired(connection, session) }
     guard loop.now >= connection.deadline else { return arm(connection) }
     switch connection.state {
     case .owned where !connection.isBlocked:
@@ -131,6 +141,8 @@ public final class HTTPServer {
     }
     free.append(contentsOf: recycled)
     recycled.removeAll(keepingCapacity: true)
+    freeStreams.append(contentsOf: recycledStreams)
+    recycledStreams.removeAll(keepingCapacity: true)
   }
 
   private func accept() {
@@ -215,21 +227,41 @@ public final class HTTPServer {
   }
 
   func flush(_ connection: HTTPConnection) {
+    if let session = connection.session {
+      flush(connection, session)
+    } else if write(connection) {
+      flushed(connection)
+    }
+  }
+
+  /// Gives the socket what waits; false when it does not take everything, or is broken.
+  func write(_ connection: HTTPConnection) -> Bool {
     while let base = connection.output.base, !connection.output.isEmpty {
       let sent = roost_send(connection.descriptor, base, connection.output.count)
       if sent < 0 {
         let code = roost_errno()
         if code == EINTR { continue }
-        guard roost_would_block(code) != 0 else { return disconnect(connection) }
+        guard roost_would_block(code) != 0 else {
+          disconnect(connection)
+          return false
+        }
         // While a client does not read its answers, it is not asked for more requests.
         connection.isBlocked = true
-        connection.state == .owned ? watchOwned(connection) : watch(connection, [.writable])
+        switch connection.state {
+        case .owned: watchOwned(connection)
+        case .http2: watchBlocked(connection)
+        default: watch(connection, [.writable])
+        }
         connection.deadline = loop.now + Int64(limits.writeIdleSeconds) * 1_000_000_000
         if connection.timer == .none { arm(connection) }
         break
       }
       connection.output.drop(sent)
     }
+    return connection.output.isEmpty || connection.isFull
+  }
+
+  private func flushed(_ connection: HTTPConnection) {
     if connection.isFull, connection.output.count <= HTTPExchange.lowWater {
       connection.isFull = false
       if connection.state == .owned { owner.writable(connection) }
@@ -274,6 +306,10 @@ public final class HTTPServer {
     connection.collected.free()
     openCount -= 1
     recycled.append(connection.slot)
+    if let session = connection.session {
+      connection.session = nil
+      session.close()
+    }
   }
 
   /// Takes what has already been queued for accepting, stops listening, and closes idle connections; those with a
@@ -282,6 +318,7 @@ public final class HTTPServer {
     guard !isDraining else { return }
     accept()
     isDraining = true
+    for connection in connections { connection.session?.drain() }
     if listener >= 0 { _ = Glibc.close(listener) }
     listener = -1
     for connection in connections where connection.state == .head && connection.output.isEmpty {

@@ -107,6 +107,11 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner {
     if logLines.count > 65536 { flushLog() }
     counters.connections.set(server.openCount)
     counters.accepted.add(server.acceptedCount - counters.accepted.current)
+    guard server.http2.connections > 0 else { return }
+    counters.http2Connections.add(server.http2.connections - counters.http2Connections.current)
+    counters.http2Requests.add(server.http2.streams - counters.http2Requests.current)
+    counters.http2Faults.add(server.http2.faults - server.http2.calmed - counters.http2Faults.current)
+    counters.http2Floods.add(server.http2.calmed - counters.http2Floods.current)
   }
 
   private func flushLog() {

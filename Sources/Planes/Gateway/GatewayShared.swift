@@ -89,6 +89,14 @@ final class GatewayShared: Sendable {
     text.sample("roost_gateway_open_connections", [], openConnections)
     text.family("roost_gateway_accepted_connections_total", .counter, "Client connections accepted.")
     text.sample("roost_gateway_accepted_connections_total", [], sum(\.accepted))
+    text.family("roost_gateway_http2_connections_total", .counter, "Client connections that spoke HTTP/2.")
+    text.sample("roost_gateway_http2_connections_total", [], sum(\.http2Connections))
+    text.family("roost_gateway_http2_requests_total", .counter, "Requests that came over HTTP/2.")
+    text.sample("roost_gateway_http2_requests_total", [], sum(\.http2Requests))
+    text.family(
+      "roost_gateway_http2_faults_total", .counter, "HTTP/2 connections ended for a fault of the client.")
+    text.sample("roost_gateway_http2_faults_total", [("reason", "protocol")], sum(\.http2Faults))
+    text.sample("roost_gateway_http2_faults_total", [("reason", "flood")], sum(\.http2Floods))
     text.family("roost_gateway_refused_requests_total", .counter, "Requests refused before a node was known.")
     text.sample("roost_gateway_refused_requests_total", [], sum(\.refused))
     text.family(
@@ -103,6 +111,10 @@ final class GatewayShared: Sendable {
 final class LoopCounters: Sendable {
   let connections = Gauge()
   let accepted = Counter()
+  let http2Connections = Counter()
+  let http2Requests = Counter()
+  let http2Faults = Counter()
+  let http2Floods = Counter()
   let refused = Counter()
   let tokenChecks = Counter()
   let cancelled = Counter()

@@ -1,0 +1,191 @@
+internal import CLinux
+internal import CNghttp2
+internal import Reactor
+internal import Wire
+
+/// What a server has seen of HTTP/2 so far.
+public struct HTTP2Counts: Sendable {
+  /// Connections that began to speak it.
+  public internal(set) var connections = 0
+  /// Requests on them.
+  public internal(set) var streams = 0
+  /// Connections that ended because the client broke the protocol.
+  public internal(set) var faults = 0
+  /// Connections that ended because the client did too much that is useless (ENHANCE_YOUR_CALM).
+  public internal(set) var calmed = 0
+}
+
+/// Connections that speak HTTP/2.
+extension HTTPServer {
+  /// Whether the first bytes begin the preface of HTTP/2 (RFC 9113, 3.4): no method of HTTP/1.1 begins so.
+  func isPreface(_ base: UnsafePointer<UInt8>, _ count: Int) -> Bool {
+    count >= 4 && base[0] == 0x50 && base[1] == 0x52 && base[2] == 0x49 && base[3] == 0x20
+  }
+
+  /// From here on the connection speaks HTTP/2.
+  func begin2(_ connection: HTTPConnection) {
+    guard let session = HTTP2Session(server: self, connection: connection, library: library) else {
+      return close(connection)
+    }
+    connection.session = session
+    connection.state = .http2
+    http2.connections += 1
+    loop.cancel(&connection.timer)
+    arm2(connection)
+    if isDraining { session.drain() }
+  }
+
+  func receive(_ connection: HTTPConnection, _ bytes: UnsafePointer<UInt8>, _ count: Int) {
+    guard let session = connection.session else { return }
+    session.receive(bytes, count)
+    if let code = session.fault { fail(connection, session, code) }
+  }
+
+  func flush(_ connection: HTTPConnection, _ session: HTTP2Session) {
+    repeat {
+      session.pump()
+      if let code = session.fault { return fail(connection, session, code) }
+      guard write(connection) else { return }
+    } while session.isCapped
+    if connection.isBlocked {
+      connection.isBlocked = false
+      watch(connection, [.readable, .hangup])
+    }
+    if session.isOver { part(connection, session) }
+  }
+
+  /// What is watched while the client does not read: control frames that it makes us answer are bounded.
+  func watchBlocked(_ connection: HTTPConnection) {
+    watch(
+      connection, connection.output.count > HTTPExchange.highWater ? [.writable] : [.writable, .readable])
+  }
+
+  /// Ends a connection whose client broke the protocol or did too much.
+  private func fail(_ connection: HTTPConnection, _ session: HTTP2Session, _ code: UInt32) {
+    http2.faults += 1
+    if code == NGHTTP2_ENHANCE_YOUR_CALM.rawValue { http2.calmed += 1 }
+    session.writeGoaway(code)
+    part(connection, session)
+  }
+
+  /// Writes what is left and closes once the client has read it.
+  private func part(_ connection: HTTPConnection, _ session: HTTP2Session) {
+    connection.session = nil
+    session.close()
+    connection.lingers = true
+    connection.state = .lingering
+    connection.isFull = false
+    flush(connection)
+  }
+
+  // MARK: Time
+
+  private func arm2(_ connection: HTTPConnection) {
+    let seconds = min(
+      5, limits.headSeconds, limits.bodyIdleSeconds, limits.writeIdleSeconds, limits.keepAliveSeconds)
+    connection.timer = loop.setTimer(
+      at: loop.now + Int64(seconds) * 1_000_000_000, data: Kind.connection << 56 | connection.key)
+  }
+
+  func fired(_ connection: HTTPConnection, _ session: HTTP2Session) {
+    if connection.isBlocked, loop.now >= connection.deadline { return disconnect(connection) }
+    if session.streams.isEmpty {
+      let seconds = session.lastID == 0 ? limits.headSeconds : limits.keepAliveSeconds
+      if loop.now - session.idleSince >= Int64(seconds) * 1_000_000_000 { session.terminate() }
+    } else {
+      session.tick(limits)
+    }
+    arm2(connection)
+  }
+
+  // MARK: Streams
+
+  func stream(_ key: UInt64) -> HTTP2Stream? {
+    let slot = Int(key & 0xffff_ffff) & ~HTTP2Stream.slotMark
+    guard slot < streams.count else { return nil }
+    let stream = streams[slot]
+    return stream.key == key && stream.state != .closed ? stream : nil
+  }
+
+  func openStream(_ session: HTTP2Session, id: Int32) -> HTTP2Stream {
+    let index = freeStreams.popLast() ?? streams.count
+    if index == streams.count { streams.append(HTTP2Stream(index: index)) }
+    let stream = streams[index]
+    stream.open(session, id: id, now: loop.now)
+    stream.isTLS = session.connection.isTLS
+    return stream
+  }
+
+  func closeStream(_ stream: HTTP2Stream) {
+    stream.release()
+    recycledStreams.append(stream.slot & ~HTTP2Stream.slotMark)
+  }
+
+  /// Parses the head of a stream into the loop's table of fields.
+  func parse(_ stream: HTTP2Stream) throws(HTTP1Fault) {
+    guard let base = stream.headBytes.base else { throw .method }
+    fieldsKey = stream.key
+    stream.head = try HTTP1Head.parseRequest(base, stream.headBytes.count, fields)
+    stream.base = UnsafePointer(base)
+    // A body whose length is not said ends with its stream, as a chunked one ends with its last chunk.
+    if !stream.requestEnded, stream.head.contentLength < 0 { stream.head.isChunked = true }
+  }
+
+  // MARK: Answers
+
+  func begin(_ stream: HTTP2Stream, _ status: Int, _ hasNoBody: Bool) {
+    stream.answer = .head
+    stream.status = status == 101 ? 200 : status
+    stream.sendsNoBody = hasNoBody
+  }
+
+  func endHead(_ stream: HTTP2Stream) {
+    stream.answer = .ready
+    stream.headCount = stream.output.count
+    stream.session?.enqueue(stream)
+  }
+
+  func informational(_ stream: HTTP2Stream, _ status: Int, _ fields: UnsafeBufferPointer<UInt8>) {
+    guard !stream.hasBegun, (100...199).contains(status) else { return }
+    stream.interim.append(decimal: status)
+    stream.interim.append("\r\n")
+    if let lines = fields.baseAddress { stream.interim.append(lines, fields.count) }
+    stream.interim.append("\r\n")
+    stream.session?.enqueue(stream)
+  }
+
+  func upgrade(_ stream: HTTP2Stream) {
+    stream.isRaw = true
+    endHead(stream)
+  }
+
+  func send(_ stream: HTTP2Stream, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> Bool {
+    guard count > 0, !stream.sendsNoBody, stream.resetCode == nil else { return true }
+    stream.output.append(bytes, count)
+    stream.session?.enqueue(stream)
+    if stream.output.count > HTTPExchange.highWater { stream.isFull = true }
+    return !stream.isFull
+  }
+
+  func end(_ stream: HTTP2Stream, _ trailers: UnsafeBufferPointer<UInt8>) {
+    if let lines = trailers.baseAddress { stream.answerTrailers.append(lines, trailers.count) }
+    finish(stream)
+  }
+
+  func finish(_ stream: HTTP2Stream) {
+    stream.hasEnded = true
+    if !stream.isRaw { stream.ownerTag = 0 }
+    stream.session?.enqueue(stream)
+  }
+
+  func reset(_ stream: HTTP2Stream) {
+    guard stream.resetCode == nil else { return }
+    stream.resetCode = NGHTTP2_INTERNAL_ERROR.rawValue
+    stream.session?.enqueue(stream)
+  }
+
+  func resume(_ stream: HTTP2Stream) {
+    stream.movedAt = loop.now
+    stream.session?.enqueue(stream)
+  }
+}
