@@ -11,7 +11,7 @@ from typing import Any
 
 import jwt
 import pytest
-from conftest import BINARY, Answer, Roost
+from conftest import BINARY, Answer, Roost, wait_for
 
 
 class Key:
@@ -153,3 +153,41 @@ def test_keys_outlive_a_restart(make_server: Any, tmp_path: pathlib.Path) -> Non
     roost.kill()
     roost.start()
     assert key.exchange().status == 200
+
+
+def api_key(roost: Roost, token: str, method: str = "GET", path: str = "/v1/nodes", body: Any = None) -> Answer:
+    return roost.call(method, path, body, token="", headers={"authorization": f"Api-Key {token}"})
+
+
+def test_api_keys_are_shown_once_scoped_and_ended(roost: Roost, key: Key) -> None:
+    path = f"/v1/serviceAccounts/{key.account}/apiKeys"
+    secret = command(roost, "api-key", "create", "--service-account", key.account, "--scope", "all").strip()
+    assert api_key(roost, secret).status == 200
+    assert api_key(roost, secret, "POST", path, {}).status == 403
+    listed = roost.get(path)["apiKeys"]
+    assert len(listed) == 1 and "secret" not in listed[0] and listed[0]["scope"] == "all"
+    assert secret.encode() not in (roost.data / "roost.db").read_bytes()
+    narrow = command(roost, "api-key", "create", "--service-account", key.account, "--ttl", "1h").strip()
+    answer = api_key(roost, narrow)
+    assert answer.status == 403 and "may only call nodes" in answer.json["detail"], answer
+    answer = api_key(roost, narrow, "POST", "/datasphere/v1/nodes/nodaaaaaaaaaaaaaaaaa:execute", {})
+    assert answer.status == 404, answer
+    for identifier in [item["id"] for item in roost.get(path)["apiKeys"]]:
+        command(roost, "api-key", "delete", identifier, "--service-account", key.account)
+    assert api_key(roost, secret).status == 401
+    # One of the gateway's loops had a verdict about this one.
+    for _ in range(8):
+        answer = api_key(roost, narrow, "POST", "/datasphere/v1/nodes/nodaaaaaaaaaaaaaaaaa:execute", {})
+        assert answer.status == 401, answer
+
+
+def test_api_keys_outlive_a_restart_until_their_end(make_server: Any) -> None:
+    roost = make_server()
+    made = roost.call("POST", "/v1/serviceAccounts/operator/apiKeys", {"scope": "all", "ttlSeconds": 3600}).json
+    brief = roost.call("POST", "/v1/serviceAccounts/operator/apiKeys", {"scope": "all", "ttlSeconds": 1}).json
+    roost.kill()
+    roost.start()
+    assert api_key(roost, made["secret"]).status == 200
+    wait_for("the end of a key", lambda: api_key(roost, brief["secret"]).status == 401)
+    bad = roost.call("POST", "/v1/serviceAccounts/operator/apiKeys", {"scope": "some"})
+    assert bad.status == 400 and bad.json["field"] == "scope"

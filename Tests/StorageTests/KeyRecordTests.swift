@@ -67,4 +67,24 @@ import Testing
     #expect(try await world.store.forgetTokens(expiredBefore: start + .seconds(7200)) == 1)
     #expect(try await world.store.addToken(token("a", of: account), exchangedBy: key.id.text))
   }
+
+  @Test func `a deleted API key stays named until the next start`() async throws {
+    let world = try await World()
+    let account = try await account(world)
+    func key(_ hash: String) -> APIKeyRecord {
+      APIKeyRecord(
+        id: .random(), serviceAccountID: account.id, scope: "call", secretHash: hash, createdAt: start)
+    }
+    let (one, two, late) = (key("1"), key("2"), key("3"))
+    try await world.store.addKey(one)
+    try await world.store.addKey(two)
+    try await world.store.deleteAPIKey(one.id.text, of: account.id, at: start)
+    #expect(try await world.store.apiKeys().map(\.id) == [two.id])
+    #expect(try await world.store.revokedLiveTokens(at: start) == [one.id.text])
+    try await world.store.deleteServiceAccount(account.id, at: start)
+    #expect(try await world.store.revokedLiveTokens(at: start) == [one.id.text, two.id.text].sorted())
+    await #expect(throws: PlatformError.self) { try await world.store.addKey(late) }
+    try await world.store.forgetDeletedAPIKeys()
+    #expect(try await world.store.revokedLiveTokens(at: start).isEmpty)
+  }
 }

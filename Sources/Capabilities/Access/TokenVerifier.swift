@@ -7,11 +7,14 @@ public struct Principal: Sendable, Hashable {
   /// Token id (`jti`), what a revocation names.
   public var tokenID: String
   public var expiresAt: Timestamp
+  /// An API key that is good for calling nodes only.
+  public var mayOnlyCall: Bool
 
-  public init(subject: String, tokenID: String, expiresAt: Timestamp) {
+  public init(subject: String, tokenID: String, expiresAt: Timestamp, mayOnlyCall: Bool = false) {
     self.subject = subject
     self.tokenID = tokenID
     self.expiresAt = expiresAt
+    self.mayOnlyCall = mayOnlyCall
   }
 }
 

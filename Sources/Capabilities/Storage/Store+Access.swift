@@ -28,6 +28,8 @@ extension Store {
     try database.transaction { () throws(PlatformError) in
       try database.execute(
         "UPDATE token SET revoked_at = ? WHERE subject = ? AND revoked_at IS NULL", [now, id])
+      try database.execute(
+        "UPDATE api_key SET deleted_at = ? WHERE service_account_id = ? AND deleted_at IS NULL", [now, id])
       let count = try database.execute("DELETE FROM service_account WHERE id = ?", [id])
       _ = try found(count == 1 ? id : nil, "service account", id.text)
     }
@@ -72,13 +74,16 @@ extension Store {
     _ = try found(count == 1 ? id : nil, "token", id)
   }
 
-  /// Ids of tokens that were revoked and might still be presented.
+  /// Ids of tokens that were revoked, and of API keys that were deleted, and might still be presented.
   ///
   /// A day is added to the expiry: when the clock jumps back, a revoked token must not come alive again.
   public func revokedLiveTokens(at now: Timestamp) throws(PlatformError) -> [String] {
     let expiry = now + .seconds(-86400)
     return try database.rows(
-      "SELECT id FROM token WHERE revoked_at IS NOT NULL AND expires_at > ? ORDER BY id", [expiry]
+      """
+      SELECT id FROM token WHERE revoked_at IS NOT NULL AND expires_at > ?
+      UNION SELECT id FROM api_key WHERE deleted_at IS NOT NULL ORDER BY id
+      """, [expiry]
     ) { (row) throws(PlatformError) in try row.next(String.self) }
   }
 

@@ -42,4 +42,34 @@ extension Store {
       return true
     }
   }
+
+  // MARK: API keys
+
+  /// Throws `notFound` when the account has gone.
+  public func addKey(_ record: APIKeyRecord) throws(PlatformError) {
+    _ = try serviceAccount(named: record.serviceAccountID.text)
+    try database.insert(record)
+  }
+
+  /// All keys that are not deleted, or those of one account, in the order of their making.
+  public func apiKeys(of account: ServiceAccountID? = nil) throws(PlatformError) -> [APIKeyRecord] {
+    try database.select(
+      "WHERE deleted_at IS NULL AND (?1 IS NULL OR service_account_id = ?1) ORDER BY created_at, rowid",
+      [account])
+  }
+
+  /// Throws `notFound`.
+  public func deleteAPIKey(_ id: String, of account: ServiceAccountID, at now: Timestamp)
+    throws(PlatformError)
+  {
+    let count = try database.execute(
+      "UPDATE api_key SET deleted_at = ? WHERE id = ? AND service_account_id = ? AND deleted_at IS NULL",
+      [now, id, account])
+    _ = try found(count == 1 ? id : nil, "API key", id)
+  }
+
+  /// Forgets deleted keys. Only while nobody can hold a verdict about one: before anything is served.
+  public func forgetDeletedAPIKeys() throws(PlatformError) {
+    try database.execute("DELETE FROM api_key WHERE deleted_at IS NOT NULL")
+  }
 }

@@ -13,6 +13,7 @@ public struct APIWorld: Sendable {
   public var authority: TokenAuthority
   /// IAM tokens for JWTs of authorized keys.
   public var exchange: TokenExchange
+  public var apiKeys: APIKeys
   /// Prometheus text.
   public var metrics: @Sendable () async -> String
   /// Reads a node's log: newest `tail` lines, or what follows `after`; waits up to `wait` seconds for a first line.
@@ -23,7 +24,7 @@ public struct APIWorld: Sendable {
 
   public init(
     world: NodeWorld, fleet: Fleet, nodes: NodeService, checkpoints: CheckpointService,
-    authority: TokenAuthority, exchange: TokenExchange,
+    authority: TokenAuthority, exchange: TokenExchange, apiKeys: APIKeys,
     metrics: @escaping @Sendable () async -> String,
     logs: @escaping @Sendable (NodeID, String?, Int, Int) async throws(PlatformError) -> LogPage,
     limits: @escaping @Sendable (NodeSpec) -> [EffectiveLimit], version: VersionResource
@@ -34,6 +35,7 @@ public struct APIWorld: Sendable {
     self.checkpoints = checkpoints
     self.authority = authority
     self.exchange = exchange
+    self.apiKeys = apiKeys
     self.metrics = metrics
     self.logs = logs
     self.limits = limits
@@ -106,11 +108,20 @@ public struct APIResponder: HTTPResponder {
         "authorization: missing; send 'Authorization: Bearer TOKEN' (make one with: roost token create)",
         origin: .caller)
     }
-    guard header.lowercased().hasPrefix("bearer ") else {
-      throw PlatformError(.unauthenticated, "authorization: use the scheme Bearer", origin: .caller)
+    let scheme = header.prefix { $0 != " " }
+    guard ["bearer", "api-key"].contains(scheme.lowercased()) else {
+      throw PlatformError(
+        .unauthenticated, "authorization: use the scheme Bearer or Api-Key", origin: .caller)
     }
-    let now = api.world.now()
-    let principal = try api.authority.verify(Array(header.dropFirst(7).utf8), at: now)
+    let credential = header.dropFirst(scheme.count).drop { $0 == " " }
+    let credentials = Credentials(authority: api.authority, keys: api.apiKeys)
+    let principal = try credentials.verify(Array(credential.utf8), at: api.world.now())
+    guard !principal.mayOnlyCall else {
+      throw PlatformError(
+        .permissionDenied,
+        "this API key may only call nodes; make one with 'roost api-key create --scope all', or use a token",
+        origin: .caller)
+    }
     if let token = try await api.store.token(principal.tokenID), token.revokedAt != nil {
       throw PlatformError(.unauthenticated, "authorization: this token was revoked", origin: .caller)
     }

@@ -72,6 +72,9 @@ enum RouteTable {
     Route("GET", "/v1/serviceAccounts/*/keys", KeyEndpoints.list),
     Route("POST", "/v1/serviceAccounts/*/keys", KeyEndpoints.create),
     Route("DELETE", "/v1/serviceAccounts/*/keys/*", KeyEndpoints.delete),
+    Route("GET", "/v1/serviceAccounts/*/apiKeys", APIKeyEndpoints.list),
+    Route("POST", "/v1/serviceAccounts/*/apiKeys", APIKeyEndpoints.create),
+    Route("DELETE", "/v1/serviceAccounts/*/apiKeys/*", APIKeyEndpoints.delete),
     Route("GET", "/v1/configurations", OpenEndpoints.configurations),
   ]
 }

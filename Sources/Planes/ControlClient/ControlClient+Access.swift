@@ -46,6 +46,20 @@ extension ControlClient {
     _ = try call("DELETE", "/v1/serviceAccounts/\(Self.escaped(account))/keys/\(Self.escaped(id))")
   }
 
+  public func apiKeys(of account: String) throws(ClientError) -> ListResource<APIKeyResource> {
+    try all("/v1/serviceAccounts/\(Self.escaped(account))/apiKeys")
+  }
+
+  public func createAPIKey(
+    of account: String, _ request: CreateAPIKeyRequest
+  ) throws(ClientError) -> APIKeyResource {
+    try send("POST", "/v1/serviceAccounts/\(Self.escaped(account))/apiKeys", request)
+  }
+
+  public func deleteAPIKey(_ id: String, of account: String) throws(ClientError) {
+    _ = try call("DELETE", "/v1/serviceAccounts/\(Self.escaped(account))/apiKeys/\(Self.escaped(id))")
+  }
+
   // MARK: The server
 
   private struct Catalogue: Decodable { var configurations: [CatalogueEntry] }

@@ -63,11 +63,15 @@ extension GatewayLoop {
     let field = fields[Int(connection.head.authorization)]
     var start = Int(field.valueStart)
     let end = start + Int(field.valueCount)
-    let scheme: StaticString = "bearer "
-    guard end - start > 7, scan_equals_lower(base + start, scheme.utf8Start, 7) != 0 else {
-      throw Refusal(.unauthenticated, "the Authorization header must be 'Bearer <IAM token>'")
+    let (bearer, apiKey): (StaticString, StaticString) = ("bearer ", "api-key ")
+    if end - start > 7, scan_equals_lower(base + start, bearer.utf8Start, 7) != 0 {
+      start += 7
+    } else if end - start > 8, scan_equals_lower(base + start, apiKey.utf8Start, 8) != 0 {
+      start += 8
+    } else {
+      throw Refusal(
+        .unauthenticated, "the Authorization header must be 'Bearer <IAM token>' or 'Api-Key <key>'")
     }
-    start += 7
     while start < end, base[start] == 0x20 { start += 1 }
     let token = base + start
     let now = Timestamp(microseconds: roost_wall_us())

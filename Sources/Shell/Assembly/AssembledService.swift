@@ -61,19 +61,21 @@ public enum AssembledService {
       of: GatewayObservation.self, bufferingPolicy: .bufferingNewest(1024))
     let metrics = MetricsRegistry()
     let (host, port) = try address(configuration.listen)
+    let apiKeys = APIKeys()
+    try await APIKeyStart.load(apiKeys, store)
     let gateway = GatewayServer(
       configuration: .init(
         host: host, port: port, loops: configuration.loops ?? 0,
         accessLogPath: data.path + "/logs/access.jsonl"),
-      verifier: authority, responder: late, observe: { observations.continuation.yield($0) }, logger: logger,
-      metrics: metrics)
+      verifier: Credentials(authority: authority, keys: apiKeys), responder: late,
+      observe: { observations.continuation.yield($0) }, logger: logger, metrics: metrics)
     let fleet = Fleet(world: world, sink: GatewaySink(gateway: gateway))
     let exchange = TokenExchange(store: store, authority: authority, now: { now() })
     try await exchange.load()
     let api = APIWorld(
       world: world, fleet: fleet, nodes: NodeService(world: world, fleet: fleet),
       checkpoints: CheckpointService(store: store, blobs: blobs, now: { now() }), authority: authority,
-      exchange: exchange,
+      exchange: exchange, apiKeys: apiKeys,
       metrics: { String(decoding: metrics.text(), as: UTF8.self) + ProcessMetrics.text(version: version) },
       logs: { node, cursor, tail, wait throws(PlatformError) in
         try await LogFollower(logs: logs).page(node, after: cursor, tail: tail, wait: wait)

@@ -13,6 +13,7 @@ enum CommandTree {
     ProjectUpdate.command,
     ServiceAccountList.command, ServiceAccountCreate.command, ServiceAccountGrant.command,
     ServiceAccountDelete.command, KeyCreate.command, KeyList.command, KeyDelete.command,
+    APIKeyCreate.command, APIKeyList.command, APIKeyDelete.command,
     ConfigurationList.command, ProfileSet.command, ProfileUse.command, ProfileList.command,
     VersionShow.command, CompletionShow.command, HelpShow.command, CompletionWords.command,
   ]
@@ -25,7 +26,8 @@ enum CommandTree {
     ("notebook", "execute notebooks, install the kernel"), ("checkpoint", "saved states of interpreters"),
     ("node", "cells behind an API"), ("operation", "long-running changes"), ("token", "IAM tokens"),
     ("folder", "owners of nodes"), ("project", "owners of notebooks and checkpoints"),
-    ("service-account", "principals that are not people"), ("key", "keys of service accounts"),
+    ("service-account", "principals that are not people"), ("key", "authorized keys of service accounts"),
+    ("api-key", "API keys of service accounts"),
     ("configuration", "sizes of instances"),
     ("profile", "named servers of yours"), ("version", "versions of this program and of the server"),
     ("completion", "completion for a shell"), ("help", "help about commands and topics"),

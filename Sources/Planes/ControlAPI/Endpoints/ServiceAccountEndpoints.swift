@@ -57,6 +57,7 @@ enum ServiceAccountEndpoints {
     }
     try await api.store.deleteServiceAccount(account.id, at: api.world.now())
     api.exchange.removed(account: account.id)
+    api.apiKeys.remove(subject: account.id.text)
     try await Audit.record("DeleteServiceAccount", account.id.text, call, api)
     await api.fleet.accessChanged()
     return Answer.empty()

@@ -35,6 +35,48 @@ public struct AuthorizedKeyResource: Sendable, Codable, Equatable {
   }
 }
 
+/// Body of `POST /v1/serviceAccounts/{id}/apiKeys`.
+public struct CreateAPIKeyRequest: Sendable, Codable, Equatable {
+  public var description: String?
+  /// `call` (default): calling nodes only; `all`: all that the service account may do.
+  public var scope: String?
+  /// How long it is good; without it until it is deleted.
+  public var ttlSeconds: Int?
+
+  public init(description: String? = nil, scope: String? = nil, ttlSeconds: Int? = nil) {
+    self.description = description
+    self.scope = scope
+    self.ttlSeconds = ttlSeconds
+  }
+}
+
+/// An API key: sent as `Authorization: Api-Key SECRET`.
+public struct APIKeyResource: Sendable, Codable, Equatable {
+  public var id: KeyID
+  public var serviceAccountId: ServiceAccountID
+  public var createdAt: Timestamp
+  public var description: String?
+  /// `call` or `all`.
+  public var scope: String
+  /// Absent: until it is deleted.
+  public var expiresAt: Timestamp?
+  /// Only in the answer that made the key.
+  public var secret: String?
+
+  public init(
+    id: KeyID, serviceAccountId: ServiceAccountID, createdAt: Timestamp, description: String? = nil,
+    scope: String, expiresAt: Timestamp? = nil, secret: String? = nil
+  ) {
+    self.id = id
+    self.serviceAccountId = serviceAccountId
+    self.createdAt = createdAt
+    self.description = description
+    self.scope = scope
+    self.expiresAt = expiresAt
+    self.secret = secret
+  }
+}
+
 /// Answer of `POST /iam/v1/tokens`.
 public struct ExchangedTokenResource: Sendable, Codable, Equatable {
   public var iamToken: String

@@ -25,6 +25,7 @@ extension OperationResource: Listed { public static let listName = "operations" 
 extension TokenResource: Listed { public static let listName = "tokens" }
 extension ServiceAccountResource: Listed { public static let listName = "serviceAccounts" }
 extension AuthorizedKeyResource: Listed { public static let listName = "keys" }
+extension APIKeyResource: Listed { public static let listName = "apiKeys" }
 
 extension ListResource: Codable where Item: Listed {
   private struct Key: CodingKey {
