@@ -26,6 +26,9 @@ let package = Package(
     /** bytes to events and back: HTTP/1, JSON, worker frames */
     .target(name: "Wire", dependencies: ["HTTPModel", "CLinux"], path: "Sources/Pure/Wire"),
 
+    /** the API of a node out of its variables: OpenAPI, .proto, typed messages */
+    .target(name: "Contract", dependencies: ["Domain", "Wire"], path: "Sources/Pure/Contract"),
+
     // MARK: Machine - the operating system
     /** logger and metrics */
     .target(name: "Telemetry", path: "Sources/Machine/Telemetry"),
@@ -94,9 +97,10 @@ let package = Package(
       name: "TestSupport", dependencies: ["Domain", "Planning", "Reactor", "Storage", "DriverAPI", "Access"],
       path: "Sources/Testing/TestSupport"),
     .testTarget(name: "DomainTests", dependencies: ["Domain", "Planning", "TestSupport"]),
-    .testTarget(name: "WireTests", dependencies: ["Wire", "HTTPModel", "CHTTPParser"]),
+    .testTarget(name: "WireTests", dependencies: ["Wire", "HTTPModel", "CHTTPParser"], exclude: ["Golden"]),
     .systemLibrary(
       name: "CHTTPParser", path: "Sources/C/CHTTPParser", providers: [.apt(["libhttp-parser-dev"])]),
+    .testTarget(name: "ContractTests", dependencies: ["Contract", "Domain", "Wire"], exclude: ["Checks"]),
     .testTarget(name: "StorageTests", dependencies: ["Storage", "Domain"]),
     .testTarget(name: "AccessTests", dependencies: ["Access", "Domain", "COpenSSL"]),
     .testTarget(name: "SandboxingTests", dependencies: ["Sandboxing", "Reactor", "CLinux"]),

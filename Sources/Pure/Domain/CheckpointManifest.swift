@@ -22,6 +22,21 @@ public struct CheckpointManifest: Sendable, Codable {
     public var module: String?
     public var version: String?
     public var preview: String?
+    /// Of an array: numpy's name of the type of its items, like `float32`, and its lengths.
+    public var dtype: String?
+    public var shape: [Int]?
+    /// Of a table: its columns in their order.
+    public var columns: [Column]?
+  }
+  /// A column of a pandas.DataFrame.
+  public struct Column: Sendable, Codable, Equatable {
+    public var name: String
+    public var dtype: String
+
+    public init(name: String, dtype: String) {
+      self.name = name
+      self.dtype = dtype
+    }
   }
   public struct Blob: Sendable, Codable, Hashable {
     public var digest: String

@@ -13,7 +13,7 @@ public struct ProtobufError: Error, Sendable, Equatable, CustomStringConvertible
   public var description: String { path.isEmpty ? reason : "\(path): \(reason)" }
 
   /// The same error seen from the message that holds the field `name`.
-  func within(_ name: String) -> ProtobufError {
+  public func within(_ name: String) -> ProtobufError {
     let joint = path.isEmpty || path.hasPrefix("[") ? "" : "."
     return ProtobufError(path: name + joint + path, reason)
   }

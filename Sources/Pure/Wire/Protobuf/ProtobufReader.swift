@@ -150,8 +150,28 @@ public struct ProtobufReader {
     Array(UnsafeBufferPointer(start: base + range.lowerBound, count: range.count))
   }
 
-  /// Varints that follow each other until the end: a packed field.
-  mutating func packedVarint() throws(ProtobufError) -> UInt64? { at < end ? try rawVarint() : nil }
+  /// Appends the numbers of a repeated field of varints, packed or one by one.
+  public mutating func varints(_ field: Field, to out: inout [UInt64]) throws(ProtobufError) {
+    if field.type == .varint { return out.append(try rawVarint()) }
+    var packed = try nested(try range(field))
+    while packed.at < packed.end { out.append(try packed.rawVarint()) }
+  }
+
+  /// Appends the numbers of a repeated field of doubles, packed or one by one.
+  public mutating func doubles(_ field: Field, to out: inout [Double]) throws(ProtobufError) {
+    if field.type == .fixed64 { return out.append(Double(bitPattern: try little(8))) }
+    var packed = try nested(try range(field))
+    out.reserveCapacity(out.count + (packed.end - packed.at) / 8)
+    while packed.at < packed.end { out.append(Double(bitPattern: try packed.little(8))) }
+  }
+
+  /// Appends the numbers of a repeated field of floats, packed or one by one.
+  public mutating func floats(_ field: Field, to out: inout [Float]) throws(ProtobufError) {
+    if field.type == .fixed32 { return out.append(Float(bitPattern: UInt32(try little(4)))) }
+    var packed = try nested(try range(field))
+    out.reserveCapacity(out.count + (packed.end - packed.at) / 4)
+    while packed.at < packed.end { out.append(Float(bitPattern: UInt32(try packed.little(4)))) }
+  }
 
   private static var tooDeep: ProtobufError { ProtobufError("nested deeper than \(maximumDepth) messages") }
 

@@ -43,6 +43,23 @@ public struct ProtobufWriter: Sendable {
     bytes(number, inner.bytes)
   }
 
+  /// A packed field of varints; nothing when it is empty.
+  public mutating func packed(_ number: Int, _ values: some Collection<UInt64>) {
+    guard !values.isEmpty else { return }
+    var inner = ProtobufWriter()
+    for value in values { inner.raw(value) }
+    bytes(number, inner.bytes)
+  }
+
+  /// A packed field of doubles or floats by their bits; nothing when it is empty.
+  public mutating func packed<Word: FixedWidthInteger>(_ number: Int, bits values: [Word]) {
+    guard !values.isEmpty else { return }
+    key(number, .bytes)
+    raw(UInt64(values.count * (Word.bitWidth / 8)))
+    reserve(values.count * (Word.bitWidth / 8))
+    for value in values { fixed(value) }
+  }
+
   /// Fields that are encoded already.
   public mutating func append(_ encoded: some Sequence<UInt8>) { bytes.append(contentsOf: encoded) }
 

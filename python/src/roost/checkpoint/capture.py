@@ -104,6 +104,29 @@ def preview(value: Any) -> str:
     return text if len(text) <= 200 else text[:199] + "…"
 
 
+MAX_COLUMNS = 256
+
+
+def details(value: Any) -> Dict[str, Any]:
+    """What refines the type of an API's variable: dtype and shape of an array, columns of a table; never raises."""
+    module = type(value).__module__
+    try:
+        if module == "numpy" and type(value).__name__ == "ndarray":
+            return {"dtype": str(value.dtype), "shape": [int(length) for length in value.shape]}
+        if module.split(".")[0] == "pandas" and type(value).__name__ == "DataFrame":
+            if len(value.columns) > MAX_COLUMNS:
+                return {}
+            kinds = list(value.dtypes)
+            return {
+                "columns": [
+                    {"name": str(name), "dtype": str(kinds[at])} for at, name in enumerate(value.columns)
+                ]
+            }
+    except Exception:
+        return {}
+    return {}
+
+
 def capture(
     namespace: Dict[str, Any], initial: Dict[str, Any], cell: Cell, operation: str = "Cell run"
 ) -> Captured:
@@ -140,6 +163,7 @@ def capture(
                     "size": share,
                     "group": index,
                     "preview": preview(value),
+                    **details(value),
                 }
             )
     for name, module in modules.items():

@@ -1,0 +1,105 @@
+public import Domain
+
+/// What a variable is on every wire: the declared type, refined by the value that the checkpoint holds.
+public enum ContractType: Sendable, Equatable {
+  case object, list, text, integer, number, boolean, bytes, image, time, any
+  case tensor(TensorType)
+  case table([CheckpointManifest.Column])
+
+  /// Refines a declared type by a value of the same type; a value of another type says nothing.
+  public init(_ declared: VariableType, seen: CheckpointManifest.Variable?) {
+    self =
+      switch declared {
+      case .dict: .object
+      case .list: .list
+      case .str: .text
+      case .int: .integer
+      case .float: .number
+      case .bool: .boolean
+      case .bytes: .bytes
+      case .datetime: .time
+      case .image: .image
+      case .any: .any
+      case .ndarray: .tensor(TensorType(element: seen?.dtype.flatMap(TensorElement.init), shape: seen?.shape))
+      case .dataFrame: .table(seen?.columns ?? [])
+      }
+  }
+}
+
+/// What is known of an array.
+public struct TensorType: Sendable, Equatable {
+  /// Nil when the type of the numbers is not known, or is none of those that have a form on the wire.
+  public var element: TensorElement?
+  /// Lengths of the value in the checkpoint; requests may have others.
+  public var shape: [Int]?
+
+  public init(element: TensorElement? = nil, shape: [Int]? = nil) {
+    self.element = element
+    self.shape = shape
+  }
+}
+
+/// The types of numbers of arrays, by numpy's names.
+public enum TensorElement: String, Sendable, CaseIterable {
+  case bool, int8, int16, int32, int64, uint8, uint16, uint32, uint64, float16, float32, float64
+
+  /// Numpy's name with the order of bytes: what stands before the data of a request.
+  var code: String {
+    switch self {
+    case .bool: "|b1"
+    case .int8: "|i1"
+    case .uint8: "|u1"
+    case .int16: "<i2"
+    case .uint16: "<u2"
+    case .int32: "<i4"
+    case .uint32: "<u4"
+    case .int64: "<i8"
+    case .uint64: "<u8"
+    case .float16: "<f2"
+    case .float32: "<f4"
+    case .float64: "<f8"
+    }
+  }
+
+  /// The name in the Open Inference Protocol.
+  var openInferenceName: String {
+    switch self {
+    case .bool: "BOOL"
+    case .int8: "INT8"
+    case .int16: "INT16"
+    case .int32: "INT32"
+    case .int64: "INT64"
+    case .uint8: "UINT8"
+    case .uint16: "UINT16"
+    case .uint32: "UINT32"
+    case .uint64: "UINT64"
+    case .float16: "FP16"
+    case .float32: "FP32"
+    case .float64: "FP64"
+    }
+  }
+
+  /// The message that carries such arrays.
+  var message: String {
+    switch self {
+    case .bool: "BoolTensor"
+    case .int8, .int16, .int32, .int64: "Int64Tensor"
+    case .uint8, .uint16, .uint32, .uint64: "UInt64Tensor"
+    case .float16, .float32: "FloatTensor"
+    case .float64: "DoubleTensor"
+    }
+  }
+
+  /// The type of the message's numbers.
+  var field: ProtoFile.FieldType {
+    switch self {
+    case .bool: .bool
+    case .int8, .int16, .int32, .int64: .int64
+    case .uint8, .uint16, .uint32, .uint64: .uint64
+    case .float16, .float32: .float
+    case .float64: .double
+    }
+  }
+
+  var isFloating: Bool { field == .float || field == .double }
+}

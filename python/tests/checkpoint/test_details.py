@@ -1,0 +1,25 @@
+"""What refines the types of a node's API: dtype and shape of arrays, columns of tables."""
+
+from __future__ import annotations
+
+import numpy
+import pandas
+
+from roost.checkpoint.capture import MAX_COLUMNS, details
+
+
+def test_an_array_tells_its_dtype_and_lengths() -> None:
+    assert details(numpy.zeros((2, 3), "float32")) == {"dtype": "float32", "shape": [2, 3]}
+    assert details(numpy.array(1)) == {"dtype": "int64", "shape": []}
+
+
+def test_a_table_tells_its_columns() -> None:
+    table = pandas.DataFrame({"price": [1.5], 7: ["x"]})
+    names = [column["name"] for column in details(table)["columns"]]
+    assert names == ["price", "7"]
+    assert details(table)["columns"][0]["dtype"] == "float64"
+
+
+def test_a_table_with_very_many_columns_and_other_values_tell_nothing() -> None:
+    assert details(pandas.DataFrame(numpy.zeros((1, MAX_COLUMNS + 1)))) == {}
+    assert details({"a": 1}) == {} and details(numpy.float64(1)) == {}
