@@ -55,6 +55,10 @@ let package = Package(
       name: "CellNodes", dependencies: ["DriverAPI", "Domain", "Sandboxing", "Reactor", "CLinux"],
       path: "Sources/Capabilities/CellNodes"),
 
+    /** servers that run already, by their addresses */
+    .target(
+      name: "AddressNodes", dependencies: ["DriverAPI", "Domain"], path: "Sources/Capabilities/AddressNodes"),
+
     // MARK: Planes
     /** request to node to endpoint */
     .target(
@@ -66,7 +70,8 @@ let package = Package(
       path: "Sources/Planes/Gateway"),
     /** reconcilers and what they publish */
     .target(
-      name: "ControlPlane", dependencies: ["Domain", "Planning", "Storage", "DriverAPI", "Telemetry"],
+      name: "ControlPlane",
+      dependencies: ["Domain", "Planning", "Storage", "DriverAPI", "HTTPModel", "HTTPTransport", "Telemetry"],
       path: "Sources/Planes/ControlPlane"),
     /** REST handlers */
     .target(
@@ -87,7 +92,7 @@ let package = Package(
       dependencies: [
         "Domain", "Planning", "HTTPModel", "Wire", "Telemetry", "Reactor", "Sandboxing", "HTTPTransport",
         "Storage", "Access",
-        "DriverAPI", "CellNodes", "Gateway", "ControlPlane", "ControlAPI",
+        "DriverAPI", "CellNodes", "AddressNodes", "Gateway", "ControlPlane", "ControlAPI",
       ], path: "Sources/Shell/Assembly"),
     .executableTarget(name: "roost", dependencies: ["Commands", "Assembly"], path: "Sources/Shell/roost"),
 
@@ -112,7 +117,9 @@ let package = Package(
       ]),
     .testTarget(
       name: "ControlPlaneTests",
-      dependencies: ["ControlPlane", "Domain", "Planning", "Storage", "DriverAPI", "TestSupport"]),
+      dependencies: [
+        "ControlPlane", "Domain", "Planning", "Storage", "DriverAPI", "AddressNodes", "TestSupport",
+      ]),
     .testTarget(
       name: "ControlAPITests", dependencies: ["ControlAPI", "Domain", "HTTPModel", "Storage", "Access"]),
     .testTarget(name: "CommandsTests", dependencies: ["Commands", "Domain"]),

@@ -1,6 +1,8 @@
+import AddressNodes
 import ControlPlane
 import Domain
 import FoundationEssentials
+import Planning
 import Storage
 import Synchronization
 import TestSupport
@@ -24,6 +26,18 @@ final class FailureTally: Sendable {
   var value: Int { total.withLock { $0 } }
 }
 
+/// What probes see, by address; an address that nothing was said of refuses connections.
+final class ProbeReplies: Sendable {
+  private let seen = Mutex<[String: ProbeOutcome]>([:])
+
+  func set(_ address: String, passed: Bool, _ message: String) {
+    seen.withLock { $0[address] = ProbeOutcome(passed: passed, message: message, resolved: address) }
+  }
+  func answer(_ target: ProbeTarget) -> ProbeOutcome {
+    seen.withLock { $0[target.address] } ?? ProbeOutcome(passed: false, message: "connection refused")
+  }
+}
+
 /// A real store and blob store with a pinned checkpoint, and a driver in memory.
 struct Bench {
   let home: TemporaryFolder
@@ -39,6 +53,7 @@ struct Bench {
   }
 
   let failures = FailureTally()
+  let replies = ProbeReplies()
 
   static let manifest = """
     {"formatVersion":1,"createdAt":"2026-01-01T00:00:00.000Z","operation":"Cell run",
@@ -67,7 +82,8 @@ struct Bench {
   /// Runs the fleet of a server's life; instances outlive it.
   func live(_ body: (Life) async throws -> Void) async throws {
     let world = NodeWorld(
-      driver: driver, store: store, blobs: blobs, now: Bench.now,
+      cells: driver, addresses: AddressDriver(now: Bench.now), probe: { [replies] in replies.answer($0) },
+      store: store, blobs: blobs, now: Bench.now,
       log: { [failures] _, message, _ in failures.count("\(message)") }, note: { _, _, _, _ in }
     )
     let sink = RecordingSink()

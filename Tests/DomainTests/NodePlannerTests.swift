@@ -94,6 +94,7 @@ import Testing
           let left = view.instances.filter { $0.status == .healthy && $0.id != id }.count
           #expect(left >= view.desiredCount || view.instances.first { $0.id == id }?.status != .healthy)
           view.instances.removeAll { $0.id == id }
+        case .fill: Issue.record("this node has no places")
         case .retireHost, .forget: Issue.record("nobody asked to end the node")
         }
       }

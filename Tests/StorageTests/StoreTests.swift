@@ -51,7 +51,7 @@ import Testing
   @Test func `a name is taken once among the live nodes of a folder`() async throws {
     let world = try await World()
     var first = try await nodes(world, 1)[0]
-    let second = world.node(first.name, first.checkpointID)
+    let second = world.node(first.name, try #require(first.checkpointID))
     let error = try await #require(throws: PlatformError.self) { try await world.store.createNode(second) }
     #expect(error.code == .alreadyExists && error.message.contains("'node-10'") && error.field == "name")
     first.deletedAt = start

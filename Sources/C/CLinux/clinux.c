@@ -38,7 +38,14 @@ size_t roost_peer_name(const struct sockaddr_storage *peer, char *out, size_t si
 
 /* Fills an address from a numeric host; 0 or -EINVAL. */
 static int numeric(const char *host, uint16_t port, struct sockaddr_storage *out, socklen_t *size) {
+  char bare[INET6_ADDRSTRLEN];
+  size_t length = strlen(host);
   memset(out, 0, sizeof *out);
+  if (length > 2 && length - 2 < sizeof bare && host[0] == '[' && host[length - 1] == ']') {
+    memcpy(bare, host + 1, length - 2);
+    bare[length - 2] = 0;
+    host = bare;
+  }
   struct sockaddr_in *in = (struct sockaddr_in *)out;
   if (inet_pton(AF_INET, host, &in->sin_addr) == 1) {
     in->sin_family = AF_INET;
@@ -198,6 +205,27 @@ int roost_peer_pid(int fd) {
   socklen_t size = sizeof peer;
   if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0) return 0;
   return (int)peer.pid;
+}
+
+int roost_resolve(const char *host, char *out, size_t size) {
+  struct addrinfo hints, *list = NULL;
+  size_t used = 0;
+  memset(&hints, 0, sizeof hints);
+  hints.ai_socktype = SOCK_STREAM;
+  int failure = getaddrinfo(host, NULL, &hints, &list);
+  if (failure) return failure;
+  for (struct addrinfo *item = list; item; item = item->ai_next) {
+    char name[INET6_ADDRSTRLEN + 16];
+    if (getnameinfo(item->ai_addr, item->ai_addrlen, name, sizeof name, NULL, 0, NI_NUMERICHOST)) continue;
+    size_t length = strlen(name);
+    if (used + length + 2 > size) break;
+    if (used) out[used++] = '\n';
+    memcpy(out + used, name, length);
+    used += length;
+  }
+  out[used] = 0;
+  freeaddrinfo(list);
+  return used ? 0 : EAI_NONAME;
 }
 
 int roost_dial(const char *host, uint16_t port, int timeout_ms) {

@@ -71,6 +71,8 @@ public struct NodeLaunch: Sendable, Codable, Equatable {
   public var cpus: Double
   public var memoryBytes: Int64
   public var pids: Int
+  /// Which endpoint the instance stands for; only for instances that run already.
+  public var endpoint: Endpoint?
 
   public init(
     node: NodeID, nodeName: String, release: Int, manifestPath: String, blobPaths: [String],
@@ -78,7 +80,7 @@ public struct NodeLaunch: Sendable, Codable, Equatable {
     outputs: [Variable], isolation: Isolation = .instance, timeoutMilliseconds: UInt32 = 15000,
     startMode: StartMode = .auto, restore: Restore = .reachable, keepRandomState: Bool = false,
     subnet: Subnet = .none,
-    cpus: Double = 4, memoryBytes: Int64 = 32 << 30, pids: Int = 512
+    cpus: Double = 4, memoryBytes: Int64 = 32 << 30, pids: Int = 512, endpoint: Endpoint? = nil
   ) {
     self.node = node
     self.nodeName = nodeName
@@ -96,6 +98,7 @@ public struct NodeLaunch: Sendable, Codable, Equatable {
     self.cpus = cpus
     self.memoryBytes = memoryBytes
     self.pids = pids
+    self.endpoint = endpoint
   }
 }
 

@@ -1,10 +1,10 @@
 public import Domain
 
 extension Store {
-  /// Adds a node and its first release. The checkpoint must exist.
+  /// Adds a node and its first release. A checkpoint that it names must exist.
   public func createNode(_ record: NodeRecord) throws(PlatformError) {
     try database.transaction { () throws(PlatformError) in
-      _ = try found(try checkpoint(record.checkpointID), "checkpoint", record.checkpointID.text)
+      if let id = record.checkpointID { _ = try found(try checkpoint(id), "checkpoint", id.text) }
       try naming("node", record.name) { () throws(PlatformError) in try database.insert(record) }
       try database.insert(
         ReleaseRecord(

@@ -34,6 +34,9 @@ public final class LoopThread: Sendable {
     handle = thread
   }
 
+  /// Nobody will wait for its end.
+  public func detach() { pthread_detach(handle) }
+
   /// Waits for its end.
   public func join() { pthread_join(handle, nil) }
 }

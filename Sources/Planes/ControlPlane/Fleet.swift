@@ -27,7 +27,7 @@ public actor Fleet {
   /// Keeps every node as wanted until `stop` or cancellation. Instances live on. `recover` must have ended.
   public func run() async {
     await withDiscardingTaskGroup { group in
-      group.addTask { await self.followExits() }
+      for driver in world.drivers { group.addTask { await self.followExits(of: driver) } }
       for await reconciler in started {
         if Task.isCancelled { break }
         group.addTask {
@@ -45,12 +45,20 @@ public actor Fleet {
   /// Finds the instances of the last run and publishes the first table. Before `run`, and before requests are taken.
   public func recover() async throws(PlatformError) {
     let records = try await world.store.allNodes()
-    await world.driver.sweep(keeping: records.map { ($0.id, $0.release) })
+    for driver in world.drivers { await driver.sweep(keeping: records.map { ($0.id, $0.release) }) }
+    var recovered: [(NodeReconciler, [InstanceRecord])] = []
     for record in records {
       let intent = try StoredJSON.value(NodeIntent.self, from: record.specJSON)
-      let reconciler = make(record, intent)
-      await reconciler.recoverInstances(try await world.store.instances(node: record.id))
-      routes[record.id] = await reconciler.route()
+      recovered.append((make(record, intent), try await world.store.instances(node: record.id)))
+    }
+    // At once: an instance that does not answer costs a probe's time-out, and there may be many.
+    await withDiscardingTaskGroup { group in
+      for (reconciler, instances) in recovered {
+        group.addTask { await reconciler.recoverInstances(instances) }
+      }
+    }
+    for (reconciler, _) in recovered {
+      routes[reconciler.id] = await reconciler.route()
       starter.yield(reconciler)
     }
     isRecovered = true
@@ -86,8 +94,8 @@ public actor Fleet {
     await publish()
   }
 
-  private func followExits() async {
-    for await exit in world.driver.exits() { await reconcilers[exit.node]?.ended(exit) }
+  private func followExits(of driver: any InstanceDriver) async {
+    for await exit in driver.exits() { await reconcilers[exit.node]?.ended(exit) }
   }
 
   /// A hint from the gateway.

@@ -7,20 +7,26 @@ struct LaunchBuilder {
   let world: NodeWorld
 
   func launch(record: NodeRecord, spec: NodeSpec) async throws(PlatformError) -> NodeLaunch {
-    guard let checkpoint = try await world.store.checkpoint(spec.cell.checkpointId) else {
-      throw PlatformError(.notFound, "checkpoint \(spec.cell.checkpointId) of node '\(record.name)' is gone")
+    guard let cell = spec.cell else {
+      // What an address node needs is its endpoint, which differs by instance.
+      return NodeLaunch(
+        node: record.id, nodeName: record.name, release: record.release, manifestPath: "", blobPaths: [],
+        inputs: [], outputs: [])
+    }
+    guard let checkpoint = try await world.store.checkpoint(cell.checkpointId) else {
+      throw PlatformError(.notFound, "checkpoint \(cell.checkpointId) of node '\(record.name)' is gone")
     }
     let manifest = try await CheckpointReader(store: world.store, blobs: world.blobs).manifest(of: checkpoint)
     let configuration = try Configuration.named(spec.configuration)
     return NodeLaunch(
       node: record.id, nodeName: record.name, release: record.release,
       manifestPath: try world.blobs.path(of: checkpoint.manifestDigest),
-      blobPaths: try paths(of: manifest.blobs.map(\.digest)), inputs: spec.cell.inputs,
-      outputs: spec.cell.outputs,
-      isolation: .init(rawValue: spec.cell.isolation) ?? .instance,
+      blobPaths: try paths(of: manifest.blobs.map(\.digest)), inputs: cell.inputs,
+      outputs: cell.outputs,
+      isolation: .init(rawValue: cell.isolation) ?? .instance,
       timeoutMilliseconds: UInt32(spec.timeoutSeconds * 1000),
-      startMode: .init(rawValue: spec.cell.startMode) ?? .auto,
-      restore: .init(rawValue: spec.cell.restore) ?? .reachable, keepRandomState: spec.cell.keepRandomState,
+      startMode: .init(rawValue: cell.startMode) ?? .auto,
+      restore: .init(rawValue: cell.restore) ?? .reachable, keepRandomState: cell.keepRandomState,
       subnet: .init(rawValue: spec.subnet) ?? .none, cpus: spec.cpus ?? configuration.cpus,
       memoryBytes: spec.memoryBytes ?? configuration.memoryBytes)
   }

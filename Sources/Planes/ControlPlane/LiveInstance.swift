@@ -1,5 +1,6 @@
 public import Domain
 public import DriverAPI
+import Planning
 
 /// An instance as its reconciler knows it.
 struct LiveInstance: Sendable {
@@ -13,6 +14,15 @@ struct LiveInstance: Sendable {
   var failedProbes = 0
   /// Its host died: that was the failure, its own end is none.
   var hostDied = false
+  /// The place that it takes, for nodes whose instances can't stand in for each other. Such instances are probed.
+  var slot: String?
+  var probes: ProbeMachine?
+  var lastProbe: ProbeResource?
+  /// Its address with the name resolved, as the last probe that reached it found.
+  var resolved: String?
+  var healthySince: Timestamp?
+  /// Makes its next probe come now; finished when it is leaving.
+  var bell: AsyncStream<Void>.Continuation?
 }
 
 /// A view of a node for the API, taken at one moment.

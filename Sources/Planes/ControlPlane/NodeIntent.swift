@@ -18,6 +18,8 @@ public struct NodeIntent: Sendable, Codable, Equatable {
 struct InstanceMemo: Codable {
   var handle: InstanceHandle
   var epoch: Int
+  /// The place that it takes; only of address nodes.
+  var slot: String?
 }
 
 /// JSON of stored values. Sorted keys, so that equal values are equal texts.

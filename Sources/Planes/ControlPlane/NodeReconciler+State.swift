@@ -10,7 +10,8 @@ extension NodeReconciler {
   func persist(_ id: InstanceID) async {
     guard let instance = instances[id], let handle = instance.handle else { return }
     do throws(PlatformError) {
-      let memo = try StoredJSON.text(InstanceMemo(handle: handle, epoch: instance.epoch))
+      let memo = try StoredJSON.text(
+        InstanceMemo(handle: handle, epoch: instance.epoch, slot: instance.slot))
       let stored = InstanceRecord(
         id: id, nodeID: self.id, release: record.release, handleJSON: memo, status: instance.status,
         createdAt: instance.createdAt, startedAt: instance.startedAt)
@@ -18,6 +19,8 @@ extension NodeReconciler {
         return try await world.store.updateInstance(stored)
       }
       try await world.store.createInstance(stored)
+      // Nothing of an address node runs here, so nothing is charged.
+      guard intent.spec.kind != .address else { return }
       let configuration = try Configuration.named(intent.spec.configuration)
       try await world.store.startUsage(
         UsageRecord(
@@ -44,28 +47,30 @@ extension NodeReconciler {
     guard !isForgotten else { return nil }
     let spec = intent.spec
     let healthy = instances.values.filter { $0.status == .healthy }.sorted { $0.id < $1.id }
+    if let address = spec.address { return route(address, healthy) }
     let routed = healthy.compactMap { instance in
       instance.handle.map {
         RoutedInstance(
           id: instance.id, endpoint: $0.endpoint, pid: $0.pid, limit: 1,
-          pipelineLimit: spec.cell.isolation == "request" ? 1 : 32)
+          pipelineLimit: spec.cell?.isolation == "request" ? 1 : 32)
       }
     }
     return RoutedNode(
       id: id, name: record.name, release: record.release, folderID: record.folderID, acl: spec.acl,
       refusal: refusal(healthy: routed.count), timeoutMilliseconds: UInt32(spec.timeoutSeconds * 1000),
-      queueLimit: spec.queueLimit, queueAgeMilliseconds: UInt32(spec.timeoutSeconds * 1000), instances: routed
-    )
+      queueLimit: spec.queueLimit, queueAgeMilliseconds: UInt32(spec.timeoutSeconds * 1000),
+      rateLimit: spec.rateLimit, callerRateLimit: spec.callerRateLimit, instances: routed)
   }
 
-  private func refusal(healthy: Int) -> String? {
+  func refusal(healthy: Int) -> String? {
     if record.deletedAt != nil { return "node '\(record.name)' is being deleted" }
     if record.suspended {
       return "node '\(record.name)' is suspended; resume it with: roost node resume \(record.name)"
     }
     // While an instance is replaced, requests wait in the queue rather than fail.
-    if healthy == 0, launchesFailed > 1 || !everHealthy {
-      let reason = lastError.map { ": \($0.message)" } ?? ": its first instance is being prepared"
+    if healthy == 0, launchesFailed > 1 || !everHealthy || intent.spec.kind == .address {
+      let preparing = intent.spec.kind == .address ? "probed for the first time" : "prepared"
+      let reason = lastError.map { ": \($0.message)" } ?? ": its first instance is being \(preparing)"
       return "node '\(record.name)' has no healthy instance\(reason)"
     }
     return nil
@@ -84,24 +89,43 @@ extension NodeReconciler {
     for instance in instances.values.sorted(by: { $0.createdAt < $1.createdAt }) {
       handles[instance.id] = instance.handle
       var usage: InstanceUsage?
-      if let handle = instance.handle { usage = await world.driver.usage(handle) }
+      if let handle = instance.handle { usage = await driver.usage(handle) }
       resources.append(
         InstanceResource(
           id: instance.id, nodeId: id, release: record.release, status: instance.status,
-          pid: instance.handle?.pid,
+          pid: instance.handle.flatMap { $0.pid > 0 ? $0.pid : nil },
           createdAt: instance.createdAt, startedAt: instance.startedAt,
           proportionalBytes: usage?.proportionalBytes,
-          sharedBytes: usage?.sharedBytes, privateBytes: usage?.privateBytes, lastError: instance.lastError))
+          sharedBytes: usage?.sharedBytes, privateBytes: usage?.privateBytes, lastError: instance.lastError,
+          address: instance.slot == nil ? nil : instance.handle?.endpoint.address,
+          wireProtocol: instance.slot == nil ? nil : instance.handle?.endpoint.wireProtocol.rawValue,
+          zone: zone(of: instance), lastProbe: instance.lastProbe))
     }
     let status = NodeStatusResource(
       status: status(), healthyInstances: healthy,
       desiredInstances: record.suspended ? 0 : intent.spec.instances.count,
       release: record.release, conditions: conditions(healthy: healthy), lastError: lastError,
-      startMode: hostReport.map { "\($0.mode): \($0.modeReason)" }, restarts: restarts)
+      startMode: intent.spec.kind == .address ? nil : hostReport.map { "\($0.mode): \($0.modeReason)" },
+      restarts: restarts)
     return NodeSnapshot(status: status, instances: resources, handles: handles)
   }
 
   private func conditions(healthy: Int) -> [Condition] {
+    let all =
+      intent.spec.address.map { addressFacts($0, healthy: healthy) } ?? cellFacts(healthy: healthy)
+    return all.map { type, fact in
+      if since[type]?.status != fact.0 || since[type]?.reason != fact.1 {
+        since[type] = (fact.0, fact.1, world.now())
+      }
+      return Condition(
+        type: type, status: fact.0, reason: fact.1, message: fact.2, since: since[type]?.at ?? world.now())
+    }
+  }
+
+  /// A condition's type with its status, reason and message.
+  typealias Fact = (String, (Bool, String, String))
+
+  private func cellFacts(healthy: Int) -> [Fact] {
     let wanted = intent.spec.instances.count
     let waiting = notBefore > world.now()
     let hostFact: (Bool, String, String) =
@@ -133,13 +157,7 @@ extension NodeReconciler {
         ? "instances reach no network; create the node with --subnet host if its cell needs one"
         : "instances share the network of this machine"
     )
-    return [("Ready", readyFact), ("HostReady", hostFact), ("Subnet", networkFact)].map { type, fact in
-      if since[type]?.status != fact.0 || since[type]?.reason != fact.1 {
-        since[type] = (fact.0, fact.1, world.now())
-      }
-      return Condition(
-        type: type, status: fact.0, reason: fact.1, message: fact.2, since: since[type]?.at ?? world.now())
-    }
+    return [("Ready", readyFact), ("HostReady", hostFact), ("Subnet", networkFact)]
   }
 
   private func rounded(_ seconds: Double) -> String { String((seconds * 1000).rounded() / 1000) }
@@ -162,7 +180,7 @@ extension NodeReconciler {
     } catch { world.log(.error, "operations not settled", ["node": id.text, "error": error.message]) }
   }
 
-  private enum Verdict {
+  enum Verdict {
     case reached
     case failed(String)
   }
@@ -177,6 +195,7 @@ extension NodeReconciler {
     case "suspendNode": return record.suspended && instances.isEmpty && host == .down ? .reached : nil
     case _ where record.suspended: return .failed("node '\(record.name)' was suspended meanwhile")
     case _ where settled: return .reached
+    case _ where intent.spec.kind == .address: return addressVerdict()
     default:
       // A failing restore fails the same way again; a died instance deserves a few attempts.
       guard let lastError, lastError.at > operation.createdAt else { return nil }
@@ -192,6 +211,10 @@ extension NodeReconciler {
   func progress() -> String {
     let healthy = instances.values.count { $0.status == .healthy && $0.epoch == intent.epoch }
     switch host {
+    case _ where intent.spec.kind == .address:
+      return record.deletedAt != nil || record.suspended
+        ? "draining \(instances.count) addresses"
+        : "\(healthy) of \(intent.spec.instances.count) addresses healthy"
     case .preparing:
       return record.deletedAt == nil && !record.suspended ? "restoring the checkpoint" : "stopping the zygote"
     case .down where notBefore > world.now(): return "backing off after: \(lastError?.message ?? "a failure")"

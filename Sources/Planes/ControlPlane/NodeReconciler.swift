@@ -10,6 +10,7 @@ import Storage
 actor NodeReconciler {
   let id: NodeID
   let world: NodeWorld
+  let driver: any InstanceDriver
   /// Tells the fleet that this node's routes changed; returns when the gateway follows them.
   let routesChanged: @Sendable (NodeID) async -> Void
   let outstanding: @Sendable (InstanceID) async -> Int
@@ -43,6 +44,7 @@ actor NodeReconciler {
     self.record = record
     self.intent = intent
     self.world = world
+    driver = world.driver(of: intent.spec.kind)
     self.routesChanged = routesChanged
     self.outstanding = outstanding
     (wakeups, waker) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
@@ -58,6 +60,7 @@ actor NodeReconciler {
     self.intent = intent
     // A user who changes something wants to see it tried now.
     notBefore = Timestamp(microseconds: 0)
+    probeAll()
     wake()
   }
 
@@ -65,6 +68,7 @@ actor NodeReconciler {
   func run() async {
     await withDiscardingTaskGroup { group in
       group.addTask { await self.tick() }
+      for id in instances.keys where instances[id]?.slot != nil { group.addTask { await self.watch(id) } }
       var alarm: Timestamp?
       var passes = wakeups.makeAsyncIterator()
       while !Task.isCancelled, !isForgotten {
@@ -100,10 +104,11 @@ actor NodeReconciler {
     NodeObservation(
       now: world.now(), isDeleting: record.deletedAt != nil, isSuspended: record.suspended,
       epoch: intent.epoch,
-      desiredCount: intent.spec.instances.count, host: host, notBefore: notBefore,
-      instances: instances.values.map { .init(id: $0.id, epoch: $0.epoch, status: $0.status) }.sorted {
-        $0.id < $1.id
-      })
+      desiredCount: intent.spec.instances.count, slots: intent.spec.address?.slots.map(\.key), host: host,
+      notBefore: notBefore,
+      instances: instances.values.map {
+        .init(id: $0.id, epoch: $0.epoch, status: $0.status, slot: $0.slot)
+      }.sorted { $0.id < $1.id })
   }
 
   // MARK: Steps
@@ -120,8 +125,14 @@ actor NodeReconciler {
         instances[instance.id] = instance
         return { await self.launch(instance.id) }
       }
+    case .fill(let slot, let epoch):
+      let instance = LiveInstance(
+        id: .random(), epoch: epoch, status: .undefined, createdAt: world.now(), slot: slot)
+      instances[instance.id] = instance
+      return [{ await self.occupy(instance.id) }]
     case .drainAndStop(let id):
       instances[id]?.status = .deleting
+      instances[id]?.bell?.finish()
       return [{ await self.drainAndStop(id) }]
     case .retireHost:
       host = .preparing
@@ -135,7 +146,7 @@ actor NodeReconciler {
   private func prepareHost() async {
     do throws(DriverFailure) {
       let launch = try await launchSpec()
-      let report = try await world.driver.prepare(launch)
+      let report = try await driver.prepare(launch)
       hostReport = report
       host = .ready
       world.log(.info, "host ready", ["node": id.text, "mode": report.mode, "reason": report.modeReason])
@@ -152,14 +163,14 @@ actor NodeReconciler {
   private func launch(_ instance: InstanceID) async {
     do throws(DriverFailure) {
       let launch = try await launchSpec()
-      let handle = try await world.driver.start(instance, of: launch)
+      let handle = try await driver.start(instance, of: launch)
       guard advance(instance, to: .started, { $0.handle = handle }) else {
-        return await world.driver.stop(handle, grace: .zero)
+        return await driver.stop(handle, grace: .zero)
       }
       await persist(instance)
       guard advance(instance, to: .preparing, { _ in }) else { return }
-      try await world.driver.begin(handle)
-      guard await world.driver.probe(handle, timeout: .seconds(5)) else {
+      try await driver.begin(handle)
+      guard await driver.probe(handle, timeout: .seconds(5)) else {
         throw DriverFailure(
           LastError(
             phase: .probe, exitClass: .timeout,
@@ -181,7 +192,7 @@ actor NodeReconciler {
   }
 
   /// Moves an instance on unless it was asked to go in the meantime.
-  private func advance(_ id: InstanceID, to status: InstanceStatus, _ change: (inout LiveInstance) -> Void)
+  func advance(_ id: InstanceID, to status: InstanceStatus, _ change: (inout LiveInstance) -> Void)
     -> Bool
   {
     guard var instance = instances[id], instance.status != .deleting else {
@@ -205,20 +216,20 @@ actor NodeReconciler {
     while await outstanding(instance) > 0, world.now() < deadline {
       try? await Task.sleep(for: .milliseconds(5))
     }
-    if let handle = instances[instance]?.handle { await world.driver.stop(handle, grace: .seconds(2)) }
+    if let handle = instances[instance]?.handle { await driver.stop(handle, grace: .seconds(2)) }
     await drop(instance)
     wake()
   }
 
   private func retireHost() async {
-    await world.driver.retire(id, release: record.release)
+    await driver.retire(id, release: record.release)
     host = .down
     hostReport = nil
     wake()
   }
 
   private func forget() async {
-    await world.driver.retire(id, release: record.release)
+    await driver.retire(id, release: record.release)
     await settleOperations(gone: true)
     do throws(PlatformError) { try await world.store.removeNode(id) } catch {
       world.log(.error, "node record not removed", ["node": id.text, "error": error.message])
@@ -248,19 +259,22 @@ actor NodeReconciler {
   /// The gateway saw something odd: look, don't believe.
   func observed(_ observation: GatewayObservation) async {
     switch observation {
+    case .unreachable(let instance, _) where instances[instance]?.slot != nil,
+      .hung(let instance, _) where instances[instance]?.slot != nil:
+      return probeSoon(instance)
     case .unreachable(let instance, _):
       guard let handle = instances[instance]?.handle, instances[instance]?.status == .healthy else { return }
-      if await world.driver.recover(handle), await world.driver.probe(handle, timeout: .seconds(1)) { return }
+      if await driver.recover(handle), await driver.probe(handle, timeout: .seconds(1)) { return }
       await checkInstances()
     case .hung(let instance, let request):
       guard let handle = instances[instance]?.handle, instances[instance]?.status != .deleting else { return }
-      await world.driver.kill(handle)
+      await driver.kill(handle)
       await discard(
         instance,
         because: LastError(
           phase: .execute, exitClass: .hang,
           message:
-            "instance \(instance) did not end request \(request) within the node's timeout of \(intent.spec.timeoutSeconds) s plus 1 s; it was killed and is being recreated from checkpoint \(record.checkpointID)",
+            "instance \(instance) did not end request \(request) within the node's timeout of \(intent.spec.timeoutSeconds) s plus 1 s; it was killed and is being recreated from checkpoint \(record.checkpointID?.text ?? "")",
           logReference: "roost node logs \(record.name) --instance \(instance)", at: world.now()))
     }
     wake()
@@ -269,7 +283,7 @@ actor NodeReconciler {
   /// Looks for processes that vanished without a word.
   private func checkInstances() async {
     for instance in instances.values where instance.status == .healthy {
-      guard let handle = instance.handle, !(await world.driver.recover(handle)) else { continue }
+      guard let handle = instance.handle, !(await driver.recover(handle)) else { continue }
       // Its exit event may be on its way with a better reason.
       instances[instance.id]?.failedProbes += 1
       guard (instances[instance.id]?.failedProbes ?? 0) > 1 else { continue }
@@ -281,19 +295,19 @@ actor NodeReconciler {
     }
   }
 
-  private func discard(_ instance: InstanceID, because error: LastError, counts: Bool = true) async {
+  func discard(_ instance: InstanceID, because error: LastError, counts: Bool = true) async {
     guard let live = instances[instance], live.status != .deleting else { return }
     instances[instance]?.status = .deleting
     restarts += 1
     if counts { failed(error) }
     world.note(id, instance, record.release, error.message)
     await routesChanged(id)
-    if let handle = live.handle { await world.driver.stop(handle, grace: .zero) }
+    if let handle = live.handle { await driver.stop(handle, grace: .zero) }
     await drop(instance)
     wake()
   }
 
-  private func failed(_ error: LastError) {
+  func failed(_ error: LastError) {
     lastError = error
     attemptsFailed += 1
     notBefore = backoff.failed(at: world.now())
@@ -302,7 +316,7 @@ actor NodeReconciler {
       ["node": id.text, "phase": error.phase.rawValue, "class": error.exitClass.rawValue])
   }
 
-  private func drop(_ instance: InstanceID) async {
+  func drop(_ instance: InstanceID) async {
     instances[instance] = nil
     do throws(PlatformError) {
       try await world.store.removeInstance(instance)
@@ -316,12 +330,13 @@ actor NodeReconciler {
 
   /// Finds the instances of the last run again; those that don't answer are dropped. Runs before `run`.
   func recoverInstances(_ records: [InstanceRecord]) async {
+    guard intent.spec.kind == .cell else { return await recoverAddresses(records) }
     for record in records {
       let memo = record.handleJSON.flatMap { try? StoredJSON.value(InstanceMemo.self, from: $0) }
-      guard let memo, await world.driver.recover(memo.handle),
-        await world.driver.probe(memo.handle, timeout: .seconds(2))
+      guard let memo, await driver.recover(memo.handle),
+        await driver.probe(memo.handle, timeout: .seconds(2))
       else {
-        if let handle = memo?.handle { await world.driver.stop(handle, grace: .zero) }
+        if let handle = memo?.handle { await driver.stop(handle, grace: .zero) }
         await drop(record.id)
         continue
       }
@@ -337,7 +352,7 @@ actor NodeReconciler {
   /// An instance that the service left between its fork and its first answer.
   private func finishStart(_ instance: InstanceID, _ handle: InstanceHandle) async {
     do throws(DriverFailure) {
-      try await world.driver.begin(handle)
+      try await driver.begin(handle)
       _ = advance(instance, to: .healthy) { _ in }
       await persist(instance)
     } catch { await discard(instance, because: error.error) }

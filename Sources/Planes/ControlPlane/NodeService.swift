@@ -16,7 +16,9 @@ public struct NodeService: Sendable {
     _ request: CreateNodeRequest, project: ProjectRecord, folder: FolderRecord, acl: [FolderID]
   ) async throws(PlatformError) -> NodeSpec {
     try ResourceName.check(request.name)
-    let checkpoint = try await pinned(request.checkpoint, project: project)
+    if request.kind == .address { return try NodeSpecBuilder.addressSpec(request, acl: acl) }
+    try NodeSpecBuilder.refuseAddressFields(request)
+    let checkpoint = try await pinned(request.checkpoint ?? "", project: project)
     let manifest = try await CheckpointReader(store: world.store, blobs: world.blobs).manifest(of: checkpoint)
     let (inputs, outputs) = try CellValidation.check(
       inputs: request.inputs ?? [], outputs: request.outputs ?? [], manifest: manifest)
@@ -33,7 +35,7 @@ public struct NodeService: Sendable {
     let intent = NodeIntent(spec: spec)
     let record = NodeRecord(
       id: .random(), folderID: folder.id, projectID: project.id, name: request.name, generation: 1,
-      specJSON: try StoredJSON.text(intent), release: 1, checkpointID: spec.cell.checkpointId,
+      specJSON: try StoredJSON.text(intent), release: 1, checkpointID: spec.cell?.checkpointId,
       suspended: false,
       deletedAt: nil, createdAt: now, createdBy: subject, updatedAt: now)
     let operation = operation("createNode", "Create node \(request.name)", record.id, by: subject)
@@ -80,14 +82,26 @@ public struct NodeService: Sendable {
           try ResourceName.check(request.name ?? "")
           record.name = request.name ?? ""
         case "description": intent.spec.description = request.description ?? ""
-        case "instances": intent.spec.instances = try NodeSpecBuilder.range(request.instances)
+        case "instances":
+          if let source = intent.spec.address {
+            intent.spec.instances = try NodeSpecBuilder.range(request.instances, of: source)
+          } else {
+            intent.spec.instances = try NodeSpecBuilder.range(request.instances)
+          }
         case "acl": intent.spec.acl = acl.isEmpty ? [record.folderID] : acl
         case "maintenanceLimit": intent.spec.maintenanceLimit = request.maintenanceLimit ?? 1
         case "timeoutSeconds": intent.spec.timeoutSeconds = request.timeoutSeconds ?? 15
+        case "rateLimit": intent.spec.rateLimit = request.rateLimit
+        case "callerRateLimit": intent.spec.callerRateLimit = request.callerRateLimit
+        case "addresses", "endpoint", "healthCheck":
+          try NodeSpecBuilder.update(&intent.spec, field, request)
         default: intent.spec.queueLimit = request.queueLimit ?? 1000
         }
       }
       try NodeSpecBuilder.check(intent.spec)
+      // Other places need other instances: that is a new release.
+      let before = try StoredJSON.value(NodeIntent.self, from: node.specJSON).spec.address?.slots.map(\.key)
+      if intent.spec.address?.slots.map(\.key) != before { record.release += 1 }
     }
   }
 
@@ -107,6 +121,12 @@ public struct NodeService: Sendable {
 
   /// Returns every instance to the pinned state: new forks first, then the old ones drain.
   public func reset(_ node: NodeRecord, by subject: String) async throws(PlatformError) -> OperationRecord {
+    guard try StoredJSON.value(NodeIntent.self, from: node.specJSON).spec.kind == .cell else {
+      throw PlatformError(
+        .failedPrecondition,
+        "node '\(node.name)' is made of addresses: its state is not kept here, so it can't be reset",
+        origin: .caller)
+    }
     guard !node.suspended else {
       throw PlatformError(
         .failedPrecondition,
@@ -138,6 +158,12 @@ public struct NodeService: Sendable {
 
   private func pinned(_ name: String, project: ProjectRecord) async throws(PlatformError) -> CheckpointRecord
   {
+    guard !name.isEmpty else {
+      throw .invalid(
+        "checkpoint",
+        "checkpoint: a node of kind cell needs one; name a pinned checkpoint, or give kind address and addresses"
+      )
+    }
     var found: CheckpointRecord?
     do throws(PlatformError) { found = try await world.store.checkpoint(named: name, in: project.id) } catch
       where error.code == .notFound

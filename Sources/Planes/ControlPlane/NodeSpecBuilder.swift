@@ -25,6 +25,7 @@ enum NodeSpecBuilder {
       subnet: try one(of: ["none", "host"], request.subnet, "subnet"),
       zones: request.zones ?? [], maintenanceLimit: request.maintenanceLimit ?? 1,
       timeoutSeconds: request.timeoutSeconds ?? 15, queueLimit: request.queueLimit ?? 1000,
+      rateLimit: request.rateLimit, callerRateLimit: request.callerRateLimit,
       memoryBytes: request.memoryBytes, cpus: request.cpus, acl: acl)
     try check(spec)
     return spec
@@ -38,6 +39,8 @@ enum NodeSpecBuilder {
     if let memory = spec.memoryBytes {
       try within(Double(memory), 33_554_432...17_592_186_044_416, "memoryBytes", "bytes")
     }
+    try AddressValidation.checkRate(spec.rateLimit, "rateLimit")
+    try AddressValidation.checkRate(spec.callerRateLimit, "callerRateLimit")
     guard spec.description.utf8.count <= 1024 else {
       throw .invalid(
         "description", "description: at most 1024 bytes, this has \(spec.description.utf8.count)")

@@ -1,5 +1,6 @@
 public import Domain
 public import DriverAPI
+public import Planning
 public import Storage
 
 /// Where the control plane puts routing tables and asks what is still under way.
@@ -12,7 +13,10 @@ public protocol RoutingSink: Sendable {
 
 /// All that reconcilers act on. A value of references, so that tests can put fakes in each place.
 public struct NodeWorld: Sendable {
-  public var driver: any InstanceDriver
+  public var cells: any InstanceDriver
+  public var addresses: any InstanceDriver
+  /// Asks an instance whether it may get requests.
+  public var probe: @Sendable (ProbeTarget) async -> ProbeOutcome
   public var store: Store
   public var blobs: BlobStore
   /// Wall-clock time.
@@ -26,15 +30,27 @@ public struct NodeWorld: Sendable {
   public enum LogLevel: String, Sendable { case debug, info, warn, error }
 
   public init(
-    driver: any InstanceDriver, store: Store, blobs: BlobStore, now: @escaping @Sendable () -> Timestamp,
+    cells: any InstanceDriver, addresses: any InstanceDriver,
+    probe: @escaping @Sendable (ProbeTarget) async -> ProbeOutcome, store: Store, blobs: BlobStore,
+    now: @escaping @Sendable () -> Timestamp,
     log: @escaping @Sendable (LogLevel, StaticString, [String: String]) -> Void,
     note: @escaping @Sendable (NodeID, InstanceID?, Int, String) -> Void
   ) {
-    self.driver = driver
+    self.cells = cells
+    self.addresses = addresses
+    self.probe = probe
     self.store = store
     self.blobs = blobs
     self.now = now
     self.log = log
     self.note = note
   }
+  func driver(of kind: NodeKind) -> any InstanceDriver {
+    switch kind {
+    case .cell: cells
+    case .address: addresses
+    }
+  }
+
+  var drivers: [any InstanceDriver] { NodeKind.allCases.map(driver) }
 }

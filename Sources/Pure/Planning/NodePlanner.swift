@@ -11,11 +11,14 @@ public struct NodeObservation: Sendable, Equatable {
     /// Which reset it belongs to; instances of older epochs are replaced.
     public var epoch: Int
     public var status: InstanceStatus
+    /// The place that it takes, for nodes whose instances can't stand in for each other.
+    public var slot: String?
 
-    public init(id: InstanceID, epoch: Int, status: InstanceStatus) {
+    public init(id: InstanceID, epoch: Int, status: InstanceStatus, slot: String? = nil) {
       self.id = id
       self.epoch = epoch
       self.status = status
+      self.slot = slot
     }
   }
 
@@ -24,6 +27,9 @@ public struct NodeObservation: Sendable, Equatable {
   public var isSuspended: Bool
   public var epoch: Int
   public var desiredCount: Int
+  /// The places to fill, one instance each (the endpoints of an address node); nil: any `desiredCount` instances
+  /// will do.
+  public var slots: [String]?
   public var host: Host
   /// Nothing is launched before this time (back-off).
   public var notBefore: Timestamp
@@ -31,13 +37,15 @@ public struct NodeObservation: Sendable, Equatable {
 
   public init(
     now: Timestamp, isDeleting: Bool = false, isSuspended: Bool = false, epoch: Int = 0, desiredCount: Int,
-    host: Host, notBefore: Timestamp = .init(microseconds: 0), instances: [Instance] = []
+    slots: [String]? = nil, host: Host, notBefore: Timestamp = .init(microseconds: 0),
+    instances: [Instance] = []
   ) {
     self.now = now
     self.isDeleting = isDeleting
     self.isSuspended = isSuspended
     self.epoch = epoch
     self.desiredCount = desiredCount
+    self.slots = slots
     self.host = host
     self.notBefore = notBefore
     self.instances = instances
@@ -50,6 +58,8 @@ public enum NodeStep: Equatable, Sendable {
   case prepareHost
   /// Start this many instances of this epoch.
   case launch(count: Int, epoch: Int)
+  /// Start the instance of a place.
+  case fill(slot: String, epoch: Int)
   /// Take an instance out of rotation, let its requests end, stop it.
   case drainAndStop(InstanceID)
   /// End the host; every instance has ended.
@@ -69,6 +79,7 @@ public enum NodePlanner {
     case .ready: break
     }
     let alive = seen.instances.filter { $0.status != .deleting }
+    if let slots = seen.slots { return fill(slots, alive, seen) }
     let current = alive.filter { $0.epoch == seen.epoch }
     let old = alive.filter { $0.epoch != seen.epoch }
     if current.count < seen.desiredCount {
@@ -79,6 +90,21 @@ public enum NodePlanner {
     // Unhealthy and youngest leave first, so that a smaller count keeps the longest proven.
     let ranked = current.filter { $0.status == .healthy } + current.filter { $0.status != .healthy }
     return (old + ranked.dropFirst(seen.desiredCount)).map { .drainAndStop($0.id) }
+  }
+
+  /// New places are filled at once. What is not wanted any more leaves when every new place has been judged and one of them is
+  /// healthy, so that a mistyped list of addresses takes nothing out of rotation; what is not in rotation leaves at once.
+  private static func fill(
+    _ slots: [String], _ alive: [NodeObservation.Instance], _ seen: NodeObservation
+  ) -> [NodeStep] {
+    let wanted = alive.filter { $0.slot.map(slots.contains) ?? false }
+    let taken = Set(wanted.compactMap(\.slot))
+    let missing = slots.filter { !taken.contains($0) }
+    let leaving = alive.filter { !($0.slot.map(slots.contains) ?? false) }
+    let judged = missing.isEmpty && wanted.allSatisfy { $0.status == .healthy || $0.status == .unhealthy }
+    let mayLeave = judged && wanted.contains { $0.status == .healthy }
+    return missing.map { .fill(slot: $0, epoch: seen.epoch) }
+      + leaving.filter { mayLeave || $0.status != .healthy }.map { .drainAndStop($0.id) }
   }
 
   private static func wind(down seen: NodeObservation) -> [NodeStep] {

@@ -1,4 +1,5 @@
 import Access
+import AddressNodes
 import CellNodes
 import ControlAPI
 import ControlPlane
@@ -46,8 +47,11 @@ public enum AssembledService {
         dataFolder: data.path, python: python.python, pythonPath: python.packageFolder,
         sandbox: configuration.sandbox ? .required : .off, now: { now() },
         log: { logger.debug("cell driver", ["what": .text($0)]) }))
+    let prober = Prober()
+    defer { prober.close() }
     let world = NodeWorld(
-      driver: driver, store: store, blobs: blobs, now: { now() },
+      cells: driver, addresses: AddressDriver(now: { now() }), probe: { await prober.probe($0) },
+      store: store, blobs: blobs, now: { now() },
       log: { level, message, metadata in
         var line = logger
         line.metadata = metadata.mapValues { .text($0) }

@@ -73,6 +73,8 @@ int roost_socket_error(int fd);
 int roost_peer_pid(int fd);
 /* Resolves a name and connects blocking within a time; the socket, -errno, or -10000 - gai error. */
 int roost_dial(const char *host, uint16_t port, int timeout_ms);
+/* Resolves a name (blocking): numeric addresses, one a line, in the order to try them. 0, or a gai error. */
+int roost_resolve(const char *host, char *out, size_t size);
 /* Sets receive and send time-outs. */
 int roost_set_timeout(int fd, int64_t timeout_ms);
 /* Raises the soft limit of open files to the hard one; the limit in force. */
@@ -83,7 +85,7 @@ int roost_cores(void);
 static inline int roost_close(int fd) { return close(fd); }
 static inline const char *roost_error_text(int e) { return strerror(e); }
 #include <signal.h>
-enum { ROOST_SIGUSR1 = SIGUSR1, ROOST_EINTR = EINTR };
+enum { ROOST_SIGUSR1 = SIGUSR1, ROOST_EINTR = EINTR, ROOST_EINVAL = EINVAL };
 static inline int roost_signal(int pid, int number) { return kill(pid, number); }
 static inline int roost_own_pid(void) { return getpid(); }
 static inline void roost_copy(void *to, const void *from, size_t n) { if (n) memcpy(to, from, n); }

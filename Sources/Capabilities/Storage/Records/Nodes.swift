@@ -10,7 +10,8 @@ public struct NodeRecord: Sendable, Codable, Equatable {
   public var generation: Int
   public var specJSON: String
   public var release: Int
-  public var checkpointID: CheckpointID
+  /// What a cell node is made of; nil for other kinds.
+  public var checkpointID: CheckpointID?
   public var suspended: Bool
   public var deletedAt: Timestamp?
   public var createdAt: Timestamp
@@ -19,7 +20,7 @@ public struct NodeRecord: Sendable, Codable, Equatable {
 
   public init(
     id: NodeID, folderID: FolderID, projectID: ProjectID, name: String, generation: Int = 1,
-    specJSON: String, release: Int = 1, checkpointID: CheckpointID, suspended: Bool = false,
+    specJSON: String, release: Int = 1, checkpointID: CheckpointID? = nil, suspended: Bool = false,
     deletedAt: Timestamp? = nil, createdAt: Timestamp, createdBy: String, updatedAt: Timestamp
   ) {
     self.id = id
@@ -46,7 +47,8 @@ extension NodeRecord: SQLiteRecord {
   ]
   var values: [any SQLiteStorable] {
     [
-      id, folderID, projectID, name, generation, specJSON, release, checkpointID, suspended, deletedAt,
+      id, folderID, projectID, name, generation, specJSON, release, checkpointID?.text ?? "", suspended,
+      deletedAt,
       createdAt, createdBy, updatedAt,
     ]
   }
@@ -58,7 +60,7 @@ extension NodeRecord: SQLiteRecord {
     generation = try row.next()
     specJSON = try row.next()
     release = try row.next()
-    checkpointID = try row.next()
+    checkpointID = CheckpointID(try row.next(String.self))
     suspended = try row.next()
     deletedAt = try row.next()
     createdAt = try row.next()

@@ -45,7 +45,10 @@ enum NodeEndpoints {
     let request = try call.body(UpdateNodeRequest.self)
     let fields = try UpdateMask.fields(
       call,
-      known: ["name", "description", "instances", "acl", "maintenanceLimit", "timeoutSeconds", "queueLimit"])
+      known: [
+        "name", "description", "instances", "acl", "maintenanceLimit", "timeoutSeconds", "queueLimit",
+        "addresses", "endpoint", "healthCheck", "rateLimit", "callerRateLimit",
+      ])
     let acl = try await folders(request.acl ?? [], api)
     let operation = try await api.nodes.update(node, request, fields: fields, acl: acl, by: call.subject)
     try await Audit.record("UpdateNode", node.id.text, call, api)
@@ -146,13 +149,15 @@ enum NodeEndpoints {
       status: record.deletedAt == nil ? .created : .deleting, healthyInstances: 0,
       desiredInstances: intent.spec.instances.count, release: record.release, conditions: [])
     var resource = NodeResource(
-      id: record.id, folderId: record.folderID, projectId: record.projectID, name: record.name, kind: "cell",
-      createdAt: record.createdAt, createdBy: record.createdBy, updatedAt: record.updatedAt,
+      id: record.id, folderId: record.folderID, projectId: record.projectID, name: record.name,
+      kind: intent.spec.kind, createdAt: record.createdAt, createdBy: record.createdBy,
+      updatedAt: record.updatedAt,
       generation: record.generation, spec: intent.spec, status: snapshot?.status ?? unseen,
-      executePath: "/datasphere/v1/nodes/\(record.id):execute")
+      executePath: intent.spec.kind == .cell
+        ? "/datasphere/v1/nodes/\(record.id):execute" : "/nodes/\(record.id)/proxy/")
     if full {
       resource.limits = api.limits(intent.spec)
-      if let checkpoint = try await api.store.checkpoint(record.checkpointID) {
+      if let id = record.checkpointID, let checkpoint = try await api.store.checkpoint(id) {
         resource.example = try? await api.checkpoints.example(of: checkpoint)
       }
     }

@@ -53,11 +53,12 @@ public struct CellSource: Sendable, Codable, Equatable {
   }
 }
 
-/// What the user wants of a node.
+/// What the user wants of a node. Exactly one of its sources (`cell`, `address`) is set.
 public struct NodeSpec: Sendable, Codable, Equatable {
   public var description: String
-  public var cell: CellSource
-  /// Name in the catalogue, like `c1.4`.
+  public var cell: CellSource?
+  public var address: AddressSource?
+  /// Name in the catalogue, like `c1.4`; empty for an address node, of which nothing runs here.
   public var configuration: String
   public var instances: InstanceRange
   /// `none` or `host`.
@@ -65,10 +66,14 @@ public struct NodeSpec: Sendable, Codable, Equatable {
   public var zones: [ZonePlacement]
   /// Instances that may be down at once for maintenance.
   public var maintenanceLimit: Int
-  /// Longest time of one request.
+  /// Longest time of one request; of an address node: from its arrival to the head of its answer.
   public var timeoutSeconds: Double
   /// Requests that may wait.
   public var queueLimit: Int
+  /// Most requests of all callers together.
+  public var rateLimit: RateLimit?
+  /// Most requests of one caller.
+  public var callerRateLimit: RateLimit?
   /// Overrides the configuration's memory.
   public var memoryBytes: Int64?
   /// Overrides the configuration's vCPU.
@@ -77,13 +82,15 @@ public struct NodeSpec: Sendable, Codable, Equatable {
   public var acl: [FolderID]
 
   public init(
-    description: String = "", cell: CellSource, configuration: String, instances: InstanceRange,
-    subnet: String = "none", zones: [ZonePlacement] = [], maintenanceLimit: Int = 1,
-    timeoutSeconds: Double = 15, queueLimit: Int = 1000, memoryBytes: Int64? = nil, cpus: Double? = nil,
-    acl: [FolderID]
+    description: String = "", cell: CellSource? = nil, address: AddressSource? = nil, configuration: String,
+    instances: InstanceRange, subnet: String = "none", zones: [ZonePlacement] = [],
+    maintenanceLimit: Int = 1, timeoutSeconds: Double = 15, queueLimit: Int = 1000,
+    rateLimit: RateLimit? = nil, callerRateLimit: RateLimit? = nil, memoryBytes: Int64? = nil,
+    cpus: Double? = nil, acl: [FolderID]
   ) {
     self.description = description
     self.cell = cell
+    self.address = address
     self.configuration = configuration
     self.instances = instances
     self.subnet = subnet
@@ -91,10 +98,22 @@ public struct NodeSpec: Sendable, Codable, Equatable {
     self.maintenanceLimit = maintenanceLimit
     self.timeoutSeconds = timeoutSeconds
     self.queueLimit = queueLimit
+    self.rateLimit = rateLimit
+    self.callerRateLimit = callerRateLimit
     self.memoryBytes = memoryBytes
     self.cpus = cpus
     self.acl = acl
   }
+
+  public var kind: NodeKind { address == nil ? .cell : .address }
+}
+
+/// What a node is made from.
+public enum NodeKind: String, Sendable, Codable, CaseIterable {
+  /// A cell of a pinned checkpoint.
+  case cell
+  /// Servers that run already, by their addresses.
+  case address
 }
 
 /// A finer fact about a resource.
@@ -165,8 +184,7 @@ public struct NodeResource: Sendable, Codable, Equatable {
   public var folderId: FolderID
   public var projectId: ProjectID
   public var name: String
-  /// `cell`.
-  public var kind: String
+  public var kind: NodeKind
   public var createdAt: Timestamp
   public var createdBy: String
   public var updatedAt: Timestamp
@@ -175,12 +193,13 @@ public struct NodeResource: Sendable, Codable, Equatable {
   public var status: NodeStatusResource
   /// Filled by get.
   public var limits: [EffectiveLimit]
+  /// Where a cell node takes inputs, or the prefix under which an address node takes any request.
   public var executePath: String
   /// Example inputs, a JSON object as text.
   public var example: JSONText?
 
   public init(
-    id: NodeID, folderId: FolderID, projectId: ProjectID, name: String, kind: String, createdAt: Timestamp,
+    id: NodeID, folderId: FolderID, projectId: ProjectID, name: String, kind: NodeKind, createdAt: Timestamp,
     createdBy: String, updatedAt: Timestamp, generation: Int, spec: NodeSpec, status: NodeStatusResource,
     limits: [EffectiveLimit] = [], executePath: String, example: JSONText? = nil
   ) {
@@ -201,116 +220,6 @@ public struct NodeResource: Sendable, Codable, Equatable {
   }
 }
 
-/// Body of `POST /v1/nodes`. `checkpoint` is an id or the name of a pinned checkpoint; `project` and `folder` ids or names.
-public struct CreateNodeRequest: Sendable, Codable, Equatable {
-  public var name: String
-  public var description: String?
-  public var project: String?
-  public var folder: String?
-  public var checkpoint: String
-  public var inputs: [RequestedVariable]?
-  public var outputs: [RequestedVariable]?
-  public var configuration: String?
-  public var instances: RequestedInstances?
-  public var isolation: String?
-  public var startMode: String?
-  public var restore: String?
-  public var keepRandomState: Bool?
-  public var subnet: String?
-  public var zones: [ZonePlacement]?
-  public var maintenanceLimit: Int?
-  public var timeoutSeconds: Double?
-  public var queueLimit: Int?
-  public var memoryBytes: Int64?
-  public var cpus: Double?
-  /// Folder ids or names.
-  public var acl: [String]?
-
-  public init(
-    name: String, description: String? = nil, project: String? = nil, folder: String? = nil,
-    checkpoint: String, inputs: [RequestedVariable]? = nil, outputs: [RequestedVariable]? = nil,
-    configuration: String? = nil, instances: RequestedInstances? = nil, isolation: String? = nil,
-    startMode: String? = nil, restore: String? = nil, keepRandomState: Bool? = nil, subnet: String? = nil,
-    zones: [ZonePlacement]? = nil, maintenanceLimit: Int? = nil, timeoutSeconds: Double? = nil,
-    queueLimit: Int? = nil, memoryBytes: Int64? = nil, cpus: Double? = nil, acl: [String]? = nil
-  ) {
-    self.name = name
-    self.description = description
-    self.project = project
-    self.folder = folder
-    self.checkpoint = checkpoint
-    self.inputs = inputs
-    self.outputs = outputs
-    self.configuration = configuration
-    self.instances = instances
-    self.isolation = isolation
-    self.startMode = startMode
-    self.restore = restore
-    self.keepRandomState = keepRandomState
-    self.subnet = subnet
-    self.zones = zones
-    self.maintenanceLimit = maintenanceLimit
-    self.timeoutSeconds = timeoutSeconds
-    self.queueLimit = queueLimit
-    self.memoryBytes = memoryBytes
-    self.cpus = cpus
-    self.acl = acl
-  }
-}
-
-/// A declared variable before its type is checked.
-public struct RequestedVariable: Sendable, Codable, Equatable {
-  public var name: String
-  public var type: String
-
-  public init(
-    name: String, type: String
-  ) {
-    self.name = name
-    self.type = type
-  }
-}
-
-/// Instances asked for; `count` defaults to `min`.
-public struct RequestedInstances: Sendable, Codable, Equatable {
-  public var min: Int?
-  public var max: Int?
-  public var count: Int?
-
-  public init(
-    min: Int? = nil, max: Int? = nil, count: Int? = nil
-  ) {
-    self.min = min
-    self.max = max
-    self.count = count
-  }
-}
-
-/// Body of `PATCH /v1/nodes/{id}`; `update_mask` (query, comma separated) names what changes.
-public struct UpdateNodeRequest: Sendable, Codable, Equatable {
-  public var name: String?
-  public var description: String?
-  public var instances: RequestedInstances?
-  public var acl: [String]?
-  public var maintenanceLimit: Int?
-  public var timeoutSeconds: Double?
-  public var queueLimit: Int?
-
-  public init(
-    name: String? = nil, description: String? = nil, instances: RequestedInstances? = nil,
-    acl: [String]? = nil, maintenanceLimit: Int? = nil, timeoutSeconds: Double? = nil,
-    queueLimit: Int? = nil
-  ) {
-    self.name = name
-    self.description = description
-    self.instances = instances
-    self.acl = acl
-    self.maintenanceLimit = maintenanceLimit
-    self.timeoutSeconds = timeoutSeconds
-    self.queueLimit = queueLimit
-  }
-}
-
 /// One isolated running copy of a node's release. Memory in bytes.
 public struct InstanceResource: Sendable, Codable, Equatable {
   public var id: InstanceID
@@ -324,11 +233,20 @@ public struct InstanceResource: Sendable, Codable, Equatable {
   public var sharedBytes: Int64?
   public var privateBytes: Int64?
   public var lastError: LastError?
+  /// Where it answers, for instances that have an address of their own.
+  public var address: String?
+  /// `http1`, `http2` or `frames`.
+  public var wireProtocol: String?
+  public var zone: String?
+  /// Its newest health check, where it has any.
+  public var lastProbe: ProbeResource?
 
   public init(
     id: InstanceID, nodeId: NodeID, release: Int, status: InstanceStatus, pid: Int32? = nil,
     createdAt: Timestamp, startedAt: Timestamp? = nil, proportionalBytes: Int64? = nil,
-    sharedBytes: Int64? = nil, privateBytes: Int64? = nil, lastError: LastError? = nil
+    sharedBytes: Int64? = nil, privateBytes: Int64? = nil, lastError: LastError? = nil,
+    address: String? = nil, wireProtocol: String? = nil, zone: String? = nil,
+    lastProbe: ProbeResource? = nil
   ) {
     self.id = id
     self.nodeId = nodeId
@@ -341,6 +259,10 @@ public struct InstanceResource: Sendable, Codable, Equatable {
     self.sharedBytes = sharedBytes
     self.privateBytes = privateBytes
     self.lastError = lastError
+    self.address = address
+    self.wireProtocol = wireProtocol
+    self.zone = zone
+    self.lastProbe = lastProbe
   }
 }
 

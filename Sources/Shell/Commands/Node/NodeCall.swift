@@ -21,6 +21,12 @@ enum NodeCall {
       let input = try input(context)
       let client = try context.client()
       let node = try client.node(context.first)
+      guard node.kind == .cell else {
+        throw CommandFailure(
+          .usage,
+          "node '\(node.name)' is made of addresses and has no cell to run; call it as: roost node describe \(node.name) shows"
+        )
+      }
       let folder = try folder(context, node, client)
       let timeout = context.parsed.duration("timeout") ?? .seconds(60 + node.spec.timeoutSeconds)
       let output = try client.execute(node, folder: folder, input: input, timeout: timeout)

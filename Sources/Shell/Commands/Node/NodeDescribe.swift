@@ -57,21 +57,42 @@ enum NodeDescribe {
     facts.add("Folder", node.folderId.text)
     facts.add("Project", node.projectId.text)
     facts.add("Made", "\(node.createdAt) (\(context.age(of: node.createdAt)) ago) by \(node.createdBy)")
-    facts.add("Checkpoint", spec.cell.checkpointId.text)
-    facts.add("Inputs", variables(spec.cell.inputs))
-    facts.add("Outputs", variables(spec.cell.outputs))
+    facts.add("Kind", node.kind.rawValue)
+    if let cell = spec.cell { add(cell, node, to: &facts) }
+    if let address = spec.address { add(address, to: &facts) }
+    facts.add("Allowed from", spec.acl.map(\.text).joined(separator: ", "))
+    return facts.text
+  }
+
+  private static func add(_ cell: CellSource, _ node: NodeResource, to facts: inout Facts) {
+    let spec = node.spec
+    facts.add("Checkpoint", cell.checkpointId.text)
+    facts.add("Inputs", variables(cell.inputs))
+    facts.add("Outputs", variables(cell.outputs))
     facts.add("Configuration", spec.configuration)
     facts.add("Instances", "\(spec.instances.count) (\(spec.instances.min) to \(spec.instances.max))")
-    facts.add("Isolation", spec.cell.isolation)
+    facts.add("Isolation", cell.isolation)
     facts.add(
-      "Start",
-      "\(spec.cell.startMode)\(status.startMode.map { ": \($0)" } ?? ""), restore \(spec.cell.restore)")
+      "Start", "\(cell.startMode)\(node.status.startMode.map { ": \($0)" } ?? ""), restore \(cell.restore)")
     facts.add(
       "Subnet",
       spec.subnet == "none"
         ? "none: instances reach no network" : "\(spec.subnet): the network of this machine")
-    facts.add("Allowed from", spec.acl.map(\.text).joined(separator: ", "))
-    return facts.text
+  }
+
+  private static func add(_ source: AddressSource, to facts: inout Facts) {
+    let endpoint = source.endpoint
+    facts.add("Addresses", source.addresses.map(\.address).joined(separator: ", "))
+    facts.add("Endpoint", endpoint.type)
+    facts.add("Credentials", endpoint.passCredentials ? "passed on to the addresses" : "not passed on")
+    guard let check = source.healthCheck else {
+      return facts.add("Health check", "none: an address counts as healthy while it takes connections")
+    }
+    let question = check.type == "grpc" ? "gRPC \(check.service)" : "GET \(check.path)"
+    facts.add(
+      "Health check",
+      "\(question)\(check.port.map { " on port \($0)" } ?? "") every \(check.intervalSeconds) s, at most \(check.timeoutSeconds) s; out after \(check.failsThreshold) fails, back after \(check.passesThreshold) passes"
+    )
   }
 
   private static func variables(_ variables: [Variable]) -> String {
@@ -92,13 +113,19 @@ enum NodeDescribe {
 
   /// A call to paste into a shell.
   static func curl(_ node: NodeResource, url: String) -> [String] {
+    guard let cell = node.spec.cell else {
+      return [
+        "curl \(url)/ \\", "  -H \"Authorization: Bearer $(roost token create --ttl 1h)\" \\",
+        "  -H 'x-node-id: \(node.id)' -H 'x-folder-id: \(callingFolder(node).text)'",
+      ]
+    }
     var inputs: [JSONTree.Member] = []
     if let example = node.example, let tree = try? JSONTree(parsing: example),
       case .object(let members) = tree
     {
       inputs = members
     } else {
-      inputs = node.spec.cell.inputs.map { .init($0.name, sample($0.type)) }
+      inputs = cell.inputs.map { .init($0.name, sample($0.type)) }
     }
     let body = JSONTree.object([
       .init("folder_id", .string(callingFolder(node).text)), .init("input", .object(inputs)),

@@ -16,6 +16,7 @@ enum NodeInstances {
     })
 
   static func table(_ items: [InstanceResource], _ context: Context) -> String {
+    if items.contains(where: { $0.address != nil }) { return addressTable(items, context) }
     var table = Table(
       "INSTANCE", "STATUS", "RELEASE", "PID", "AGE", "PROPORTIONAL", "SHARED", "PRIVATE", "LAST ERROR")
     func memory(_ bytes: Int64?) -> String { bytes.map(Quantity.bytes) ?? "-" }
@@ -25,6 +26,18 @@ enum NodeInstances {
         context.age(of: item.startedAt ?? item.createdAt), memory(item.proportionalBytes),
         memory(item.sharedBytes),
         memory(item.privateBytes), Table.oneLine(item.lastError?.message ?? "", width: 60))
+    }
+    return table.text
+  }
+
+  private static func addressTable(_ items: [InstanceResource], _ context: Context) -> String {
+    var table = Table("INSTANCE", "STATUS", "ADDRESS", "PROTOCOL", "ZONE", "LAST PROBE", "IN A ROW", "PROBED")
+    for item in items {
+      let probe = item.lastProbe
+      table.add(
+        item.id.text, item.status.rawValue, item.address ?? "-", item.wireProtocol ?? "-", item.zone ?? "-",
+        probe.map { "\($0.passed ? "passed" : "failed"): \(Table.oneLine($0.message, width: 60))" } ?? "-",
+        probe.map { String($0.inARow) } ?? "-", probe.map { "\(context.age(of: $0.at)) ago" } ?? "-")
     }
     return table.text
   }

@@ -17,7 +17,8 @@ enum NodeList {
           let status = item.status
           table.add(
             item.name, status.status.rawValue, "\(status.healthyInstances)/\(status.desiredInstances)",
-            item.spec.configuration, String(status.release), String(status.restarts),
+            item.kind == .address ? "address" : item.spec.configuration, String(status.release),
+            String(status.restarts),
             context.age(of: item.createdAt), item.id.text)
         }
         return table.text

@@ -2,33 +2,40 @@ internal import Domain
 
 /// The flags that describe a new node, for `create` and `validate`.
 enum NodeRequest {
-  static let flags: [Flag] = [
-    Flag("checkpoint", .text, value: "CHECKPOINT", "name of a pinned checkpoint, or an id", required: true),
-    Flag("input", .text, value: "NAME:TYPE", "an input variable", repeatable: true),
-    Flag("output", .text, value: "NAME:TYPE", "an output variable", repeatable: true),
-    Flag("configuration", .text, value: "NAME", "size of an instance (c1.4); roost configuration list"),
-    Flag("instances", .integer, value: "N", "how many instances (1)"),
-    Flag("min", .integer, value: "N", "least instances"), Flag("max", .integer, value: "N", "most instances"),
-    Flag(
-      "isolation", .choice(["instance", "request"]), "what one request can change for the next (instance)"),
-    Flag("subnet", .choice(["none", "host"]), "what an instance can reach (none)"),
-    Flag("timeout", .duration, "longest time of a request (15s)"),
-    Flag("memory", .size, "memory of an instance, instead of the configuration's"),
-    Flag("cpus", .number, "vCPU of an instance, instead of the configuration's"),
-    Flag("queue-limit", .integer, value: "N", "requests that may wait (1000)"),
-    Flag("folder", .text, value: "FOLDER", "owner, id or name (the project's)"), projectFlag,
-    Flag("acl", .text, value: "FOLDER", "a folder that may call it (its own)", repeatable: true),
-    Flag("start-mode", .choice(["auto", "fork", "spawn"]), "how instances start (auto)"),
-    Flag("restore", .choice(["reachable", "full"]), "which variables are restored (reachable)"),
-    Flag("keep-random-state", .toggle, "every instance starts with the notebook's random state"),
-    Flag("description", .text, "what it is for"),
-  ]
+  static let flags: [Flag] =
+    [
+      Flag("checkpoint", .text, value: "CHECKPOINT", "a cell node: name of a pinned checkpoint, or an id"),
+      Flag("input", .text, value: "NAME:TYPE", "an input variable", repeatable: true),
+      Flag("output", .text, value: "NAME:TYPE", "an output variable", repeatable: true),
+      Flag("configuration", .text, value: "NAME", "size of an instance (c1.4); roost configuration list"),
+      Flag("instances", .integer, value: "N", "how many instances (1)"),
+      Flag("min", .integer, value: "N", "least instances"),
+      Flag("max", .integer, value: "N", "most instances"),
+      Flag(
+        "isolation", .choice(["instance", "request"]), "what one request can change for the next (instance)"),
+      Flag("subnet", .choice(["none", "host"]), "what an instance can reach (none)"),
+      Flag("timeout", .duration, "longest time of a request (15s)"),
+      Flag("memory", .size, "memory of an instance, instead of the configuration's"),
+      Flag("cpus", .number, "vCPU of an instance, instead of the configuration's"),
+      Flag("queue-limit", .integer, value: "N", "requests that may wait (1000)"),
+      Flag("folder", .text, value: "FOLDER", "owner, id or name (the project's)"), projectFlag,
+      Flag("acl", .text, value: "FOLDER", "a folder that may call it (its own)", repeatable: true),
+      Flag("start-mode", .choice(["auto", "fork", "spawn"]), "how instances start (auto)"),
+      Flag("restore", .choice(["reachable", "full"]), "which variables are restored (reachable)"),
+      Flag("keep-random-state", .toggle, "every instance starts with the notebook's random state"),
+      Flag("description", .text, "what it is for"),
+    ] + AddressFlags.flags
 
   static func request(_ context: Context, _ command: Command) throws(CommandFailure) -> CreateNodeRequest {
     let parsed = context.parsed
+    let addresses = AddressFlags.addresses(parsed)
+    guard parsed.text("checkpoint") != nil || addresses != nil else {
+      throw .usage("give --checkpoint for a cell node, or --address for an address node", command)
+    }
     return CreateNodeRequest(
       name: context.first, description: parsed.text("description"), project: parsed.text("project"),
-      folder: parsed.text("folder"), checkpoint: parsed.text("checkpoint") ?? "",
+      folder: parsed.text("folder"), kind: addresses == nil ? nil : .address,
+      checkpoint: parsed.text("checkpoint"),
       inputs: try variables("input", context, command), outputs: try variables("output", context, command),
       configuration: parsed.text("configuration"), instances: instances(parsed),
       isolation: parsed.text("isolation"), startMode: parsed.text("start-mode"),
@@ -36,7 +43,11 @@ enum NodeRequest {
       keepRandomState: parsed.toggle("keep-random-state") ? true : nil, subnet: parsed.text("subnet"),
       timeoutSeconds: parsed.duration("timeout").map(\.fractionalSeconds),
       queueLimit: parsed.integer("queue-limit"),
-      memoryBytes: parsed.size("memory"), cpus: parsed.number("cpus"),
+      addresses: addresses, endpoint: AddressFlags.endpoint(parsed),
+      healthCheck: try AddressFlags.healthCheck(parsed, command),
+      rateLimit: AddressFlags.rate(parsed, "rate-limit"),
+      callerRateLimit: AddressFlags.rate(parsed, "caller-rate-limit"), memoryBytes: parsed.size("memory"),
+      cpus: parsed.number("cpus"),
       acl: parsed.texts("acl").isEmpty ? nil : parsed.texts("acl"))
   }
 

@@ -16,7 +16,11 @@ enum NodeUpdate {
       Flag("maintenance-limit", .integer, value: "N", "instances that may be down at once"),
       Flag("timeout", .duration, "longest time of a request"),
       Flag("queue-limit", .integer, value: "N", "requests that may wait"),
-    ] + OperationWaiter.flags, examples: ["roost node update my-node --instances 3 --wait"],
+    ] + AddressFlags.flags + OperationWaiter.flags,
+    examples: [
+      "roost node update my-node --instances 3 --wait",
+      "roost node update my-servers --address 10.0.0.8:8080 --address 10.0.0.9:8080 --wait",
+    ],
     run: { context in
       let parsed = context.parsed
       let acl = parsed.texts("acl")
@@ -25,13 +29,19 @@ enum NodeUpdate {
         instances: NodeRequest.instances(parsed),
         acl: acl.isEmpty ? nil : acl, maintenanceLimit: parsed.integer("maintenance-limit"),
         timeoutSeconds: parsed.duration("timeout").map(\.fractionalSeconds),
-        queueLimit: parsed.integer("queue-limit"))
+        queueLimit: parsed.integer("queue-limit"), addresses: AddressFlags.addresses(parsed),
+        endpoint: AddressFlags.endpoint(parsed),
+        healthCheck: try AddressFlags.healthCheck(parsed, NodeUpdate.command),
+        rateLimit: AddressFlags.rate(parsed, "rate-limit"),
+        callerRateLimit: AddressFlags.rate(parsed, "caller-rate-limit"))
       let given: [(String, Bool)] = [
         ("name", request.name != nil), ("description", request.description != nil),
         ("instances", request.instances != nil), ("acl", request.acl != nil),
         ("maintenanceLimit", request.maintenanceLimit != nil),
         ("timeoutSeconds", request.timeoutSeconds != nil),
-        ("queueLimit", request.queueLimit != nil),
+        ("queueLimit", request.queueLimit != nil), ("addresses", request.addresses != nil),
+        ("endpoint", request.endpoint != nil), ("healthCheck", parsed.text("health-check") != nil),
+        ("rateLimit", request.rateLimit != nil), ("callerRateLimit", request.callerRateLimit != nil),
       ]
       let fields = given.filter(\.1).map(\.0)
       guard !fields.isEmpty else {

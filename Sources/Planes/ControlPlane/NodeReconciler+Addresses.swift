@@ -1,0 +1,243 @@
+import Domain
+import DriverAPI
+import Planning
+import Storage
+
+/// A place that an instance of an address node takes: the same address in another protocol is another place.
+struct AddressSlot: Sendable {
+  var key: String
+  var endpoint: Endpoint
+  var zone: String?
+}
+
+extension AddressSource {
+  var slots: [AddressSlot] {
+    let wire = endpoint.type == "http" ? Endpoint.WireProtocol.http1 : .http2
+    return addresses.map {
+      AddressSlot(
+        key: "\(wire.rawValue) \($0.address)", endpoint: Endpoint(address: $0.address, wireProtocol: wire),
+        zone: $0.zone)
+    }
+  }
+}
+
+/// Instances that run already: they are probed, and the verdicts put them in rotation and take them out.
+extension NodeReconciler {
+  private func slot(of instance: LiveInstance) -> AddressSlot? {
+    intent.spec.address?.slots.first { $0.key == instance.slot }
+  }
+
+  func zone(of instance: LiveInstance) -> String? { slot(of: instance)?.zone }
+
+  /// Takes a place and watches it until the instance leaves.
+  func occupy(_ instance: InstanceID) async {
+    guard let live = instances[instance], let slot = slot(of: live) else { return }
+    do throws(DriverFailure) {
+      var launch = try await launchSpec()
+      launch.endpoint = slot.endpoint
+      let handle = try await driver.start(instance, of: launch)
+      guard advance(instance, to: .preparing, { $0.handle = handle }) else { return }
+      await persist(instance)
+      await watch(instance)
+    } catch { await discard(instance, because: error.error) }
+  }
+
+  /// Probes an instance until it leaves or the task is cancelled.
+  func watch(_ instance: InstanceID) async {
+    while !Task.isCancelled, let live = instances[instance], live.status != .deleting {
+      if let pause = live.probes?.pause, pause > .zero {
+        // One stream for each pause: the end of an iteration that is cancelled ends its stream.
+        let (rings, bell) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
+        instances[instance]?.bell = bell
+        await Self.wait(pause, or: rings)
+      }
+      await probe(instance)
+    }
+  }
+
+  private static func wait(_ pause: Duration, or rings: AsyncStream<Void>) async {
+    await withTaskGroup { group in
+      group.addTask { try? await Task.sleep(for: pause) }
+      group.addTask { for await _ in rings { break } }
+      await group.next()
+      group.cancelAll()
+    }
+  }
+
+  /// One probe and what follows from it.
+  private func probe(_ instance: InstanceID) async {
+    guard let live = instances[instance], live.status != .deleting, !Task.isCancelled,
+      let handle = live.handle,
+      let source = intent.spec.address
+    else { return }
+    let connectTimeout = Duration.seconds(source.endpoint.connectTimeoutSeconds)
+    let target = ProbeTarget(handle.endpoint, check: source.healthCheck, connectTimeout: connectTimeout)
+    let outcome = await world.probe(target)
+    guard var live = instances[instance], live.status != .deleting, !Task.isCancelled else { return }
+    let policy = ProbePolicy(source.healthCheck, connectTimeout: connectTimeout)
+    var machine = live.probes ?? ProbeMachine(policy)
+    machine.policy = policy
+    let event = machine.probed(passed: outcome.passed)
+    let now = world.now()
+    live.probes = machine
+    live.lastProbe = ProbeResource(
+      at: now, passed: outcome.passed, message: outcome.message, inARow: machine.inARow)
+    let moved = outcome.passed && outcome.resolved != nil && outcome.resolved != live.resolved
+    if outcome.passed { live.resolved = outcome.resolved ?? live.resolved }
+    let firstVerdict = live.status == .preparing
+    live.status = machine.isHealthy ? .healthy : .unhealthy
+    if event == .entersRotation {
+      live.healthySince = now
+      live.startedAt = live.startedAt ?? now
+    }
+    let error = outcome.passed ? nil : failure(target, outcome, at: now)
+    live.lastError = error ?? live.lastError
+    instances[instance] = live
+    if let error { note(error, instance, isNew: event == .leavesRotation || firstVerdict) }
+    switch event {
+    case .entersRotation:
+      everHealthy = true
+      attemptsFailed = 0
+      world.note(
+        id, instance, record.release, "\(handle.endpoint.address) entered rotation: \(outcome.message)")
+    case .leavesRotation:
+      world.note(id, instance, record.release, "\(handle.endpoint.address) left rotation: \(outcome.message)")
+    case .stays: guard moved || firstVerdict else { return wakeIfUnsettled() }
+    }
+    await persist(instance)
+    await routesChanged(id)
+    wake()
+  }
+
+  /// Operations that wait for this node look again; with all verdicts good there is nothing to look at.
+  private func wakeIfUnsettled() {
+    if instances.values.contains(where: { $0.status != .healthy }) { wake() }
+  }
+
+  private func failure(_ target: ProbeTarget, _ outcome: ProbeOutcome, at now: Timestamp) -> LastError {
+    LastError(
+      phase: .probe, exitClass: .refused, message: "\(target.description): \(outcome.message)",
+      logReference: "roost node logs \(record.name)", at: now)
+  }
+
+  private func note(_ error: LastError, _ instance: InstanceID, isNew: Bool) {
+    lastError = error
+    attemptsFailed += 1
+    if isNew {
+      world.note(id, instance, record.release, error.message)
+      world.log(.warn, "probe failed", ["node": id.text, "instance": instance.text, "error": error.message])
+    }
+  }
+
+  /// The next probe of an instance comes now.
+  func probeSoon(_ instance: InstanceID) { instances[instance]?.bell?.yield() }
+
+  func probeAll() {
+    for instance in instances.values { instance.bell?.yield() }
+  }
+
+  // MARK: Views
+
+  func route(_ source: AddressSource, _ healthy: [LiveInstance]) -> RoutedNode {
+    let spec = intent.spec
+    let limit = source.endpoint.perInstanceLimit
+    let routed = healthy.compactMap { instance in
+      instance.handle.map {
+        RoutedInstance(
+          id: instance.id,
+          endpoint: Endpoint(
+            address: instance.resolved ?? $0.endpoint.address, wireProtocol: $0.endpoint.wireProtocol),
+          limit: limit, pipelineLimit: limit, zone: zone(of: instance) ?? "",
+          healthySince: instance.healthySince)
+      }
+    }
+    let endpoint = source.endpoint
+    return RoutedNode(
+      id: id, name: record.name, release: record.release, folderID: record.folderID, acl: spec.acl,
+      refusal: refusal(healthy: routed.count),
+      timeoutMilliseconds: milliseconds(endpoint.totalTimeoutSeconds), queueLimit: spec.queueLimit,
+      queueAgeMilliseconds: milliseconds(spec.timeoutSeconds),
+      proxying: RoutedProxying(
+        connectTimeoutMilliseconds: milliseconds(endpoint.connectTimeoutSeconds),
+        firstByteTimeoutMilliseconds: milliseconds(spec.timeoutSeconds),
+        idleTimeoutMilliseconds: milliseconds(endpoint.idleTimeoutSeconds),
+        passCredentials: endpoint.passCredentials,
+        slowStartMilliseconds: milliseconds(endpoint.slowStartSeconds)),
+      rateLimit: spec.rateLimit, callerRateLimit: spec.callerRateLimit, instances: routed)
+  }
+
+  private func milliseconds(_ seconds: Double) -> UInt32 { UInt32((seconds * 1000).rounded()) }
+
+  func addressFacts(_ source: AddressSource, healthy: Int) -> [Fact] {
+    let wanted = source.addresses.count
+    let ready: (Bool, String, String) =
+      if record.suspended {
+        (false, "Suspended", "the user suspended the node: nothing is probed and nothing gets requests")
+      } else if healthy >= wanted {
+        (true, "AllHealthy", "\(healthy) of \(wanted) addresses are in rotation")
+      } else if healthy > 0 {
+        (false, "SomeUnhealthy", "\(healthy) of \(wanted) addresses are in rotation; \(complaint)")
+      } else {
+        (false, "NoneHealthy", complaint)
+      }
+    return [("Ready", ready), ("HealthCheck", healthFact(source))]
+  }
+
+  private func healthFact(_ source: AddressSource) -> (Bool, String, String) {
+    guard let check = source.healthCheck else {
+      return (
+        false, "ConnectOnly",
+        "no health check: an address is in rotation while a connection to it can be made, whatever it answers"
+      )
+    }
+    let question =
+      check.type == "grpc"
+      ? "gRPC health\(check.service.isEmpty ? "" : " of \(check.service)")" : "GET \(check.path)"
+    return (
+      true, "Configured",
+      "\(question) every \(check.intervalSeconds) s within \(check.timeoutSeconds) s; out after \(check.failsThreshold) fails in a row, back after \(check.passesThreshold) passes"
+    )
+  }
+
+  private var complaint: String {
+    let failing = instances.values.filter { $0.status == .unhealthy }.sorted { $0.id < $1.id }
+    return failing.first?.lastError?.message ?? "no address has answered yet"
+  }
+
+  /// Ends an operation when each wanted address has been judged: reached when enough are healthy.
+  func addressVerdict() -> Verdict? {
+    let keys = Set(intent.spec.address?.slots.map(\.key) ?? [])
+    let wanted = instances.values.filter { $0.slot.map(keys.contains) ?? false && $0.status != .deleting }
+    let healthy = wanted.count { $0.status == .healthy }
+    guard wanted.count == keys.count, wanted.allSatisfy({ $0.status == .healthy || $0.status == .unhealthy })
+    else { return nil }
+    if healthy >= intent.spec.instances.min { return instances.count == keys.count ? .reached : nil }
+    // A server that is just starting deserves a few looks.
+    guard wanted.allSatisfy({ $0.status == .healthy || ($0.lastProbe?.inARow ?? 0) >= 3 }) else { return nil }
+    let former = instances.count > keys.count ? "; the former addresses stay in rotation" : ""
+    return .failed(
+      "node '\(record.name)': \(healthy) of \(keys.count) addresses are healthy, \(intent.spec.instances.min) must be: \(complaint)\(former); they are probed on, see: roost node describe \(record.name)"
+    )
+  }
+
+  // MARK: Restart of the service
+
+  /// Takes the places of the last run again. Each instance is judged anew by a probe before the first table is published.
+  func recoverAddresses(_ records: [InstanceRecord]) async {
+    for stored in records {
+      guard let memo = stored.handleJSON.flatMap({ try? StoredJSON.value(InstanceMemo.self, from: $0) }),
+        let slot = memo.slot
+      else {
+        await drop(stored.id)
+        continue
+      }
+      instances[stored.id] = LiveInstance(
+        id: stored.id, epoch: memo.epoch, status: .preparing, handle: memo.handle,
+        createdAt: stored.createdAt, startedAt: stored.startedAt, slot: slot)
+    }
+    host = instances.isEmpty ? .down : .ready
+    await withDiscardingTaskGroup { group in
+      for instance in instances.keys { group.addTask { await self.probe(instance) } }
+    }
+  }
+}

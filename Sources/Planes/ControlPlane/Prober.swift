@@ -1,0 +1,80 @@
+import HTTPTransport
+public import Planning
+
+/// Asks instances whether they may get requests, and says what was seen in plain words.
+public struct Prober: Sendable {
+  private let client = ProbeClient()
+
+  public init() {}
+
+  /// Ends the thread behind it; nothing may be probed afterwards.
+  public func close() { client.close() }
+
+  public func probe(_ target: ProbeTarget) async -> ProbeOutcome {
+    guard let (host, port) = Self.split(target.address) else {
+      return await ask(target, at: target.address, resolved: target.address)
+    }
+    guard Self.isName(host) else {
+      return await ask(target, at: target.address, resolved: target.address)
+    }
+    let found = await ProbeClient.resolve(host)
+    guard !found.isEmpty else {
+      return ProbeOutcome(passed: false, message: "the name '\(host)' can't be resolved")
+    }
+    var outcome = ProbeOutcome(passed: false, message: "")
+    for address in found {
+      let literal = address.contains(":") ? "[\(address)]:\(port)" : "\(address):\(port)"
+      outcome = await ask(target, at: literal, resolved: literal)
+      // A name may have addresses of a family that the server does not listen on.
+      if outcome.resolved != nil { break }
+    }
+    return outcome
+  }
+
+  /// `resolved` of the outcome is nil when no connection was made.
+  private func ask(_ target: ProbeTarget, at address: String, resolved: String) async -> ProbeOutcome {
+    let kind: ProbeQuestion.Kind
+    switch target.question {
+    case .connect: kind = .connect
+    case .http(let path): kind = .get(path: path)
+    case .grpc: return ProbeOutcome(passed: false, message: "gRPC health checks are not built yet")
+    }
+    let authority = target.address.hasPrefix("unix:") ? "localhost" : target.address
+    let answer = await client.ask(
+      ProbeQuestion(address: address, kind: kind, authority: authority, timeout: target.timeout))
+    switch answer {
+    case .connected: return ProbeOutcome(passed: true, message: "connected", resolved: resolved)
+    case .status(let status):
+      return ProbeOutcome(
+        passed: (200...399).contains(status), message: "answered \(status)", resolved: resolved)
+    case .unreachable(let code): return ProbeOutcome(passed: false, message: ProbeAnswer.words(code))
+    case .noConnection:
+      return ProbeOutcome(passed: false, message: "no connection in \(Self.text(target.timeout))")
+    case .noAnswer:
+      return ProbeOutcome(
+        passed: false, message: "no answer in \(Self.text(target.timeout))", resolved: resolved)
+    case .closed:
+      return ProbeOutcome(
+        passed: false, message: "closed the connection without an answer", resolved: resolved)
+    case .malformed(let what): return ProbeOutcome(passed: false, message: what, resolved: resolved)
+    case .cancelled: return ProbeOutcome(passed: false, message: "the probe was cancelled")
+    }
+  }
+
+  private static func split(_ address: String) -> (host: String, port: Substring)? {
+    guard !address.hasPrefix("unix:"), let colon = address.lastIndex(of: ":") else { return nil }
+    return (String(address[..<colon]), address[address.index(after: colon)...])
+  }
+
+  /// Anything but an IP literal.
+  private static func isName(_ host: String) -> Bool {
+    !host.hasPrefix("[") && !host.utf8.allSatisfy { (0x30...0x39).contains($0) || $0 == 0x2e }
+  }
+
+  /// `1 s`, `0.25 s`.
+  private static func text(_ duration: Duration) -> String {
+    let milliseconds = duration / .milliseconds(1)
+    let seconds = milliseconds / 1000
+    return seconds == seconds.rounded() ? "\(Int(seconds)) s" : "\(seconds) s"
+  }
+}

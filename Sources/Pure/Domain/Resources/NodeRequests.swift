@@ -1,0 +1,140 @@
+/// Body of `POST /v1/nodes`. A node of kind `cell` needs a `checkpoint`, one of kind `address` needs `addresses`. `checkpoint` is an id or the name of a pinned checkpoint; `project` and `folder` ids or names.
+public struct CreateNodeRequest: Sendable, Codable, Equatable {
+  public var name: String
+  public var description: String?
+  public var project: String?
+  public var folder: String?
+  /// `cell` when left out.
+  public var kind: NodeKind?
+  public var checkpoint: String?
+  public var inputs: [RequestedVariable]?
+  public var outputs: [RequestedVariable]?
+  public var configuration: String?
+  public var instances: RequestedInstances?
+  public var isolation: String?
+  public var startMode: String?
+  public var restore: String?
+  public var keepRandomState: Bool?
+  public var subnet: String?
+  public var zones: [ZonePlacement]?
+  public var maintenanceLimit: Int?
+  public var timeoutSeconds: Double?
+  public var queueLimit: Int?
+  public var addresses: [NodeAddress]?
+  public var endpoint: RequestedEndpoint?
+  public var healthCheck: RequestedHealthCheck?
+  public var rateLimit: RateLimit?
+  public var callerRateLimit: RateLimit?
+  public var memoryBytes: Int64?
+  public var cpus: Double?
+  /// Folder ids or names.
+  public var acl: [String]?
+
+  public init(
+    name: String, description: String? = nil, project: String? = nil, folder: String? = nil,
+    kind: NodeKind? = nil, checkpoint: String? = nil, inputs: [RequestedVariable]? = nil,
+    outputs: [RequestedVariable]? = nil,
+    configuration: String? = nil, instances: RequestedInstances? = nil, isolation: String? = nil,
+    startMode: String? = nil, restore: String? = nil, keepRandomState: Bool? = nil, subnet: String? = nil,
+    zones: [ZonePlacement]? = nil, maintenanceLimit: Int? = nil, timeoutSeconds: Double? = nil,
+    queueLimit: Int? = nil, addresses: [NodeAddress]? = nil, endpoint: RequestedEndpoint? = nil,
+    healthCheck: RequestedHealthCheck? = nil, rateLimit: RateLimit? = nil,
+    callerRateLimit: RateLimit? = nil, memoryBytes: Int64? = nil, cpus: Double? = nil,
+    acl: [String]? = nil
+  ) {
+    self.name = name
+    self.description = description
+    self.project = project
+    self.folder = folder
+    self.kind = kind
+    self.checkpoint = checkpoint
+    self.inputs = inputs
+    self.outputs = outputs
+    self.configuration = configuration
+    self.instances = instances
+    self.isolation = isolation
+    self.startMode = startMode
+    self.restore = restore
+    self.keepRandomState = keepRandomState
+    self.subnet = subnet
+    self.zones = zones
+    self.maintenanceLimit = maintenanceLimit
+    self.timeoutSeconds = timeoutSeconds
+    self.queueLimit = queueLimit
+    self.addresses = addresses
+    self.endpoint = endpoint
+    self.healthCheck = healthCheck
+    self.rateLimit = rateLimit
+    self.callerRateLimit = callerRateLimit
+    self.memoryBytes = memoryBytes
+    self.cpus = cpus
+    self.acl = acl
+  }
+}
+
+/// A declared variable before its type is checked.
+public struct RequestedVariable: Sendable, Codable, Equatable {
+  public var name: String
+  public var type: String
+
+  public init(
+    name: String, type: String
+  ) {
+    self.name = name
+    self.type = type
+  }
+}
+
+/// Instances asked for; `count` defaults to `min`.
+public struct RequestedInstances: Sendable, Codable, Equatable {
+  public var min: Int?
+  public var max: Int?
+  public var count: Int?
+
+  public init(
+    min: Int? = nil, max: Int? = nil, count: Int? = nil
+  ) {
+    self.min = min
+    self.max = max
+    self.count = count
+  }
+}
+
+/// Body of `PATCH /v1/nodes/{id}`; `update_mask` (query, comma separated) names what changes.
+public struct UpdateNodeRequest: Sendable, Codable, Equatable {
+  public var name: String?
+  public var description: String?
+  public var instances: RequestedInstances?
+  public var acl: [String]?
+  public var maintenanceLimit: Int?
+  public var timeoutSeconds: Double?
+  public var queueLimit: Int?
+  /// All of them anew; requests under way at addresses that leave may end.
+  public var addresses: [NodeAddress]?
+  public var endpoint: RequestedEndpoint?
+  /// Left out of the body but in the mask: no health check.
+  public var healthCheck: RequestedHealthCheck?
+  public var rateLimit: RateLimit?
+  public var callerRateLimit: RateLimit?
+
+  public init(
+    name: String? = nil, description: String? = nil, instances: RequestedInstances? = nil,
+    acl: [String]? = nil, maintenanceLimit: Int? = nil, timeoutSeconds: Double? = nil,
+    queueLimit: Int? = nil, addresses: [NodeAddress]? = nil, endpoint: RequestedEndpoint? = nil,
+    healthCheck: RequestedHealthCheck? = nil, rateLimit: RateLimit? = nil,
+    callerRateLimit: RateLimit? = nil
+  ) {
+    self.name = name
+    self.description = description
+    self.instances = instances
+    self.acl = acl
+    self.maintenanceLimit = maintenanceLimit
+    self.timeoutSeconds = timeoutSeconds
+    self.queueLimit = queueLimit
+    self.addresses = addresses
+    self.endpoint = endpoint
+    self.healthCheck = healthCheck
+    self.rateLimit = rateLimit
+    self.callerRateLimit = callerRateLimit
+  }
+}
