@@ -124,6 +124,9 @@ public final class HTTPServer {
     }
   }
 
+  /// Whether `batchEnded` has something to do.
+  public var hasWork: Bool { !dirty.isEmpty || !resumable.isEmpty }
+
   /// Writes what the batch made, goes on with pipelined requests, and recycles what closed.
   public func batchEnded() {
     while !resumable.isEmpty || !dirty.isEmpty {

@@ -164,7 +164,8 @@ public final class UpstreamClient {
     connection.target = target
     connection.descriptor = descriptor
     connection.generation &+= 1
-    connection.state = target.connectsAtOnce ? .waiting : .connecting
+    connection.isConnected = target.connectsAtOnce
+    connection.state = connection.isConnected ? .waiting : .connecting
     connection.served = 0
     connection.isPaused = false
     connection.peerClosed = false
@@ -202,6 +203,7 @@ public final class UpstreamClient {
       }
       guard events.contains(.writable) else { return }
       connection.state = .waiting
+      connection.isConnected = true
       owner.upstreamConnected(connection)
       guard connection.key == key, connection.state != .closed else { return }
       return flush(connection)

@@ -33,6 +33,9 @@ public struct UpstreamFailure: Error, Equatable, Sendable {
   /// The connection had served before: it may have been closed while it was idle.
   public var isReused: Bool
 
+  /// Nobody took the connection in time.
+  public static let connectTimeout = UpstreamFailure(.connect, code: 110, nothingSent: true)
+
   init(
     _ kind: Kind, code: Int32 = 0, fault: HTTP1Fault? = nil, nothingSent: Bool = false, isReused: Bool = false
   ) {
@@ -60,6 +63,8 @@ public class UpstreamExchange {
   /// `send` said that the output is full and `upstreamWritable` has not been called since.
   final var isFull = false
   final var isPaused = false
+  /// There is a connection; else it is being made.
+  public final internal(set) var isConnected = true
   /// The owner has given the whole request.
   public final internal(set) var requestEnded = false
 

@@ -16,6 +16,9 @@ public struct ByteQueue {
   /// The first byte; valid until the next change.
   public var base: UnsafeMutablePointer<UInt8>? { memory.map { $0 + front } }
 
+  /// All bytes; valid until the next change.
+  public var bytes: UnsafeBufferPointer<UInt8> { UnsafeBufferPointer(start: base, count: count) }
+
   /// Room for `size` more bytes: write there, then call `wrote`.
   public mutating func room(_ size: Int) -> UnsafeMutablePointer<UInt8> {
     if let memory, capacity - back >= size { return memory + back }

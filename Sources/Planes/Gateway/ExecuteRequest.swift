@@ -56,6 +56,11 @@ final class LoopNode {
   var slot = 0
   /// Folders that a request may name.
   var folders: [NodeKey] = []
+  /// Instances with `http1` and `http2` endpoints.
+  var targets: [ProxyTarget] = []
+  /// Nanoseconds; 0: none.
+  var slowStart: Int64 = 0
+  var retries = RetryBudget()
 
   init(_ entry: LoopTable.Node) { self.entry = entry }
 

@@ -103,7 +103,7 @@ extension GatewayLoop {
     connection.output.wrote(count)
   }
 
-  private func append(milliseconds nanoseconds: Int64, to connection: HTTPExchange) {
+  func append(milliseconds nanoseconds: Int64, to connection: HTTPExchange) {
     let microseconds = Int(max(nanoseconds, 0) / 1000)
     connection.output.append(decimal: microseconds / 1000)
     let rest = microseconds % 1000
@@ -132,22 +132,32 @@ extension GatewayLoop {
     let now = now ?? loop.clock()
     let microseconds = Int((now - request.arrived) / 1000)
     request.node?.shared.answered(status: status, microseconds: microseconds)
+    logLine(
+      node: request.node?.shared.id, request.identifier, request.identifierCount, status: status,
+      arrived: request.arrived, dispatched: request.dispatched, now: now, received: request.inputCount)
+  }
+
+  /// A line of the access log.
+  func logLine(
+    node: String?, _ identifier: InlineArray<64, UInt8>, _ identifierCount: Int, status: Int, arrived: Int64,
+    dispatched: Int64, now: Int64, received: Int
+  ) {
     guard accessLog != nil else { return }
-    let handed = request.dispatched == 0 ? now : request.dispatched
+    let handed = dispatched == 0 ? now : dispatched
     logLines.append(contentsOf: "{\"time\":\"")
     appendWallTime()
     logLines.append(contentsOf: "\",\"node\":\"")
-    logLines.append(contentsOf: (request.node?.shared.id ?? "").utf8)
+    logLines.append(contentsOf: (node ?? "").utf8)
     logLines.append(contentsOf: "\",\"request_id\":\"")
-    for index in 0..<request.identifierCount { logLines.append(request.identifier[index]) }
+    for index in 0..<identifierCount { logLines.append(identifier[index]) }
     logLines.append(contentsOf: "\",\"status\":")
     appendLog(decimal: status)
     logLines.append(contentsOf: ",\"duration_us\":")
-    appendLog(decimal: microseconds)
+    appendLog(decimal: Int((now - arrived) / 1000))
     logLines.append(contentsOf: ",\"queue_us\":")
-    appendLog(decimal: Int((handed - request.arrived) / 1000))
+    appendLog(decimal: Int((handed - arrived) / 1000))
     logLines.append(contentsOf: ",\"request_bytes\":")
-    appendLog(decimal: request.inputCount)
+    appendLog(decimal: received)
     logLines.append(contentsOf: "}\n")
   }
 

@@ -50,7 +50,7 @@ extension GatewayLoop {
 
   // MARK: Who and where
 
-  private func authenticate(
+  func authenticate(
     _ connection: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>
   ) throws(Refusal) -> VerdictCache.Verdict {
     guard let base = connection.base, connection.head.authorization >= 0 else {
@@ -118,16 +118,7 @@ extension GatewayLoop {
     _ verdict: VerdictCache.Verdict, _ node: LoopNode, _ body: UnsafePointer<UInt8>, _ count: Int
   ) throws(Refusal) -> Range<Int> {
     let routed = node.entry.routed
-    if verdict.folder != routed.folderID.text {
-      let grant = LoopTable.Grant(subject: verdict.principal.subject, folder: routed.folderID.text)
-      guard table?.grants.contains(grant) == true else {
-        throw Refusal(
-          .permissionDenied,
-          "\(verdict.principal.subject) may not call nodes of folder \(routed.folderID); it needs the role datasphere.user or a higher one there"
-        )
-      }
-      verdict.folder = routed.folderID.text
-    }
+    try mayCall(verdict, routed)
     let slices: JSONSlicer
     do throws(JSONError) {
       slices = try JSONSlicer.slice(body, count)
@@ -149,11 +140,32 @@ extension GatewayLoop {
     return input
   }
 
+  /// Whether the principal has the right in the node's folder.
+  func mayCall(_ verdict: VerdictCache.Verdict, _ routed: RoutedNode) throws(Refusal) {
+    guard verdict.folder != routed.folderID.text else { return }
+    let grant = LoopTable.Grant(subject: verdict.principal.subject, folder: routed.folderID.text)
+    guard table?.grants.contains(grant) == true else {
+      throw Refusal(
+        .permissionDenied,
+        "\(verdict.principal.subject) may not call nodes of folder \(routed.folderID); it needs the role datasphere.user or a higher one there"
+      )
+    }
+    verdict.folder = routed.folderID.text
+  }
+
   private func timeout(
     of node: LoopNode, _ connection: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>
   ) throws(Refusal) -> (nanoseconds: Int64, isCallers: Bool) {
     let own = Int64(node.entry.routed.timeoutMilliseconds) * 1_000_000
-    guard connection.head.grpcTimeout >= 0, let base = connection.base else { return (own, false) }
+    guard let callers = try callerTimeout(connection, fields), callers < own else { return (own, false) }
+    return (callers, true)
+  }
+
+  /// Nanoseconds of the caller's `grpc-timeout`; nil without one.
+  func callerTimeout(
+    _ connection: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>
+  ) throws(Refusal) -> Int64? {
+    guard connection.head.grpcTimeout >= 0, let base = connection.base else { return nil }
     let field = fields[Int(connection.head.grpcTimeout)]
     let value = base + Int(field.valueStart)
     let digits = Int(field.valueCount) - 1
@@ -174,7 +186,7 @@ extension GatewayLoop {
     default: throw Self.badTimeout
     }
     let (product, overflow) = amount.multipliedReportingOverflow(by: unit)
-    return overflow || product >= own ? (own, false) : (product, true)
+    return overflow ? nil : product
   }
 
   private static var badTimeout: Refusal {
@@ -224,7 +236,7 @@ extension GatewayLoop {
   }
 
   /// Ids must differ, not be secret: a cheap generator, seeded from the system's.
-  private func nextRandom() -> UInt64 {
+  func nextRandom() -> UInt64 {
     randomState &+= 0x9e37_79b9_7f4a_7c15
     var mixed = randomState
     mixed = (mixed ^ mixed >> 30) &* 0xbf58_476d_1ce4_e5b9

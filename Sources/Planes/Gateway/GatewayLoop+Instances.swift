@@ -15,7 +15,11 @@ extension GatewayLoop {
     var oldNodes: [String: LoopNode] = [:]
     for node in nodes { oldNodes[node.shared.id] = node }
     var oldLinks: [ObjectIdentifier: InstanceLink] = [:]
-    for node in nodes { for link in node.links { oldLinks[ObjectIdentifier(link.shared)] = link } }
+    var oldTargets: [ObjectIdentifier: ProxyTarget] = [:]
+    for node in nodes {
+      for link in node.links { oldLinks[ObjectIdentifier(link.shared)] = link }
+      for target in node.targets { oldTargets[ObjectIdentifier(target.shared)] = target }
+    }
     table = next
     places.removeAll(keepingCapacity: true)
     nodes = next.nodes.enumerated().map { slot, entry in
@@ -28,12 +32,22 @@ extension GatewayLoop {
         guard instance.routed.endpoint.wireProtocol == .frames else { return nil }
         return oldLinks.removeValue(forKey: ObjectIdentifier(instance)) ?? makeLink(instance)
       }
+      node.targets = entry.instances.compactMap { instance in
+        guard instance.routed.endpoint.wireProtocol != .frames else { return nil }
+        return oldTargets.removeValue(forKey: ObjectIdentifier(instance)) ?? ProxyTarget(instance)
+      }
+      node.slowStart = Int64(entry.routed.proxying.slowStartMilliseconds) * 1_000_000
       if let key = nodeKey(entry.routed.id.text) { places[key] = slot }
       return node
     }
     for link in oldLinks.values { retire(link) }
+    for target in oldTargets.values {
+      upstream.retire(target.upstream)
+      closeWebSockets(at: target)
+    }
     for node in oldNodes.values {
       node.links = []
+      node.targets = []
       failWaiting(node, "node \(node.shared.id) was deleted while the request waited")
     }
     for node in nodes {
@@ -48,6 +62,9 @@ extension GatewayLoop {
 
   private func failWaiting(_ node: LoopNode, _ message: String) {
     for tag in node.waiting {
+      if let request = proxy(tag), request.state == .queued {
+        refuse(request, Refusal(.unavailable, message, origin: .node))
+      }
       guard let request = request(tag), request.state == .queued else { continue }
       fail(request, Refusal(.unavailable, message, origin: .node))
     }

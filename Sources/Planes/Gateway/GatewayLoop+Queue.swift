@@ -64,10 +64,12 @@ extension GatewayLoop {
       at: min(request.deadline, aged), data: Kind.request << 56 | request.tag)
   }
 
-  /// The oldest request that still waits here.
-  private func front(_ node: LoopNode) -> ExecuteRequest? {
+  /// The tag and the ticket of the oldest request that still waits here.
+  private func front(_ node: LoopNode) -> (tag: UInt64, ticket: UInt64)? {
     while node.front < node.waiting.count {
-      if let request = request(node.waiting[node.front]), request.state == .queued { return request }
+      let tag = node.waiting[node.front]
+      if let request = request(tag), request.state == .queued { return (tag, request.ticket) }
+      if let request = proxy(tag), request.state == .queued { return (tag, request.ticket) }
       node.front += 1
     }
     node.waiting.removeAll(keepingCapacity: true)
@@ -75,7 +77,7 @@ extension GatewayLoop {
     return nil
   }
 
-  private func showFront(_ node: LoopNode) {
+  func showFront(_ node: LoopNode) {
     node.shared.setFront(front(node)?.ticket ?? .max, loop: index)
     if node.front > 1024 {
       node.waiting.removeFirst(node.front)
@@ -87,12 +89,23 @@ extension GatewayLoop {
   func pump(_ node: LoopNode) {
     while let oldest = node.shared.oldestLoop(of: shared.mailboxes.count) {
       guard oldest == index else {
-        if node.links.contains(where: { $0.shared.load < $0.shared.limit }) {
+        if node.links.contains(where: { $0.shared.load < $0.shared.limit })
+          || node.targets.contains(where: { $0.shared.load < $0.shared.limit })
+        {
           shared.mailboxes[oldest].post(.wake(node.shared.id))
         }
         return
       }
-      guard let request = front(node) else { return showFront(node) }
+      guard let waiting = front(node) else { return showFront(node) }
+      if let request = proxy(waiting.tag) {
+        guard let target = acquireTarget(node, request, except: nil) else { return }
+        node.front += 1
+        showFront(node)
+        node.shared.leaveQueue()
+        attempt(request, target)
+        continue
+      }
+      guard let request = request(waiting.tag) else { continue }
       guard let link = acquire(node) else { return retryLater(node) }
       node.front += 1
       showFront(node)

@@ -8,13 +8,14 @@ internal import Telemetry
 internal import Wire
 
 /// One event loop of the gateway, with all that it owns. Lives and dies on one thread.
-final class GatewayLoop: LoopOwner, HTTPServerOwner {
+final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
   /// Kinds in the top byte of what the loop watches and of its timers.
   enum Kind {
     static let instance: UInt64 = 16
     static let request: UInt64 = 17
     static let retry: UInt64 = 18
     static let second: UInt64 = 19
+    static let proxy: UInt64 = 20
   }
 
   /// A request that the responder has.
@@ -31,6 +32,7 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner {
   let accessLog: AccessLog?
   private var listener: Int32
   lazy var server = HTTPServer(loop: loop, listener: listener, owner: self)
+  lazy var upstream = UpstreamClient(loop: loop, owner: self)
 
   var table: LoopTable?
   var nodes: [LoopNode] = []
@@ -40,6 +42,8 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner {
   var dirtyLinks: [InstanceLink] = []
   var requests: [ExecuteRequest] = []
   var freeRequests: [Int] = []
+  var proxies: [ProxyRequest] = []
+  var freeProxies: [Int] = []
   var collected: [UInt64: Collected] = [:]
   var verdicts = VerdictCache()
   var logLines: [UInt8] = []
@@ -66,6 +70,7 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner {
       link.output.free()
     }
     for request in requests { request.input.free() }
+    for request in proxies { request.free() }
     scratch.deallocate()
   }
 
@@ -82,12 +87,17 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner {
   // MARK: LoopOwner
 
   func ready(_ data: UInt64, _ events: ReadyEvents) {
-    data >> 56 == Kind.instance ? linkReady(data, events) : server.ready(data, events)
+    switch data >> 56 {
+    case Kind.instance: linkReady(data, events)
+    case UpstreamClient.Kind.connection, UpstreamClient.Kind.session: upstream.ready(data, events)
+    default: server.ready(data, events)
+    }
   }
 
   func fired(_ data: UInt64) {
     switch data >> 56 {
     case Kind.request: requestTimerFired(data & 0xff_ffff_ffff_ffff)
+    case Kind.proxy: proxyTimerFired(data & 0xff_ffff_ffff_ffff)
     case Kind.retry:
       let slot = Int(data & 0xffff_ffff)
       guard slot < nodes.count else { return }
@@ -95,15 +105,14 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner {
       pump(nodes[slot])
     case Kind.second:
       flushLog()
+      upstream.sweep()
       _ = loop.setTimer(at: loop.now + 1_000_000_000, data: Kind.second << 56)
     default: server.fired(data)
     }
   }
 
   func batchEnded() {
-    flushLinks()
-    server.batchEnded()
-    flushLinks()
+    writeAll()
     if logLines.count > 65536 { flushLog() }
     counters.connections.set(server.openCount)
     counters.accepted.add(server.acceptedCount - counters.accepted.current)
@@ -112,6 +121,15 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner {
     counters.http2Requests.add(server.http2.streams - counters.http2Requests.current)
     counters.http2Faults.add(server.http2.faults - server.http2.calmed - counters.http2Faults.current)
     counters.http2Floods.add(server.http2.calmed - counters.http2Floods.current)
+  }
+
+  /// Writes what the batch made, and what that makes in turn.
+  private func writeAll() {
+    repeat {
+      flushLinks()
+      upstream.flush()
+      server.batchEnded()
+    } while !dirtyLinks.isEmpty || upstream.hasWork || server.hasWork
   }
 
   private func flushLog() {
@@ -128,12 +146,12 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner {
       case .wake(let id): if let node = nodes.first(where: { $0.shared.id == id }) { pump(node) }
       case .drain:
         server.drain()
+        closeWebSockets(at: nil)
         counters.connections.set(server.openCount)
         counters.drains.add()
       case .cancelAll: cancelAll()
       case .stop:
-        flushLinks()
-        server.batchEnded()
+        writeAll()
         loop.stop()
       }
     }
@@ -142,6 +160,7 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner {
   // MARK: Requests
 
   func arrived(_ exchange: HTTPExchange, fields: UnsafeMutablePointer<HTTP1Field>) -> BodyPlan {
+    if proxy(exchange, fields) { return .stream }
     let configuration = shared.configuration
     return .collect(
       limit: executeTarget(exchange) == nil ? configuration.bodyLimit : configuration.requestLimit)
@@ -176,6 +195,7 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner {
       counters.cancelled.add()
       collected.task.cancel()
     }
+    if let request = proxy(connection.ownerTag) { return abandon(request) }
     if connection.ownerTag != 0, let request = request(connection.ownerTag) {
       counters.cancelled.add()
       logRequest(request, status: 499)
@@ -279,6 +299,12 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner {
       }
     }
     collected.removeAll()
+    for request in proxies where request.state != .free {
+      dropUpstream(request)
+      refuse(
+        request,
+        Refusal(.unavailable, "the server is shutting down; send the request again", origin: .platform))
+    }
     for request in requests where request.state == .queued || request.state == .sent {
       fail(
         request,

@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Domain
 internal import Synchronization
 internal import Telemetry
@@ -13,7 +14,49 @@ final class SharedInstance: Sendable {
   /// Left the routing table: takes no more requests, whichever table a loop still looks at.
   private let retired = Atomic<Bool>(false)
 
-  init(_ routed: RoutedInstance) { self.routed = routed }
+  /// Requests that failed one after the other.
+  private let failures = Atomic<Int>(0)
+  /// Times it was taken out for failing, since it last did well for a minute.
+  private let ejections = Atomic<Int64>(0)
+  /// Monotonic nanoseconds since which it is in rotation.
+  private let admitted: Atomic<Int64>
+
+  /// Failures in a row after which nobody tries it for a while.
+  static let mostFailures = 5
+
+  init(_ routed: RoutedInstance) {
+    self.routed = routed
+    let age = routed.healthySince.map { max(roost_wall_us() - $0.microseconds, 0) * 1000 }
+    admitted = Atomic<Int64>(age.map { roost_now_ns() - $0 } ?? 0)
+  }
+
+  /// Takes note of an answer; true when it was one failure too many and the instance rests from now on: 10 seconds the
+  /// first time, longer each time it fails again, 5 minutes at most.
+  func answered(isFailure: Bool, now: Int64) -> Bool {
+    guard isFailure else {
+      if failures.load(ordering: .relaxed) != 0 { failures.store(0, ordering: .relaxed) }
+      if ejections.load(ordering: .relaxed) != 0, now > restsUntil.load(ordering: .relaxed) + 60_000_000_000 {
+        ejections.store(0, ordering: .relaxed)
+      }
+      return false
+    }
+    guard !isResting(now), failures.wrappingAdd(1, ordering: .relaxed).newValue >= Self.mostFailures else {
+      return false
+    }
+    failures.store(0, ordering: .relaxed)
+    let times = ejections.wrappingAdd(1, ordering: .relaxed).newValue
+    let until = now + min(times * 10_000_000_000, 300_000_000_000)
+    rest(until: until)
+    admitted.store(until, ordering: .relaxed)
+    return true
+  }
+
+  /// Its load as it counts while it is still new: at a tenth of the slow start, ten times as much.
+  func slowed(_ load: Int, _ slowStart: Int64, _ now: Int64) -> Int {
+    let age = now - admitted.load(ordering: .relaxed)
+    guard age < slowStart else { return load }
+    return Int(Int64(load + 1) * slowStart / max(age, slowStart / 100)) - 1
+  }
 
   var load: Int { outstanding.load(ordering: .relaxed) }
 
@@ -68,6 +111,7 @@ final class SharedNode: Sendable {
   private let interval = Atomic<Int64>(0)
   private let codes: InlineArray<600, Atomic<Int>> = .init { _ in Atomic<Int>(0) }
   let durations = Histogram()
+  let rates = ProxyRates()
   let inFlight = Gauge()
 
   init(id: String) { self.id = id }

@@ -82,7 +82,7 @@ public struct RoutedNode: Sendable, Codable, Equatable {
 public struct RoutedProxying: Sendable, Codable, Equatable {
   /// From the start of an attempt to connect to its end.
   public var connectTimeoutMilliseconds: UInt32
-  /// From the request's arrival to the head of its answer; time in the queue counts.
+  /// From the last byte of the request to the head of its answer, or of the request's arrival while it waits in the queue.
   public var firstByteTimeoutMilliseconds: UInt32
   /// Longest silence in both directions of a request, a stream or an upgraded connection.
   public var idleTimeoutMilliseconds: UInt32

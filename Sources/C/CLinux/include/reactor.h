@@ -54,6 +54,8 @@ static inline ssize_t roost_recv(int fd, void *p, size_t n) { return recv(fd, p,
 int roost_accept(int fd, struct sockaddr_storage *peer);
 /* Numeric address:port of a peer into out; returns its length. */
 size_t roost_peer_name(const struct sockaddr_storage *peer, char *out, size_t size);
+/* Numeric address of a peer without its port, `unix` for others; returns its length. */
+size_t roost_peer_address(const struct sockaddr_storage *peer, uint8_t *out, size_t size);
 /* A listening TCP socket with SO_REUSEPORT; -errno on failure. `host` is numeric. */
 int roost_listen_tcp(const char *host, uint16_t port, int backlog);
 /* Port that a socket is bound to. */

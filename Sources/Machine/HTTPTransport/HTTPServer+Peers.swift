@@ -1,0 +1,19 @@
+internal import CLinux
+public import Reactor
+
+/// What a proxy asks of a server besides answers.
+extension HTTPServer {
+  /// What was written so far leaves at the end of the batch, although more of the answer is to come.
+  public func push(_ exchange: HTTPExchange) {
+    if !exchange.isHTTP2 { soil(http1(exchange)) }
+  }
+
+  /// Adds the peer's numeric address, without its port: `192.0.2.1`, `2001:db8::1`, `unix`.
+  public func appendPeerAddress(_ exchange: HTTPExchange, to queue: inout ByteQueue) {
+    let room = queue.room(64)
+    let connection = exchange.isHTTP2 ? http2(exchange).session?.connection : http1(exchange)
+    guard let connection else { return }
+    let count = roost_peer_address(&connection.address, room, 64)
+    queue.wrote(count)
+  }
+}

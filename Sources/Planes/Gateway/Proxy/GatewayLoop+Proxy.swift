@@ -1,0 +1,231 @@
+internal import Access
+internal import CLinux
+internal import Domain
+internal import HTTPTransport
+internal import Reactor
+internal import Wire
+
+/// Which node a request is for, when it is not one of the platform's own.
+struct ProxyRoute {
+  enum Rule { case header, host, path }
+  var rule: Rule
+  /// The node's id in the head.
+  var id: Range<Int>
+  /// Where the path begins that the instance sees (rule `path`).
+  var rest = 0
+}
+
+/// Requests that are passed on whole: from the head to the node.
+extension GatewayLoop {
+  /// Takes a request for a node with `http1` or `http2` endpoints; false when it is not such a request.
+  func proxy(_ exchange: HTTPExchange, _ table: UnsafeMutablePointer<HTTP1Field>) -> Bool {
+    guard let base = exchange.base else { return false }
+    let fields = ProxyFields(base: base, fields: table, count: Int(exchange.head.fieldCount))
+    var found = ProxyHeaders()
+    for index in 0..<fields.count {
+      let count = table[index].nameCount
+      guard count == 9 || count == 11 || count == 12 else { continue }
+      switch ProxyField(request: fields.name(index), count) {
+      case .nodeID: found.nodeID = found.nodeID == -1 ? index : -2
+      case .nodeAlias: found.nodeAlias = index
+      case .folderID: found.folderID = found.folderID == -1 ? index : -2
+      default: break
+      }
+    }
+    let isMarked = found.nodeID != -1 || found.nodeAlias != -1
+    let route = isMarked ? nil : implicitRoute(exchange, base, table)
+    guard isMarked || route != nil else { return false }
+    if found.nodeID >= 0, let node = node(fields.value(found.nodeID)), !node.links.isEmpty { return false }
+    if let route,
+      let node = node(UnsafeBufferPointer(start: base + route.id.lowerBound, count: route.id.count)),
+      !node.links.isEmpty
+    {
+      return false
+    }
+    start(exchange, fields, found, route)
+    return true
+  }
+
+  struct ProxyHeaders {
+    var nodeID = -1
+    var nodeAlias = -1
+    var folderID = -1
+  }
+
+  /// `NODE.nodes.DOMAIN` as the host, or `/nodes/NODE/proxy/` before the path.
+  private func implicitRoute(
+    _ exchange: HTTPExchange, _ base: UnsafePointer<UInt8>, _ fields: UnsafeMutablePointer<HTTP1Field>
+  ) -> ProxyRoute? {
+    let start = Int(exchange.head.targetStart)
+    let count = Int(exchange.head.targetCount)
+    let prefix: StaticString = "/nodes/"
+    let marker: StaticString = "/proxy"
+    if count >= 33, begins(base + start, prefix), begins(base + start + 27, marker) {
+      let rest = start + 33
+      if count == 33 || base[rest] == 0x2f || base[rest] == 0x3f {
+        return ProxyRoute(rule: .path, id: (start + 7)..<(start + 27), rest: rest)
+      }
+    }
+    guard exchange.head.host >= 0 else { return nil }
+    let host = fields[Int(exchange.head.host)]
+    let domain: StaticString = ".nodes."
+    guard host.valueCount > 27, begins(base + Int(host.valueStart) + 20, domain) else { return nil }
+    let id = Int(host.valueStart)
+    return ProxyRoute(rule: .host, id: id..<(id + 20))
+  }
+
+  private func begins(_ bytes: UnsafePointer<UInt8>, _ text: StaticString) -> Bool {
+    scan_equals_lower(bytes, text.utf8Start, text.utf8CodeUnitCount) != 0
+  }
+
+  private func node(_ id: UnsafeBufferPointer<UInt8>) -> LoopNode? {
+    guard let base = id.baseAddress, let key = NodeKey(base, id.count), let place = places[key] else {
+      return nil
+    }
+    return nodes[place]
+  }
+
+  // MARK: Admission
+
+  private func start(
+    _ exchange: HTTPExchange, _ fields: ProxyFields, _ found: ProxyHeaders, _ route: ProxyRoute?
+  ) {
+    let request = takeProxy()
+    request.exchange = exchange.key
+    request.arrived = loop.clock()
+    request.active = request.arrived
+    request.isGRPC = exchange.isGRPC
+    request.identifierCount = takeIdentifier(exchange, fields.fields, into: &request.identifier)
+    request.state = .queued
+    exchange.ownerTag = request.tag
+    do throws(Refusal) {
+      let node = try admit(request, exchange, fields, found, route)
+      let timeout = try callerTimeout(exchange, fields.fields)
+      let own = Int64(node.entry.routed.timeoutMilliseconds) * 1_000_000
+      request.totalDeadline = own > 0 ? request.arrived + own : .max
+      if let timeout, own == 0 || timeout < own {
+        request.totalDeadline = request.arrived + timeout
+        request.callerSetDeadline = true
+      }
+      frame(request, exchange)
+      writeHead(
+        request, exchange, fields, route, passesCredentials: node.entry.routed.proxying.passCredentials)
+      begin(request, node)
+    } catch { refuse(request, error) }
+  }
+
+  private func admit(
+    _ request: ProxyRequest, _ exchange: HTTPExchange, _ fields: ProxyFields, _ found: ProxyHeaders,
+    _ route: ProxyRoute?
+  ) throws(Refusal) -> LoopNode {
+    let verdict = try authenticate(exchange, fields.fields)
+    guard found.nodeID != -2 else { throw Refusal(.invalidArgument, "the header x-node-id is given twice") }
+    guard found.folderID != -2 else {
+      throw Refusal(.invalidArgument, "the header x-folder-id is given twice")
+    }
+    guard found.nodeID >= 0 || route != nil else {
+      throw Refusal(
+        .notFound, "x-node-alias: there are no aliases on this server; name the node in the header x-node-id")
+    }
+    guard found.nodeID == -1 || found.nodeAlias == -1 else {
+      throw Refusal(.invalidArgument, "x-node-id and x-node-alias exclude each other: send one of them")
+    }
+    let id: UnsafeBufferPointer<UInt8>
+    if found.nodeID >= 0 {
+      id = fields.value(found.nodeID)
+    } else {
+      let place = route?.id ?? 0..<0
+      id = UnsafeBufferPointer(start: fields.base + place.lowerBound, count: place.count)
+    }
+    guard let node = node(id) else {
+      let text = String(decoding: id.prefix(64), as: UTF8.self)
+      throw Refusal(.notFound, "node '\(text)' does not exist")
+    }
+    request.node = node
+    let routed = node.entry.routed
+    try mayCall(verdict, routed)
+    if found.folderID >= 0 {
+      let folder = fields.value(found.folderID)
+      guard let base = folder.baseAddress, let key = NodeKey(base, folder.count), node.folders.contains(key)
+      else {
+        let text = String(decoding: folder.prefix(64), as: UTF8.self)
+        throw Refusal(
+          .permissionDenied,
+          "x-folder-id: the ACL of node \(routed.id) does not allow calls from folder '\(text)'")
+      }
+    } else {
+      guard routed.acl.contains(routed.folderID) else {
+        throw Refusal(
+          .permissionDenied,
+          "x-folder-id: missing; the ACL of node \(routed.id) does not allow calls from its own folder, so name another"
+        )
+      }
+    }
+    if let limit = routed.rateLimit, let wait = node.shared.rates.take(limit, loop.now) {
+      throw Refusal(
+        .resourceExhausted, "node \(routed.id) takes \(limit.requestsPerSecond) requests per second",
+        origin: .caller,
+        retryAfter: wait)
+    }
+    if let limit = routed.callerRateLimit,
+      let wait = node.shared.rates.take(limit, loop.now, caller: verdict.principal.subject)
+    {
+      throw Refusal(
+        .resourceExhausted,
+        "node \(routed.id) takes \(limit.requestsPerSecond) requests per second of one caller, and "
+          + "\(verdict.principal.subject) sends more", origin: .caller, retryAfter: wait)
+    }
+    if let refusal = routed.refusal { throw Refusal(.unavailable, refusal, origin: .node) }
+    return node
+  }
+
+  private func frame(_ request: ProxyRequest, _ exchange: HTTPExchange) {
+    let head = exchange.head
+    if head.isChunked {
+      request.framing = .unknown
+    } else if head.contentLength >= 0 {
+      request.framing = .counted(head.contentLength)
+    }
+    guard let base = exchange.base else { return }
+    switch head.methodCount {
+    case 3: request.isIdempotent = begins(base, "get") || begins(base, "put")
+    case 4: request.isIdempotent = head.isHEAD
+    case 5: request.isIdempotent = begins(base, "trace")
+    case 6: request.isIdempotent = begins(base, "delete")
+    case 7: request.isIdempotent = begins(base, "options")
+    default: break
+    }
+  }
+
+  // MARK: The slab
+
+  func takeProxy() -> ProxyRequest {
+    let slot = freeProxies.popLast() ?? proxies.count
+    if slot == proxies.count { proxies.append(ProxyRequest(slot: slot)) }
+    let request = proxies[slot]
+    request.reset()
+    return request
+  }
+
+  func proxy(_ tag: UInt64) -> ProxyRequest? {
+    guard tag & ProxyRequest.mark != 0 else { return nil }
+    let slot = Int(tag & 0x7fff_ffff)
+    guard slot < proxies.count else { return nil }
+    let request = proxies[slot]
+    return request.tag == tag && request.state != .free ? request : nil
+  }
+
+  func recycle(_ request: ProxyRequest) {
+    guard request.state != .free else { return }
+    loop.cancel(&request.timer)
+    request.state = .free
+    request.serial &+= 1
+    request.node = nil
+    request.target = nil
+    request.upstream = nil
+    request.head.clear()
+    request.body.clear()
+    request.trailers.clear()
+    freeProxies.append(request.slot)
+  }
+}

@@ -1,0 +1,283 @@
+internal import CLinux
+internal import Domain
+internal import HTTPTransport
+internal import Reactor
+internal import Telemetry
+internal import Wire
+
+/// How proxied requests end: answers, failures, deadlines, callers who go away.
+extension GatewayLoop {
+  // MARK: Failures of attempts
+
+  /// An attempt failed: another one where that is safe, else an error answer.
+  func attemptFailed(_ request: ProxyRequest, _ failure: UpstreamFailure) {
+    guard let target = request.target, let node = request.node else { return }
+    let isStale = failure.isReused && failure.kind == .closed
+    if !isStale, failure.kind != .unprocessed {
+      let wasIn = !target.shared.isResting(loop.now)
+      if target.shared.answered(isFailure: true, now: loop.now), wasIn {
+        shared.observe(.unreachable(target.shared.routed.id, reason: reason(failure)))
+      }
+    }
+    guard request.state == .connecting || request.state == .waiting else { return broken(request, failure) }
+    let mayRepeat =
+      failure.nothingSent || failure.kind == .unprocessed || (failure.kind == .closed && request.isIdempotent)
+    let isWhole = request.keepsBody && !request.saidInterim
+    if mayRepeat, isWhole, exchange(of: request) != nil,
+      isStale ? !request.wantsFresh : request.attempts < Self.mostAttempts,
+      isStale || node.retries.spend()
+    {
+      request.wantsFresh = isStale
+      request.upstream = nil
+      if isStale {
+        // The place is kept: the instance is not to blame.
+        node.shared.inFlight.add(-1)
+        return attempt(request, target)
+      }
+      releasePlace(request)
+      if let next = acquireTarget(node, request, except: target) { return attempt(request, next) }
+    }
+    refuse(request, refusal(request, target, failure))
+  }
+
+  /// The head of the answer has gone: only a broken connection can say that the rest is missing.
+  private func broken(_ request: ProxyRequest, _ failure: UpstreamFailure) {
+    if let exchange = exchange(of: request) {
+      exchange.ownerTag = 0
+      server.reset(exchange)
+    }
+    finished(request)
+  }
+
+  func name(_ request: ProxyRequest) -> String {
+    guard let target = request.target else { return "the instance" }
+    return "instance \(target.shared.routed.id) of node \(request.node?.shared.id ?? "")"
+  }
+
+  private func reason(_ failure: UpstreamFailure) -> String {
+    let system = failure.code > 0 ? String(cString: roost_error_text(failure.code)) : ""
+    switch failure.kind {
+    case .connect: return system.isEmpty ? "no connection" : system
+    case .closed:
+      return system.isEmpty ? "it closed the connection without an answer" : "\(system) before an answer"
+    case .malformed: return "it does not answer in HTTP: \(failure.fault?.message ?? "bad frames")"
+    case .truncated: return "its answer broke off"
+    case .unprocessed: return "it refused the stream"
+    }
+  }
+
+  private func refusal(_ request: ProxyRequest, _ target: ProxyTarget, _ failure: UpstreamFailure) -> Refusal
+  {
+    let tries = request.attempts > 1 ? " (attempt \(request.attempts))" : ""
+    if failure.kind == .connect {
+      return Refusal(
+        .unavailable,
+        "\(name(request)) can't be reached at \(target.upstream.address): \(reason(failure))\(tries)",
+        origin: .node)
+    }
+    return Refusal(
+      .unavailable, "\(name(request)) at \(target.upstream.address) failed: \(reason(failure))\(tries)",
+      status: 502,
+      origin: .node)
+  }
+
+  // MARK: Ends
+
+  /// Answers with an error, or breaks off an answer that has begun.
+  func refuse(_ request: ProxyRequest, _ refusal: Refusal) {
+    request.status = refusal.status
+    if request.dispatched == 0, request.node == nil { counters.refused.add() }
+    if let exchange = exchange(of: request) {
+      if exchange.hasBegun {
+        exchange.ownerTag = 0
+        server.reset(exchange)
+      } else {
+        var text: [UInt8] = []
+        for index in 0..<request.identifierCount { text.append(request.identifier[index]) }
+        exchange.ownerTag = 0
+        answer(exchange, refusal, requestID: String(decoding: text, as: UTF8.self))
+      }
+    }
+    finished(request)
+  }
+
+  /// The request is over: its place goes to who waits.
+  func finished(_ request: ProxyRequest) {
+    guard request.state != .free else { return }
+    let node = request.node
+    let waited = request.ticket > 0 && request.state == .queued
+    logProxy(request)
+    releasePlace(request)
+    recycle(request)
+    guard let node else { return }
+    if waited {
+      node.shared.leaveQueue()
+      showFront(node)
+    }
+    if node.shared.queueLength > 0 { pump(node) }
+  }
+
+  /// Gives the place at the instance back.
+  func releasePlace(_ request: ProxyRequest) {
+    guard let target = request.target else { return }
+    request.target = nil
+    target.shared.release()
+    request.node?.shared.inFlight.add(-1)
+    request.node?.shared.done(loop.now)
+  }
+
+  /// Nobody wants the instance's answer any more.
+  func dropUpstream(_ request: ProxyRequest) {
+    guard let upstream = request.upstream else { return }
+    request.upstream = nil
+    self.upstream.cancel(upstream)
+  }
+
+  /// The caller went away.
+  func abandon(_ request: ProxyRequest) {
+    counters.cancelled.add()
+    if request.state != .upgraded { request.status = 499 }
+    dropUpstream(request)
+    finished(request)
+  }
+
+  // MARK: Deadlines
+
+  /// Sets the timer for the deadline that comes first. One that is set for an earlier time is left: it looks again.
+  func arm(_ request: ProxyRequest) {
+    let deadline = nextDeadline(request).at
+    if request.timer != .none {
+      guard deadline < request.timerAt else { return }
+      loop.cancel(&request.timer)
+    }
+    request.timerAt = deadline
+    request.timer = loop.setTimer(at: deadline, data: Kind.proxy << 56 | request.tag)
+  }
+
+  private func nextDeadline(_ request: ProxyRequest) -> (at: Int64, which: ProxyRequest.Deadline) {
+    guard let routed = request.node?.entry.routed else { return (.max, .total) }
+    let limits = routed.proxying
+    func after(_ from: Int64, _ milliseconds: UInt32) -> Int64 {
+      milliseconds == 0 ? .max : from + Int64(milliseconds) * 1_000_000
+    }
+    var best: (at: Int64, which: ProxyRequest.Deadline) = (
+      request.state == .upgraded && !request.isLeaving ? .max : request.totalDeadline,
+      request.callerSetDeadline ? .caller : .total
+    )
+    func consider(_ at: Int64, _ which: ProxyRequest.Deadline) { if at < best.at { best = (at, which) } }
+    switch request.state {
+    case .queued:
+      consider(after(request.arrived, routed.queueAgeMilliseconds), .queue)
+      consider(after(request.arrived, limits.firstByteTimeoutMilliseconds), .firstByte)
+    case .connecting:
+      consider(after(request.attemptBegan, limits.connectTimeoutMilliseconds), .connect)
+      fallthrough
+    case .waiting:
+      if request.requestEnded || request.framing == .none {
+        consider(after(request.active, limits.firstByteTimeoutMilliseconds), .firstByte)
+      } else {
+        consider(after(request.active, limits.idleTimeoutMilliseconds), .idle)
+      }
+    case .answering, .upgraded: consider(after(request.active, limits.idleTimeoutMilliseconds), .idle)
+    case .free: break
+    }
+    return best
+  }
+
+  func proxyTimerFired(_ tag: UInt64) {
+    guard let request = proxy(tag), let routed = request.node?.entry.routed else { return }
+    request.timer = .none
+    let (at, which) = nextDeadline(request)
+    guard at <= loop.now else { return arm(request) }
+    let limits = routed.proxying
+    if which == .connect, let upstream = request.upstream {
+      self.upstream.cancel(upstream)
+      return attemptFailed(request, UpstreamFailure.connectTimeout)
+    }
+    let isWaiting = request.state == .queued
+    let place =
+      isWaiting ? "while the request waited for a free instance" : "before \(name(request)) answered"
+    let during = request.state == .answering ? "while \(name(request)) was answering" : place
+    var refusal: Refusal
+    switch which {
+    case .queue:
+      let why =
+        node(of: request, hasInstances: true) ? "every instance is busy" : "no instance is in rotation"
+      refusal = Refusal(
+        .resourceExhausted,
+        "the request waited in the queue for \(routed.queueAgeMilliseconds) ms, the longest allowed: \(why)",
+        origin: .node, retryAfter: request.node?.shared.retryAfterSeconds())
+    case .firstByte, .connect:
+      refusal = Refusal(
+        .deadlineExceeded,
+        "the first-byte timeout of \(limits.firstByteTimeoutMilliseconds) ms ended \(place)",
+        origin: .node)
+    case .idle:
+      refusal = Refusal(
+        .deadlineExceeded, "the idle timeout of \(limits.idleTimeoutMilliseconds) ms ended \(during)",
+        origin: .node)
+    case .total:
+      refusal = Refusal(
+        .deadlineExceeded, "the node's timeout of \(routed.timeoutMilliseconds) ms ended \(during)",
+        origin: .node)
+    case .caller:
+      refusal = Refusal(.deadlineExceeded, "the caller's grpc-timeout ended \(during)", origin: .node)
+    }
+    if which == .firstByte { _ = request.target?.shared.answered(isFailure: true, now: loop.now) }
+    dropUpstream(request)
+    refuse(request, refusal)
+  }
+
+  private func node(of request: ProxyRequest, hasInstances: Bool) -> Bool {
+    (request.node?.targets.isEmpty ?? true) != hasInstances
+  }
+
+  // MARK: Drain
+
+  /// Asks both ends of the WebSockets at an instance (nil: of all) to go, with close frames of status 1001.
+  func closeWebSockets(at target: ProxyTarget?) {
+    for request in proxies where request.state == .upgraded && request.isWebSocket && !request.isLeaving {
+      if let target, request.target !== target { continue }
+      request.isLeaving = true
+      request.totalDeadline = loop.now + 10_000_000_000
+      arm(request)
+      sayGoingAway(request)
+    }
+  }
+
+  /// A close frame may stand only between two frames: in each direction it waits for the end of the one on its way.
+  func sayGoingAway(_ request: ProxyRequest) {
+    guard let exchange = exchange(of: request), let upstream = request.upstream else { return }
+    if !request.saidToCaller, request.toCaller.isBetween {
+      request.saidToCaller = true
+      var frame: InlineArray<4, UInt8> = [0x88, 0x02, 0x03, 0xe9]
+      withUnsafeBytes(of: &frame) { raw in
+        raw.withMemoryRebound(to: UInt8.self) { bytes in
+          if let base = bytes.baseAddress { server.send(exchange, base, 4) }
+        }
+      }
+      server.end(exchange)
+    }
+    if !request.saidToInstance, request.toInstance.isBetween {
+      request.saidToInstance = true
+      // What goes to a server must be masked; a key of zeros does.
+      var frame: InlineArray<8, UInt8> = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe9]
+      withUnsafeBytes(of: &frame) { raw in
+        raw.withMemoryRebound(to: UInt8.self) { bytes in
+          if let base = bytes.baseAddress { self.upstream.send(upstream, base, 8) }
+        }
+      }
+      self.upstream.end(upstream)
+    }
+  }
+
+  // MARK: The log
+
+  private func logProxy(_ request: ProxyRequest) {
+    let now = loop.clock()
+    request.node?.shared.answered(status: request.status, microseconds: Int((now - request.arrived) / 1000))
+    logLine(
+      node: request.node?.shared.id, request.identifier, request.identifierCount, status: request.status,
+      arrived: request.arrived, dispatched: request.dispatched, now: now, received: request.received)
+  }
+}

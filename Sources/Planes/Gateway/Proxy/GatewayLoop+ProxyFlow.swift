@@ -1,0 +1,261 @@
+internal import CLinux
+internal import Domain
+internal import HTTPTransport
+internal import Reactor
+internal import Telemetry
+internal import Wire
+
+/// A proxied request between its admission and its answer: the queue, attempts at instances, bodies in both directions.
+extension GatewayLoop {
+  static let mostAttempts = 3
+
+  /// Straight to an instance when nobody waits, else into the node's queue.
+  func begin(_ request: ProxyRequest, _ node: LoopNode) {
+    node.retries.earn()
+    if node.shared.queueLength == 0, let target = acquireTarget(node, request, except: nil) {
+      return attempt(request, target)
+    }
+    let routed = node.entry.routed
+    guard node.shared.enterQueue(limit: routed.queueLimit) else {
+      return refuse(
+        request,
+        Refusal(
+          .resourceExhausted,
+          "the queue of node \(routed.id) is full: \(routed.queueLimit) requests wait already",
+          origin: .node, retryAfter: node.shared.retryAfterSeconds()))
+    }
+    request.ticket = node.shared.ticket()
+    node.waiting.append(request.tag)
+    arm(request)
+    showFront(node)
+    pump(node)
+  }
+
+  /// Takes a place at the least loaded instance. Instances at rest are used only when there is no other, and one that
+  /// has just come back counts as more loaded than it is.
+  func acquireTarget(_ node: LoopNode, _ request: ProxyRequest, except tried: ProxyTarget?) -> ProxyTarget? {
+    let count = node.targets.count
+    guard count > 0 else { return nil }
+    for _ in 0...count {
+      var best: ProxyTarget?
+      var least = Int.max
+      let first = Int(truncatingIfNeeded: rotation % UInt(count))
+      rotation &+= 1
+      for step in 0..<count {
+        let at = first + step
+        let target = node.targets[at < count ? at : at - count]
+        let load = target.shared.load
+        guard load < target.shared.limit else { continue }
+        var score = load
+        if node.slowStart > 0 { score = target.shared.slowed(load, node.slowStart, loop.now) }
+        if target.shared.isResting(loop.now) { score += 1 << 40 }
+        if let tried, target === tried { score += 1 << 41 }
+        if score < least {
+          best = target
+          least = score
+        }
+      }
+      guard let best else { return nil }
+      if best.shared.acquire() { return best }
+    }
+    return nil
+  }
+
+  /// Sends the request to an instance at which it has a place.
+  func attempt(_ request: ProxyRequest, _ target: ProxyTarget) {
+    request.target = target
+    request.attempts += 1
+    request.attemptBegan = loop.now
+    if request.dispatched == 0 { request.dispatched = loop.clock() }
+    request.node?.shared.inFlight.add(1)
+    request.state = .connecting
+    guard let head = request.head.base else { return }
+    let upstream: UpstreamExchange
+    do throws(UpstreamFailure) {
+      upstream = try self.upstream.start(
+        target.upstream, head: head, count: request.head.count, body: request.framing, tag: request.tag,
+        fresh: request.wantsFresh, unique: !request.isIdempotent)
+    } catch { return attemptFailed(request, error) }
+    request.upstream = upstream
+    if upstream.isConnected { request.state = .waiting }
+    if let body = request.body.base, !request.body.isEmpty {
+      self.upstream.send(upstream, body, request.body.count)
+    }
+    if request.requestEnded, request.framing != .none {
+      self.upstream.end(upstream, trailers: request.trailers.bytes)
+    }
+    arm(request)
+    if !request.requestEnded, let exchange = exchange(of: request) { server.resume(exchange) }
+  }
+
+  func exchange(of request: ProxyRequest) -> HTTPExchange? {
+    guard let exchange = server.exchange(request.exchange), exchange.ownerTag == request.tag else {
+      return nil
+    }
+    return exchange
+  }
+
+  // MARK: From the caller
+
+  func bodyPart(_ exchange: HTTPExchange, _ bytes: UnsafePointer<UInt8>, _ count: Int) {
+    guard let request = proxy(exchange.ownerTag) else { return }
+    request.active = loop.now
+    request.received += count
+    if request.state == .upgraded { return passRaw(request, exchange, bytes, count) }
+    if request.keepsBody {
+      if request.body.count + count <= ProxyRequest.replayLimit || request.state == .queued
+        || request.state == .connecting
+      {
+        request.body.append(bytes, count)
+      } else {
+        request.keepsBody = false
+        request.body.clear()
+      }
+    }
+    if let upstream = request.upstream {
+      let hasRoom = self.upstream.send(upstream, bytes, count)
+      if !hasRoom { server.pause(exchange) }
+    }
+    // Until there is a connection all that came is kept: the next instance may need it.
+    if request.upstream == nil || request.state == .connecting, request.body.count >= ProxyRequest.replayLimit
+    {
+      server.pause(exchange)
+    }
+  }
+
+  private func passRaw(
+    _ request: ProxyRequest, _ exchange: HTTPExchange, _ bytes: UnsafePointer<UInt8>, _ count: Int
+  ) {
+    guard let upstream = request.upstream, !request.saidToInstance else { return }
+    if !self.upstream.send(upstream, bytes, count) { server.pause(exchange) }
+    guard request.isWebSocket else { return }
+    request.toInstance.pass(bytes, count)
+    if request.isLeaving { sayGoingAway(request) }
+  }
+
+  func bodyEnded(_ exchange: HTTPExchange, trailers: UnsafeBufferPointer<UInt8>) {
+    guard let request = proxy(exchange.ownerTag), !request.requestEnded else { return }
+    request.requestEnded = true
+    request.active = loop.now
+    if let upstream = request.upstream {
+      if request.framing != .none || request.state == .upgraded {
+        self.upstream.end(upstream, trailers: trailers)
+      }
+      if request.state == .upgraded, request.responseEnded { return finished(request) }
+    }
+    if request.state != .upgraded { request.trailers.append(trailers) }
+  }
+
+  func writable(_ exchange: HTTPExchange) {
+    guard let request = proxy(exchange.ownerTag), let upstream = request.upstream else { return }
+    self.upstream.resume(upstream)
+  }
+
+  func stalled(_ exchange: HTTPExchange) {
+    guard let request = proxy(exchange.ownerTag) else { return }
+    dropUpstream(request)
+    refuse(request, Refusal(.deadlineExceeded, "the request's body did not arrive in time", status: 408))
+  }
+
+  // MARK: From the instance
+
+  func upstreamConnected(_ upstream: UpstreamExchange) {
+    guard let request = proxy(upstream.ownerTag) else { return }
+    request.state = .waiting
+    arm(request)
+    if !request.requestEnded, let exchange = exchange(of: request) { server.resume(exchange) }
+  }
+
+  func upstreamInformational(_ upstream: UpstreamExchange, fields: UnsafeMutablePointer<HTTP1Field>) {
+    guard let request = proxy(upstream.ownerTag), let exchange = exchange(of: request),
+      let base = upstream.base
+    else { return }
+    request.saidInterim = true
+    var lines = ByteQueue()
+    copyAnswerFields(
+      ProxyFields(base: base, fields: fields, count: Int(upstream.head.fieldCount)), into: &lines,
+      isUpgrade: false)
+    server.informational(exchange, status: Int(upstream.head.status), fields: lines.bytes)
+    lines.free()
+  }
+
+  func upstreamHead(_ upstream: UpstreamExchange, fields: UnsafeMutablePointer<HTTP1Field>) {
+    guard let request = proxy(upstream.ownerTag), let exchange = exchange(of: request) else {
+      return self.upstream.cancel(upstream)
+    }
+    let head = upstream.head
+    request.active = loop.now
+    request.answered = loop.clock()
+    request.status = Int(head.status)
+    _ = request.target?.shared.answered(isFailure: head.status >= 500, now: loop.now)
+    request.body.clear()
+    request.keepsBody = false
+    if head.status == 101 { return upgrade(request, exchange, upstream, fields) }
+    request.state = .answering
+    writeAnswerHead(request, exchange, upstream, fields, status: request.status)
+    if head.contentLength >= 0 {
+      server.endHead(exchange, contentLength: head.contentLength)
+      // A short body is waited for, so that head and body leave in one piece.
+      if head.contentLength > 16384 { server.push(exchange) }
+    } else {
+      server.endHead(exchange)
+    }
+    arm(request)
+  }
+
+  private func upgrade(
+    _ request: ProxyRequest, _ exchange: HTTPExchange, _ upstream: UpstreamExchange,
+    _ fields: UnsafeMutablePointer<HTTP1Field>
+  ) {
+    guard request.asksUpgrade else {
+      self.upstream.cancel(upstream)
+      request.upstream = nil
+      return refuse(
+        request,
+        Refusal(.unavailable, "\(name(request)) switched protocols unasked", status: 502, origin: .node))
+    }
+    request.state = .upgraded
+    request.requestEnded = false
+    let isStream = exchange.isExtendedConnect
+    writeAnswerHead(request, exchange, upstream, fields, status: isStream ? 200 : 101)
+    server.upgrade(exchange)
+    arm(request)
+  }
+
+  func upstreamPart(_ upstream: UpstreamExchange, _ bytes: UnsafePointer<UInt8>, _ count: Int) {
+    guard let request = proxy(upstream.ownerTag), let exchange = exchange(of: request) else {
+      return self.upstream.cancel(upstream)
+    }
+    request.active = loop.now
+    request.sent += count
+    if request.saidToCaller { return }
+    if !server.send(exchange, bytes, count) { self.upstream.pause(upstream) }
+    guard request.isWebSocket, request.state == .upgraded else { return }
+    request.toCaller.pass(bytes, count)
+    if request.isLeaving { sayGoingAway(request) }
+  }
+
+  func upstreamEnded(_ upstream: UpstreamExchange, trailers: UnsafeBufferPointer<UInt8>) {
+    guard let request = proxy(upstream.ownerTag) else { return }
+    request.responseEnded = true
+    if request.state == .upgraded {
+      if let exchange = exchange(of: request) { server.end(exchange) }
+      if request.requestEnded { finished(request) }
+      return
+    }
+    request.upstream = nil
+    if let exchange = exchange(of: request) { server.end(exchange, trailers: trailers) }
+    finished(request)
+  }
+
+  func upstreamWritable(_ upstream: UpstreamExchange) {
+    guard let request = proxy(upstream.ownerTag), let exchange = exchange(of: request) else { return }
+    server.resume(exchange)
+  }
+
+  func upstreamFailed(_ upstream: UpstreamExchange, _ failure: UpstreamFailure) {
+    guard let request = proxy(upstream.ownerTag) else { return }
+    request.upstream = nil
+    attemptFailed(request, failure)
+  }
+}

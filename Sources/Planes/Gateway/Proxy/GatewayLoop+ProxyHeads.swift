@@ -1,0 +1,176 @@
+internal import CLinux
+internal import HTTPTransport
+internal import Reactor
+internal import Wire
+
+/// Heads on their way through: what is passed on, what is dropped, what is added.
+extension GatewayLoop {
+  func writeHead(
+    _ request: ProxyRequest, _ exchange: HTTPExchange, _ fields: ProxyFields, _ route: ProxyRoute?,
+    passesCredentials: Bool
+  ) {
+    let base = fields.base
+    let head = exchange.head
+    if exchange.isExtendedConnect {
+      request.head.append("GET ")
+      request.asksUpgrade = true
+      request.isWebSocket = true
+    } else {
+      request.head.append(base, Int(head.methodCount))
+      request.head.append(" ")
+    }
+    writeTarget(request, exchange, base, route)
+    request.head.append(" HTTP/1.1\r\n")
+    var upgrade = -1
+    var connectionAsksUpgrade = false
+    var namesOthers = false
+    for index in 0..<fields.count where fields.fields[index].nameCount == 10 {
+      guard ProxyField(request: fields.name(index), 10) == .connection else { continue }
+      if fields.lists(index, "upgrade") { connectionAsksUpgrade = true }
+      if fields.namesOthers(index) { namesOthers = true }
+    }
+    for index in 0..<fields.count {
+      switch ProxyField(request: fields.name(index), fields.fields[index].nameCount) {
+      case .pass: break
+      case .upgrade:
+        upgrade = index
+        continue
+      case .authorization, .nodeID, .nodeAlias, .folderID: if !passesCredentials { continue }
+      case .te:
+        if !fields.lists(index, "trailers") { continue }
+        // To an instance of HTTP/2 it may say this one thing; HTTP/1.1 needs it named in `connection`.
+        request.asksTrailers = true
+        continue
+      case .forwarded, .connection, .drop: continue
+      }
+      if namesOthers, fields.isListed(index) { continue }
+      request.head.append(line: index, of: fields)
+    }
+    if exchange.isExtendedConnect {
+      request.head.append("connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-key: ")
+      appendWebSocketKey(&request.head)
+      request.head.append("\r\n")
+    } else if upgrade >= 0, connectionAsksUpgrade, head.minorVersion > 0, request.framing == .none {
+      request.asksUpgrade = true
+      request.isWebSocket = fields.lists(upgrade, "websocket")
+      request.head.append("connection: upgrade\r\nupgrade: ")
+      request.head.append(fields.value(upgrade))
+      request.head.append("\r\n")
+    }
+    if head.host < 0 { request.head.append("host: node\r\n") }
+    writeForwarded(request, exchange, fields, route)
+  }
+
+  private func writeTarget(
+    _ request: ProxyRequest, _ exchange: HTTPExchange, _ base: UnsafePointer<UInt8>, _ route: ProxyRoute?
+  ) {
+    let start = Int(exchange.head.targetStart)
+    let end = start + Int(exchange.head.targetCount)
+    guard let route, route.rule == .path else {
+      request.head.append(base + start, end - start)
+      return
+    }
+    if route.rest == end || base[route.rest] != 0x2f { request.head.append("/") }
+    request.head.append(base + route.rest, end - route.rest)
+  }
+
+  /// Who the request came from. What a caller says about that itself is not believed.
+  private func writeForwarded(
+    _ request: ProxyRequest, _ exchange: HTTPExchange, _ fields: ProxyFields, _ route: ProxyRoute?
+  ) {
+    request.head.append("x-request-id: ")
+    request.head.append(identifier: request.identifier, request.identifierCount)
+    request.head.append("\r\nx-forwarded-for: ")
+    let from = request.head.count
+    server.appendPeerAddress(exchange, to: &request.head)
+    let size = request.head.count - from
+    request.head.append(exchange.isTLS ? "\r\nx-forwarded-proto: https" : "\r\nx-forwarded-proto: http")
+    let host = exchange.head.host >= 0 ? fields.value(Int(exchange.head.host)) : nil
+    if let host {
+      request.head.append("\r\nx-forwarded-host: ")
+      request.head.append(host)
+    }
+    if let route, route.rule == .path {
+      request.head.append("\r\nx-forwarded-prefix: ")
+      let start = Int(exchange.head.targetStart)
+      request.head.append(fields.base + start, route.rest - start)
+    }
+    request.head.append("\r\nforwarded: for=")
+    // An address of IPv6 stands in brackets and quotes (RFC 7239 6).
+    var isV6 = false
+    if let base = request.head.base {
+      for index in from..<(from + size) where base[index] == 0x3a { isV6 = true }
+    }
+    request.head.append(isV6 ? "\"[" : "")
+    request.head.append(copyOf: from, size)
+    request.head.append(isV6 ? "]\"" : "")
+    if let host {
+      request.head.append(";host=\"")
+      request.head.append(host)
+      request.head.append("\"")
+    }
+    request.head.append(exchange.isTLS ? ";proto=https\r\n" : ";proto=http\r\n")
+  }
+
+  private func appendWebSocketKey(_ head: inout ByteQueue) {
+    let alphabet: StaticString = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    let target = head.room(24)
+    var bits = nextRandom()
+    for index in 0..<22 {
+      if index == 10 { bits = nextRandom() }
+      // 16 bytes have 128 bits: the last of 22 digits carries only two of them.
+      target[index] = alphabet.utf8Start[Int(bits & (index == 21 ? 0x30 : 0x3f))]
+      bits >>= 6
+    }
+    target[22] = 0x3d
+    target[23] = 0x3d
+    head.wrote(24)
+  }
+
+  // MARK: Answers
+
+  /// Writes the status line and the header lines of an instance's answer.
+  func writeAnswerHead(
+    _ request: ProxyRequest, _ exchange: HTTPExchange, _ upstream: UpstreamExchange,
+    _ table: UnsafeMutablePointer<HTTP1Field>, status: Int
+  ) {
+    guard let base = upstream.base else { return }
+    let fields = ProxyFields(base: base, fields: table, count: Int(upstream.head.fieldCount))
+    server.begin(exchange, status: status)
+    exchange.output.append("x-request-id: ")
+    exchange.output.append(identifier: request.identifier, request.identifierCount)
+    exchange.output.append("\r\nserver-timing: queue;dur=")
+    append(milliseconds: request.dispatched - request.arrived, to: exchange)
+    exchange.output.append(", upstream;dur=")
+    append(milliseconds: request.answered - request.dispatched, to: exchange)
+    exchange.output.append("\r\n")
+    copyAnswerFields(fields, into: &exchange.output, isUpgrade: status == 101)
+  }
+
+  func copyAnswerFields(_ fields: ProxyFields, into output: inout ByteQueue, isUpgrade: Bool) {
+    var namesOthers = false
+    for index in 0..<fields.count where fields.fields[index].nameCount == 10 {
+      guard ProxyField(response: fields.name(index), 10) == .connection else { continue }
+      if fields.namesOthers(index) { namesOthers = true }
+    }
+    for index in 0..<fields.count {
+      switch ProxyField(response: fields.name(index), fields.fields[index].nameCount) {
+      case .upgrade: if !isUpgrade { continue }
+      case .connection, .drop: continue
+      default: break
+      }
+      if namesOthers, fields.isListed(index) { continue }
+      output.append(line: index, of: fields)
+    }
+  }
+}
+
+extension ByteQueue {
+  /// Adds a copy of bytes that the queue holds already.
+  fileprivate mutating func append(copyOf start: Int, _ count: Int) {
+    let target = room(count)
+    guard let base else { return }
+    roost_copy(target, base + start, count)
+    wrote(count)
+  }
+}

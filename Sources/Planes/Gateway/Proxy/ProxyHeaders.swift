@@ -1,0 +1,155 @@
+internal import CLinux
+internal import Reactor
+internal import Wire
+
+/// What a proxy does with a header.
+enum ProxyField: UInt8 {
+  case pass
+  /// Belongs to one connection (RFC 9110 7.6.1), or is framed or written anew.
+  case drop
+  case connection, te, upgrade
+  case authorization, nodeID, nodeAlias, folderID
+  case forwarded
+
+  /// By the name of a request's header.
+  init(request name: UnsafePointer<UInt8>, _ count: Int32) {
+    func named(_ text: StaticString) -> Bool {
+      scan_equals_lower(name, text.utf8Start, text.utf8CodeUnitCount) != 0
+    }
+    self = .pass
+    switch count {
+    case 2 where named("te"): self = .te
+    case 7 where named("upgrade"): self = .upgrade
+    case 9 where named("x-node-id"): self = .nodeID
+    case 9 where named("forwarded"): self = .forwarded
+    case 10 where named("connection"): self = .connection
+    case 10 where named("keep-alive"): self = .drop
+    case 11 where named("x-folder-id"): self = .folderID
+    case 12 where named("x-node-alias"): self = .nodeAlias
+    case 12 where named("x-request-id"): self = .drop
+    case 13 where named("authorization"): self = .authorization
+    case 14 where named("content-length") || named("http2-settings"): self = .drop
+    case 15 where named("x-forwarded-for"): self = .forwarded
+    case 16 where named("proxy-connection") || named("x-forwarded-host"):
+      self = named("x-forwarded-host") ? .forwarded : .drop
+    case 17 where named("transfer-encoding"): self = .drop
+    case 17 where named("x-forwarded-proto"): self = .forwarded
+    case 18 where named("x-forwarded-prefix"): self = .forwarded
+    case 19 where named("proxy-authorization"): self = .drop
+    default: break
+    }
+  }
+
+  /// By the name of an answer's header.
+  init(response name: UnsafePointer<UInt8>, _ count: Int32) {
+    func named(_ text: StaticString) -> Bool {
+      scan_equals_lower(name, text.utf8Start, text.utf8CodeUnitCount) != 0
+    }
+    self = .pass
+    switch count {
+    case 2 where named("te"): self = .drop
+    case 4 where named("date"): self = .drop
+    case 7 where named("upgrade"): self = .upgrade
+    case 10 where named("connection"): self = .connection
+    case 10 where named("keep-alive"): self = .drop
+    case 12 where named("x-request-id"): self = .drop
+    case 13 where named("x-roost-fault"): self = .drop
+    case 14 where named("content-length"): self = .drop
+    case 16 where named("proxy-connection"): self = .drop
+    case 17 where named("transfer-encoding"): self = .drop
+    default: break
+    }
+  }
+}
+
+/// The fields of one head, for copying those that go on.
+struct ProxyFields {
+  let base: UnsafePointer<UInt8>
+  let fields: UnsafeMutablePointer<HTTP1Field>
+  let count: Int
+
+  func name(_ index: Int) -> UnsafePointer<UInt8> { base + Int(fields[index].nameStart) }
+  func value(_ index: Int) -> UnsafeBufferPointer<UInt8> {
+    UnsafeBufferPointer(start: base + Int(fields[index].valueStart), count: Int(fields[index].valueCount))
+  }
+
+  /// Whether a `connection` header at `index` names headers that must not go on, besides the well-known ones.
+  func namesOthers(_ index: Int) -> Bool {
+    var found = false
+    eachToken(index) { token, count in
+      let known =
+        (count == 5 && Self.equal(token, "close")) || (count == 7 && Self.equal(token, "upgrade"))
+        || (count == 10 && Self.equal(token, "keep-alive")) || (count == 2 && Self.equal(token, "te"))
+      if !known, count > 0 { found = true }
+    }
+    return found
+  }
+
+  /// Whether a list header holds a token.
+  func lists(_ index: Int, _ text: StaticString) -> Bool {
+    var found = false
+    eachToken(index) { token, count in
+      if count == text.utf8CodeUnitCount, Self.equal(token, text) { found = true }
+    }
+    return found
+  }
+
+  /// Whether any `connection` header names the header at `index`. Headers without which a message can't be understood
+  /// are never taken for such.
+  func isListed(_ index: Int) -> Bool {
+    let field = fields[index]
+    let own = name(index)
+    if field.nameCount == 4, Self.equal(own, "host") { return false }
+    for other in 0..<count
+    where fields[other].nameCount == 10 && Self.equal(name(other), "connection") {
+      var found = false
+      eachToken(other) { token, size in
+        guard size == Int(field.nameCount) else { return }
+        for at in 0..<size where scan_lower(token[at]) != scan_lower(own[at]) { return }
+        found = true
+      }
+      if found { return true }
+    }
+    return false
+  }
+
+  private static func equal(_ bytes: UnsafePointer<UInt8>, _ text: StaticString) -> Bool {
+    scan_equals_lower(bytes, text.utf8Start, text.utf8CodeUnitCount) != 0
+  }
+
+  private func eachToken(_ index: Int, _ visit: (UnsafePointer<UInt8>, Int) -> Void) {
+    let value = base + Int(fields[index].valueStart)
+    let size = Int(fields[index].valueCount)
+    var start = 0
+    while start <= size {
+      var end = start
+      while end < size, value[end] != 0x2c { end += 1 }
+      var first = start
+      var last = end
+      while first < last, value[first] == 0x20 || value[first] == 0x09 { first += 1 }
+      while last > first, value[last - 1] == 0x20 || value[last - 1] == 0x09 { last -= 1 }
+      visit(value + first, last - first)
+      start = end + 1
+    }
+  }
+}
+
+extension ByteQueue {
+  /// Adds the line of a header as it was received, with CR LF.
+  mutating func append(line index: Int, of fields: ProxyFields) {
+    let field = fields.fields[index]
+    let start = Int(field.nameStart)
+    append(fields.base + start, Int(field.valueStart + field.valueCount) - start)
+    append("\r\n")
+  }
+
+  mutating func append(_ bytes: UnsafeBufferPointer<UInt8>) {
+    if let base = bytes.baseAddress { append(base, bytes.count) }
+  }
+
+  mutating func append(identifier: InlineArray<64, UInt8>, _ count: Int) {
+    let target = room(count)
+    for index in 0..<count { target[index] = identifier[index] }
+    wrote(count)
+  }
+}

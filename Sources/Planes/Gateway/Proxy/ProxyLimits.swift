@@ -1,0 +1,54 @@
+internal import Domain
+internal import Synchronization
+
+/// Rates of a node's requests over all loops: for each bucket the time at which it would be empty again.
+final class ProxyRates: Sendable {
+  private let all = Atomic<Int64>(0)
+  private let callers = Mutex<[String: Int64]>([:])
+  private static let mostCallers = 10_000
+
+  /// Takes one request of all callers together at a monotonic time; nil, or the seconds to wait.
+  func take(_ limit: RateLimit, _ now: Int64) -> Int? {
+    var seen = all.load(ordering: .relaxed)
+    while true {
+      let (next, wait) = Self.next(limit, seen, now)
+      if let wait { return wait }
+      let (won, other) = all.compareExchange(expected: seen, desired: next, ordering: .relaxed)
+      if won { return nil }
+      seen = other
+    }
+  }
+
+  /// The same for one caller.
+  func take(_ limit: RateLimit, _ now: Int64, caller: String) -> Int? {
+    callers.withLock { callers in
+      let (next, wait) = Self.next(limit, callers[caller] ?? 0, now)
+      if let wait { return wait }
+      if callers.count >= Self.mostCallers { callers = callers.filter { $0.value > now } }
+      callers[caller] = next
+      return nil
+    }
+  }
+
+  private static func next(_ limit: RateLimit, _ seen: Int64, _ now: Int64) -> (next: Int64, wait: Int?) {
+    guard limit.requestsPerSecond > 0 else { return (seen, 60) }
+    let interval = Int64(min(1_000_000_000 / limit.requestsPerSecond, 3.6e12))
+    let next = max(seen, now) + interval
+    let late = next - now - interval * Int64(max(limit.burst, 1))
+    return late <= 0 ? (next, nil) : (seen, Int((late + 999_999_999) / 1_000_000_000))
+  }
+}
+
+/// How many requests of a node one loop may send again: a fifth of those that come, and a few at any time.
+struct RetryBudget {
+  private static let most = 20.0
+  private var balance = most
+
+  mutating func earn() { balance = min(balance + 0.2, Self.most) }
+
+  mutating func spend() -> Bool {
+    guard balance >= 1 else { return false }
+    balance -= 1
+    return true
+  }
+}

@@ -1,0 +1,172 @@
+internal import Domain
+internal import HTTPTransport
+internal import Reactor
+
+/// One proxied request on its way. Lives in its loop's slab and is used again.
+final class ProxyRequest {
+  enum State: UInt8 {
+    case free
+    /// Waits for an instance.
+    case queued
+    /// Has an instance; the connection to it is being made.
+    case connecting
+    /// The request is leaving or has left; no answer yet.
+    case waiting
+    /// The head of the answer was passed on.
+    case answering
+    /// Bytes pass both ways.
+    case upgraded
+  }
+
+  /// The time that ended.
+  enum Deadline { case queue, connect, firstByte, idle, total, caller }
+
+  /// Body bytes that are kept so that the request may be sent again.
+  static let replayLimit = 64 << 10
+  /// Marks the tags of proxied requests among those of execute requests.
+  static let mark: UInt64 = 0x8000_0000
+
+  let slot: Int
+  var serial: UInt32 = 1
+  var state = State.free
+  var exchange: UInt64 = 0
+  var node: LoopNode?
+  var target: ProxyTarget?
+  var upstream: UpstreamExchange?
+  var arrived: Int64 = 0
+  /// When it was first given to an instance; 0: not yet.
+  var dispatched: Int64 = 0
+  var attemptBegan: Int64 = 0
+  var answered: Int64 = 0
+  /// The last byte in either direction.
+  var active: Int64 = 0
+  /// Monotonic nanoseconds; `Int64.max`: none.
+  var totalDeadline = Int64.max
+  var callerSetDeadline = false
+  var ticket: UInt64 = 0
+  var timer = TimerWheel.Token.none
+  var timerAt: Int64 = 0
+  var identifier: InlineArray<64, UInt8> = .init(repeating: 0)
+  var identifierCount = 0
+  /// Request line and header lines for the instance.
+  var head = ByteQueue()
+  var framing = UpstreamBody.none
+  /// The beginning of the body, as long as it may be sent (again).
+  var body = ByteQueue()
+  var trailers = ByteQueue()
+  /// Everything of the body that has come is in `body`.
+  var keepsBody = true
+  var requestEnded = false
+  var responseEnded = false
+  var isIdempotent = false
+  var asksUpgrade = false
+  /// The caller can take trailers.
+  var asksTrailers = false
+  var isWebSocket = false
+  var isGRPC = false
+  var saidInterim = false
+  var attempts = 0
+  /// A kept connection failed: the next attempt at the same instance makes a new one.
+  var wantsFresh = false
+  var status = 0
+  var received = 0
+  var sent = 0
+  var toCaller = WebSocketFrames()
+  var toInstance = WebSocketFrames()
+  /// Both ends are asked to go.
+  var isLeaving = false
+  var saidToCaller = false
+  var saidToInstance = false
+
+  init(slot: Int) { self.slot = slot }
+
+  /// Names this use of the slot.
+  var tag: UInt64 { UInt64(serial & 0xff_ffff) << 32 | Self.mark | UInt64(slot) }
+
+  func free() {
+    head.free()
+    body.free()
+    trailers.free()
+  }
+
+  /// Prepares the slot for a request.
+  func reset() {
+    dispatched = 0
+    answered = 0
+    totalDeadline = .max
+    callerSetDeadline = false
+    ticket = 0
+    framing = .none
+    keepsBody = true
+    requestEnded = false
+    responseEnded = false
+    isIdempotent = false
+    asksUpgrade = false
+    asksTrailers = false
+    isWebSocket = false
+    isGRPC = false
+    saidInterim = false
+    attempts = 0
+    wantsFresh = false
+    status = 0
+    received = 0
+    sent = 0
+    toCaller = WebSocketFrames()
+    toInstance = WebSocketFrames()
+    isLeaving = false
+    saidToCaller = false
+    saidToInstance = false
+  }
+}
+
+/// An instance with an `http1` or `http2` endpoint as one loop sees it.
+final class ProxyTarget {
+  let shared: SharedInstance
+  let upstream: UpstreamTarget
+
+  init(_ shared: SharedInstance) {
+    self.shared = shared
+    let endpoint = shared.routed.endpoint
+    upstream = UpstreamTarget(address: endpoint.address, isHTTP2: endpoint.wireProtocol == .http2)
+  }
+}
+
+/// Finds the ends of WebSocket frames in a stream of bytes (RFC 6455 5.2), so that a close frame can be put between two.
+struct WebSocketFrames {
+  private var need = 2
+  private var header: InlineArray<10, UInt8> = .init(repeating: 0)
+  private var have = 0
+  private var rest: UInt64 = 0
+
+  /// Whether the next byte begins a frame.
+  var isBetween: Bool { have == 0 && rest == 0 }
+
+  mutating func pass(_ bytes: UnsafePointer<UInt8>, _ count: Int) {
+    var at = 0
+    while at < count {
+      if rest > 0 {
+        let step = min(rest, UInt64(count - at))
+        rest -= step
+        at += Int(step)
+        continue
+      }
+      header[have] = bytes[at]
+      have += 1
+      at += 1
+      if have == 2 {
+        switch header[1] & 0x7f {
+        case 126: need = 4
+        case 127: need = 10
+        default: need = 2
+        }
+      }
+      guard have == need else { continue }
+      var length: UInt64 = 0
+      if need == 2 { length = UInt64(header[1] & 0x7f) }
+      for index in 2..<max(need, 2) { length = length << 8 | UInt64(header[index]) }
+      rest = length &+ (header[1] & 0x80 != 0 ? 4 : 0)
+      have = 0
+      need = 2
+    }
+  }
+}
