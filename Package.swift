@@ -111,6 +111,9 @@ let package = Package(
     .testTarget(name: "SandboxingTests", dependencies: ["Sandboxing", "Reactor", "CLinux"]),
     .testTarget(name: "CellNodesTests", dependencies: ["CellNodes", "DriverAPI", "Domain", "Sandboxing"]),
     .testTarget(
+      name: "HTTPTransportTests",
+      dependencies: ["HTTPTransport", "HTTPModel", "Wire", "Reactor", "Telemetry", "CLinux", "CNghttp2"]),
+    .testTarget(
       name: "GatewayTests",
       dependencies: [
         "Gateway", "Domain", "HTTPModel", "Wire", "Access", "HTTPTransport", "Reactor", "Telemetry", "CLinux",

@@ -42,7 +42,7 @@ extension HTTP2Session {
       var bytes: UnsafePointer<UInt8>?
       let count = nghttp2_session_mem_send(session, &bytes)
       guard count > 0, let bytes else {
-        if count < 0 { fault = NGHTTP2_INTERNAL_ERROR.rawValue }
+        if count < 0, fault == nil { fault = NGHTTP2_INTERNAL_ERROR.rawValue }
         return
       }
       connection.output.append(bytes, count)

@@ -54,7 +54,6 @@ final class HTTP2Session {
   private var method = 0..<0
   private var path = 0..<0
   private var authority = 0..<0
-  private var hasProtocol = false
   private var isWebSocket = false
   private var wroteRequestLine = false
 
@@ -158,7 +157,6 @@ final class HTTP2Session {
     method = 0..<0
     path = 0..<0
     authority = 0..<0
-    hasProtocol = false
     isWebSocket = false
     wroteRequestLine = false
     return 0
@@ -222,7 +220,6 @@ final class HTTP2Session {
     case 5 where name[1] == 0x70: path = place
     case 10: authority = place
     case 9:
-      hasProtocol = true
       isWebSocket = Self.equals(value, size, "websocket")
       return
     default: return
@@ -319,16 +316,16 @@ final class HTTP2Session {
     stream.headBytes.append("\r\n")
     stream.head = HTTP1Head()
     if let fault = stream.fault { return refuse(stream, fault.status, fault.message) }
-    do throws(HTTP1Fault) {
-      try server.parse(stream)
-    } catch {
-      return refuse(stream, error.status, error.message)
-    }
-    if let base = stream.headBytes.base, stream.head.methodCount == 7, Self.equals(base, 7, "CONNECT") {
+    if let base = pseudo.base, Self.equals(base + method.lowerBound, method.count, "CONNECT") {
       guard isWebSocket else {
         return refuse(stream, 501, "CONNECT is served with the :protocol websocket only")
       }
       stream.isExtendedConnect = true
+    }
+    do throws(HTTP1Fault) {
+      try server.parse(stream)
+    } catch {
+      return refuse(stream, error.status, error.message)
     }
     arrive(stream)
   }
@@ -536,6 +533,7 @@ final class HTTP2Session {
 
   func sent(_ frame: nghttp2_frame) -> Int32 {
     let type = UInt32(frame.hd.type)
+    if type == NGHTTP2_GOAWAY.rawValue, frame.goaway.error_code != 0 { server.http2.faults += 1 }
     guard type == NGHTTP2_DATA.rawValue || type == NGHTTP2_HEADERS.rawValue else { return 0 }
     if type == NGHTTP2_DATA.rawValue, frame.hd.length > 0 { earn() }
     guard frame.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0 else { return 0 }

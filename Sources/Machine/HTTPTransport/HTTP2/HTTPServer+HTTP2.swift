@@ -13,6 +13,8 @@ public struct HTTP2Counts: Sendable {
   public internal(set) var faults = 0
   /// Connections that ended because the client did too much that is useless (ENHANCE_YOUR_CALM).
   public internal(set) var calmed = 0
+
+  public init() {}
 }
 
 /// Connections that speak HTTP/2.
