@@ -21,8 +21,32 @@ struct CellDriverTests {
       #expect(await bench.driver.recover(first))
       let usage = try #require(await bench.driver.usage(first))
       #expect(usage.proportionalBytes > 0 && usage.sharedBytes > 0)
-      #expect(bench.group().child(first.instance.text).members() == [first.pid])
+      let group = bench.group().child(first.instance.text)
+      #expect(group.members() == [first.pid] && group.holds(first.pid) && !group.holds(second.pid))
+      #expect(group.memoryLimit == launch.memoryBytes)
       #expect(try await bench.driver.start(first.instance, of: launch) == first)
+    }
+  }
+
+  @Test func aStartThatFailsLeavesNoGroupBehind() async throws {
+    try await withWorkbench { bench in
+      let launch = try bench.launch("y = x")
+      let report = try await bench.driver.prepare(launch)
+      ProcessHandleTool.send(15, to: report.pid)
+      let id = InstanceID.random()
+      await #expect(throws: DriverFailure.self) { _ = try await bench.driver.start(id, of: launch) }
+      #expect(bench.group().child(id.text).folders.allSatisfy { !Files.exists($0) })
+    }
+  }
+
+  @Test func aSpawnedInstanceIsInItsGroupToo() async throws {
+    try await withWorkbench { bench in
+      var launch = try bench.launch("y = x + 1")
+      launch.startMode = .spawn
+      #expect(try await bench.driver.prepare(launch).mode == "spawn")
+      let handle = try await bench.instance(of: launch)
+      #expect(bench.group().child(handle.instance.text).members() == [handle.pid])
+      #expect(try await execute(handle, #"{"x": 1}"#) == #"{"y":2}"#)
     }
   }
 

@@ -42,6 +42,8 @@ struct UnifiedCgroupTests {
     #expect(group.outOfMemoryKills == 2)
     #expect(group.peakBytes == 4096)
     #expect(group.memberFiles == ["\(folder)/cgroup.procs"])
+    #expect(group.entryFiles == group.memberFiles)
+    #expect(group.holds(4711) && !group.holds(471))
   }
 }
 
@@ -70,7 +72,7 @@ struct UnifiedKernelTests {
     let process = try SpawnRequest(
       executable: "/bin/sleep", arguments: ["100"],
       descriptors: [nothing.number, nothing.number, nothing.number],
-      cgroupFiles: leaf.memberFiles
+      cgroupFiles: leaf.entryFiles
     ).start()
     #expect(group.children() == ["leaf"])
     #expect(group.members() == [process.pid])
@@ -110,7 +112,7 @@ struct CgroupTests {
     let nothing = try FileHandle.open("/dev/null", .read)
     let process = try SpawnRequest(
       executable: "/bin/sh", arguments: ["-c", script], environment: ["PATH": "/usr/bin:/bin"],
-      descriptors: [nothing.number, nothing.number, nothing.number], cgroupFiles: group.memberFiles
+      descriptors: [nothing.number, nothing.number, nothing.number], cgroupFiles: group.entryFiles
     ).start()
     try check(process, group)
     process.signal(SIGKILL)

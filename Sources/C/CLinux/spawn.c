@@ -166,6 +166,31 @@ int roost_unix_connect(const char *directory, const char *name) {
   return connection;
 }
 
+ssize_t roost_send_files(int socket, const void *bytes, size_t size, const int *files, size_t count) {
+  if (count == 0 || count > ROOST_MAX_SENT_FILES) {
+    errno = EINVAL;
+    return -1;
+  }
+  union {
+    char space[CMSG_SPACE(sizeof(int) * ROOST_MAX_SENT_FILES)];
+    struct cmsghdr aligned;
+  } control;
+  memset(&control, 0, sizeof control);
+  struct iovec part = {(void *)bytes, size};
+  struct msghdr message;
+  memset(&message, 0, sizeof message);
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.space;
+  message.msg_controllen = CMSG_SPACE(sizeof(int) * count);
+  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof(int) * count);
+  memcpy(CMSG_DATA(header), files, sizeof(int) * count);
+  return sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 pid_t roost_listener_pid(int fd) {
   struct ucred peer;
   socklen_t size = sizeof peer;

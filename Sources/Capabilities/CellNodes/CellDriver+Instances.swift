@@ -22,31 +22,59 @@ extension CellDriver {
     {
       return handle
     }
+    let group = host.group(of: id)
+    do throws(DriverFailure) {
+      let entries = try makeGroup(group, id, host)
+      return try start(id, on: host, inside: group, entries: entries)
+    } catch {
+      // Without an instance nothing else would remove it.
+      group?.killAll()
+      group?.remove()
+      throw error
+    }
+  }
+
+  /// The group with its limits, and the files by which the instance enters it.
+  private func makeGroup(_ group: Cgroup?, _ id: InstanceID, _ host: CellHost) throws(DriverFailure)
+    -> [FileHandle]
+  {
+    guard let group else { return [] }
+    do throws(SystemFailure) {
+      try group.make()
+      try group.limit(
+        CgroupLimits(cpus: host.launch.cpus, memoryBytes: host.launch.memoryBytes, pids: host.launch.pids))
+      return try group.openEntries()
+    } catch {
+      throw host.words.failure(.start, .refused, "the limits of instance \(id) can't be set: \(error)")
+    }
+  }
+
+  private func start(
+    _ id: InstanceID, on host: CellHost, inside group: Cgroup?, entries: [FileHandle]
+  ) throws(DriverFailure) -> InstanceHandle {
     let words = host.words
     let deadline = Deadline(after: configuration.restoreDeadline)
     let path = host.folder.socket(of: id)
-    let answer: ZygoteAnswer
-    let connection: UnixConnection
+    var answer: ZygoteAnswer?
+    var connection: UnixConnection?
     do throws(UnixConnection.Failure) {
-      answer = try ControlSocket(host.folder).ask(.start, id, deadline: deadline, watching: host.process)
-      guard answer.ok else { throw .closed }
-      connection = try UnixConnection(path: path)
+      answer = try ControlSocket(host.folder).ask(
+        .start, id, entries: entries, deadline: deadline, watching: host.process)
+      if answer?.ok == true { connection = try UnixConnection(path: path) }
     } catch {
       throw startFailure(id, host, error)
     }
+    guard let connection else { throw words.failure(.start, from: answer?.error) }
     guard let pid = connection.peer, let process = try? ProcessHandle(pid: pid) else {
       throw words.failure(.start, .missing, "instance \(id) ended as soon as it had started")
     }
-    do throws(SystemFailure) {
-      if let group = host.group(of: id) {
-        try group.make()
-        try group.limit(
-          CgroupLimits(cpus: host.launch.cpus, memoryBytes: host.launch.memoryBytes, pids: host.launch.pids))
-        try group.place(pid)
+    // It enters by itself. One of a zygote that an earlier version started, or whose state meddles with the
+    // worker, doesn't: it's moved from here, before any code of the cell may run.
+    if let group, !group.holds(pid) {
+      do throws(SystemFailure) { try group.place(pid) } catch {
+        process.signal(9)
+        throw words.failure(.start, .refused, "instance \(id) can't be put inside its limits: \(error)")
       }
-    } catch {
-      process.signal(9)
-      throw words.failure(.start, .refused, "instance \(id) can't be put inside its limits: \(error)")
     }
     let handle = InstanceHandle(
       instance: id, node: host.launch.node, release: host.launch.release, pid: pid,
@@ -65,9 +93,11 @@ extension CellDriver {
     case .processEnded:
       return words.failure(.start, .missing, "the host process ended while it started instance \(id)")
     case .closed, .refused:
-      // Asked again, the zygote says what it is.
-      let again = try? ControlSocket(host.folder).ask(.start, id, deadline: Deadline(after: .seconds(5)))
-      if let again, !again.ok { return words.failure(.start, from: again.error) }
+      // Its watcher knows how it ended, in a moment.
+      if var end = host.end(of: id, within: .seconds(2)) {
+        end.phase = .start
+        return DriverFailure(end)
+      }
       return words.failure(.start, .missing, "instance \(id) can't be reached on its socket")
     }
   }

@@ -48,18 +48,22 @@ final class ControlSocket {
     connection = try UnixConnection(path: folder.zygoteSocket)
   }
 
-  func send(_ operation: Operation, _ instance: InstanceID? = nil, deadline: Deadline) throws(UnixConnection
-    .Failure)
-  {
+  /// - Parameter entries: the groups that a new instance is to enter.
+  func send(
+    _ operation: Operation, _ instance: InstanceID? = nil, entries: [FileHandle] = [], deadline: Deadline
+  ) throws(UnixConnection.Failure) {
     let name = instance.map { ",\"instance\":\"\($0)\"" } ?? ""
-    try connection.send(Array("{\"op\":\"\(operation.rawValue)\"\(name)}\n".utf8), deadline: deadline)
+    let groups = entries.isEmpty ? "" : ",\"groups\":\(entries.count)"
+    try connection.send(
+      Array("{\"op\":\"\(operation.rawValue)\"\(name)\(groups)}\n".utf8), passing: entries, deadline: deadline
+    )
   }
 
   func ask(
-    _ operation: Operation, _ instance: InstanceID? = nil, deadline: Deadline,
+    _ operation: Operation, _ instance: InstanceID? = nil, entries: [FileHandle] = [], deadline: Deadline,
     watching process: ProcessHandle? = nil
   ) throws(UnixConnection.Failure) -> ZygoteAnswer {
-    try send(operation, instance, deadline: deadline)
+    try send(operation, instance, entries: entries, deadline: deadline)
     let line = try readLine(deadline: deadline, watching: process)
     guard let answer = try? JSONDecoder().decode(ZygoteAnswer.self, from: Data(line)) else { throw .closed }
     return answer

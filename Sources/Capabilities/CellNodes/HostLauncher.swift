@@ -89,7 +89,7 @@ struct HostLauncher: Sendable {
     let output = try FileHandle.open(folder.output, .append)
     var request = SpawnRequest(
       executable: python.executable, descriptors: [nothing.number, output.number, output.number],
-      cgroupFiles: CellHost.zygoteGroup(group)?.memberFiles ?? [],
+      cgroupFiles: CellHost.zygoteGroup(group)?.entryFiles ?? [],
       limits: [ResourceLimit(.coreBytes, 0)])
     var environment = [
       "HOME": "/tmp", "LANG": "C.UTF-8", "PATH": "/usr/local/bin:/usr/bin:/bin",

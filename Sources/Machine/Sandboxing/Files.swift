@@ -25,11 +25,16 @@ public final class FileHandle: Sendable {
   public init(owning number: Int32) { self.number = number }
   deinit { _ = close(number) }
 
-  public enum Mode: Sendable { case read, append }
+  public enum Mode: Sendable { case read, write, append }
 
-  /// Opens a file; `append` makes it when it isn't there.
+  /// Opens a file; `append` makes it when it isn't there, `write` does not.
   public static func open(_ path: String, _ mode: Mode) throws(SystemFailure) -> FileHandle {
-    let flags = mode == .read ? O_RDONLY : O_WRONLY | O_CREAT | O_APPEND
+    let flags =
+      switch mode {
+      case .read: O_RDONLY
+      case .write: O_WRONLY
+      case .append: O_WRONLY | O_CREAT | O_APPEND
+      }
     let number = Glibc.open(path, flags | O_CLOEXEC, 0o600)
     guard number >= 0 else { throw SystemFailure("open \(path)") }
     return FileHandle(owning: number)

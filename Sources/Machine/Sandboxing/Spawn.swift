@@ -10,7 +10,7 @@ public struct SpawnRequest: Sendable {
   public var directory: String?
   /// Descriptors that become 0, 1, 2, 3... of the process; all others are closed.
   public var descriptors: [Int32]
-  /// `cgroup.procs` files that the process enters before it executes anything.
+  /// Files that the process writes `0` into, to enter cgroups, before it executes anything.
   public var cgroupFiles: [String]
   public var limits: [ResourceLimit]
   public var noNewPrivileges: Bool

@@ -31,8 +31,19 @@ public final class UnixConnection: Sendable {
     return pid > 0 ? pid : nil
   }
 
-  public func send(_ bytes: [UInt8], deadline: Deadline) throws(Failure) {
+  /// - Parameter files: given to the peer with the first byte; it gets descriptors of its own.
+  public func send(_ bytes: [UInt8], passing files: [FileHandle] = [], deadline: Deadline) throws(Failure) {
     var start = 0
+    while start == 0, !files.isEmpty {
+      let count = roost_send_files(file.number, bytes, bytes.count, files.map(\.number), files.count)
+      if count > 0 {
+        start = count
+      } else if errno == EAGAIN {
+        try waitFor(Int16(POLLOUT), deadline: deadline, watching: nil)
+      } else if errno != EINTR {
+        throw .closed
+      }
+    }
     while start < bytes.count {
       let count = bytes.withUnsafeBytes { buffer in
         buffer.baseAddress.map {

@@ -21,7 +21,7 @@ struct roost_spawn_options {
   /* File descriptors of the parent that become 0, 1, 2, 3... of the child; all others are closed. */
   const int *fds;
   size_t fd_count;
-  /* Paths of `cgroup.procs` files that the child writes itself into before it executes anything. */
+  /* Paths of the files (`tasks`, `cgroup.procs`) by which the child enters cgroups before it executes anything. */
   const char *const *cgroup_procs;
   size_t cgroup_count;
   const struct roost_rlimit *limits;
@@ -54,6 +54,9 @@ int roost_memfd(const char *name);
 
 /* Connects a stream socket to DIRECTORY/NAME however long the path is. Returns the descriptor or -1 with errno. */
 int roost_unix_connect(const char *directory, const char *name);
+/* Sends bytes and with them up to ROOST_MAX_SENT_FILES descriptors, without waiting: what `sendmsg` returns. */
+#define ROOST_MAX_SENT_FILES 8
+ssize_t roost_send_files(int socket, const void *bytes, size_t size, const int *files, size_t count);
 /* Pid of the process that called `listen`, as seen from here; -1 when unknown. */
 pid_t roost_listener_pid(int fd);
 

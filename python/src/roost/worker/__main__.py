@@ -8,14 +8,30 @@ import sys
 import time
 
 
+def enter_groups(count: int) -> None:
+    """In a spawned instance: the first thing it does."""
+    from roost.worker import children, groups
+
+    first = children.INSTANCE_GROUP_FD
+    trouble = groups.enter(range(first, first + count))
+    if trouble is not None:
+        children.report_trouble(children.INSTANCE_READY_FD, trouble)
+
+
 def main() -> None:
     """Runs until the zygote is shut down or, in an instance, until it is stopped."""
-    from roost.worker import prepare
-
     arguments = sys.argv[1:]
-    spawned = len(arguments) == 3 and arguments[1] == "--instance"
+    spawned = len(arguments) == 4 and arguments[1] == "--instance"
     if not spawned and len(arguments) != 1:
         sys.exit("usage: python -m roost.worker CONFIG")
+    from roost.worker import groups
+
+    if spawned:
+        enter_groups(int(arguments[3]))
+    else:
+        groups.install()
+    from roost.worker import prepare
+
     os.environ.setdefault("MPLBACKEND", "Agg")
     sys.argv[:] = [""]
     nothing = os.open(os.devnull, os.O_RDONLY)

@@ -6,14 +6,17 @@ import os
 import select
 import signal
 import sys
-from typing import Any
+from typing import Any, NoReturn, Sequence
 
 from roost.worker.config import Config
+from roost.worker.control import refusal
 from roost.worker.output import LogWriter
 from roost.worker.prepare import Saved
 
 INSTANCE_READY_FD = 3
 INSTANCE_LIFELINE_FD = 4
+INSTANCE_GROUP_FD = 5
+"""The first of the group files; the others follow."""
 
 
 class Child:
@@ -25,6 +28,8 @@ class Child:
         self.ready_fd = ready_fd
         self.output_fd = output_fd
         self.listens = False
+        self.trouble: str | None = None
+        """Why it could not start, in its own words."""
         self.running = True
         self.code: int | None = None
         self.signal: int | None = None
@@ -43,9 +48,26 @@ class Child:
 
     def how(self) -> str:
         """How it ended, in words."""
+        if self.trouble is not None:
+            return f"ended: {self.trouble}"
         if self.signal is not None:
             return f"ended by signal {self.signal}"
         return f"ended with code {self.code}"
+
+    def started(self) -> dict[str, Any]:
+        """The answer to its start, once it listens or has ended."""
+        if self.running:
+            return {"ok": True, "pid": self.pid}
+        if self.trouble is not None:
+            return refusal("start", f"instance {self.instance}: {self.trouble}")
+        return refusal("start", f"instance {self.instance} {self.how()} before it listened")
+
+    def unlink(self, folder: str) -> None:
+        """Removes its socket."""
+        try:
+            os.unlink(os.path.join(folder, f"{self.instance}.sock"))
+        except OSError:
+            pass
 
     def event(self) -> dict[str, Any]:
         """The line of the event stream."""
@@ -129,31 +151,42 @@ class Pipes:
             log.close()
 
 
-def spawn(config: Config, name: str, ready_fd: int, output_fd: int, lifeline_fd: int, saved: Saved) -> int:
-    """Starts a fresh interpreter for one instance. posix_spawn is safe where the zygote has threads."""
+def spawn(
+    config: Config,
+    name: str,
+    ready_fd: int,
+    output_fd: int,
+    lifeline_fd: int,
+    saved: Saved,
+    groups: Sequence[int] = (),
+) -> int:
+    """Starts a fresh interpreter for one instance. posix_spawn is safe where the zygote has threads.
+
+    It enters its groups as the first thing it does.
+    """
     environment = dict(os.environ)
     for key, value in saved.items():
         if value is None:
             environment.pop(key, None)
         else:
             environment[key] = value
-    # The two descriptors may be 3 or 4 themselves: first both go out of the way.
-    ready, lifeline = os.dup(ready_fd), os.dup(lifeline_fd)
-    high_ready, high_lifeline = max(ready, 200) + 1, max(lifeline, 200) + 2
-    actions = [
-        (os.POSIX_SPAWN_DUP2, ready, high_ready),
-        (os.POSIX_SPAWN_DUP2, lifeline, high_lifeline),
+    # A descriptor may have the number of another one's target: first all go out of the way.
+    given = [ready_fd, lifeline_fd, *groups]
+    targets = range(INSTANCE_READY_FD, INSTANCE_READY_FD + len(given))
+    above = max(200, *given) + 1
+    actions: list[tuple[Any, ...]] = [
+        *((os.POSIX_SPAWN_DUP2, fd, above + at) for at, fd in enumerate(given)),
         (os.POSIX_SPAWN_DUP2, output_fd, 1),
         (os.POSIX_SPAWN_DUP2, output_fd, 2),
-        (os.POSIX_SPAWN_DUP2, high_ready, INSTANCE_READY_FD),
-        (os.POSIX_SPAWN_DUP2, high_lifeline, INSTANCE_LIFELINE_FD),
-        (os.POSIX_SPAWN_CLOSE, high_ready),
-        (os.POSIX_SPAWN_CLOSE, high_lifeline),
+        *((os.POSIX_SPAWN_DUP2, above + at, target) for at, target in enumerate(targets)),
+        *((os.POSIX_SPAWN_CLOSE, above + at) for at in range(len(given))),
     ]
-    try:
-        argv = [sys.executable, "-m", "roost.worker", config.path, "--instance", name]
-        defaults = [signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGALRM, signal.SIGUSR1]
-        return os.posix_spawn(sys.executable, argv, environment, file_actions=actions, setsigdef=defaults)
-    finally:
-        os.close(ready)
-        os.close(lifeline)
+    argv = [sys.executable, "-m", "roost.worker", config.path, "--instance", name, str(len(groups))]
+    defaults = [signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGALRM, signal.SIGUSR1]
+    return os.posix_spawn(sys.executable, argv, environment, file_actions=actions, setsigdef=defaults)
+
+
+def report_trouble(ready_fd: int, trouble: str) -> NoReturn:
+    """In an instance that can't start: says why and ends."""
+    os.write(ready_fd, b"!" + trouble.encode())
+    os._exit(1)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import select
 import socket
+from array import array
 from typing import Any
+
+from roost.worker.groups import MAX_GROUPS
 
 
 class Control:
@@ -19,6 +23,38 @@ class Control:
         self.waiting: str | None = None
         """The instance whose start must be answered before the next request is read."""
         self.events = False
+        self.files: list[int] = []
+        """Descriptors that came with requests not yet served."""
+        self.announced: Any = 0
+        """How many of them the request at hand says are its own."""
+
+    def receive(self) -> bool:
+        """Reads what is there, descriptors too. False when the peer is gone."""
+        try:
+            # Not `recv_fds`: it drops the flags, and spawned processes would inherit the descriptors.
+            data, rights, _, _ = self.sock.recvmsg(
+                65536, socket.CMSG_SPACE(MAX_GROUPS * 4), socket.MSG_CMSG_CLOEXEC
+            )
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        for level, kind, content in rights:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                self.files += array("i", content[: len(content) // 4 * 4])
+        self.data += data
+        return bool(data)
+
+    def take_files(self) -> list[int]:
+        """The descriptors of the request at hand; fewer when fewer came."""
+        count = self.announced if isinstance(self.announced, int) else 0
+        taken, self.files = self.files[:count], self.files[count:]
+        return taken
+
+    def close(self) -> None:
+        """Closes the connection with all that came over it."""
+        self.sock.close()
+        close_all(self.files)
 
     def send(self, body: dict[str, Any] | None) -> bool:
         """Sends a line, or what is left of earlier ones. False when the peer is gone."""
@@ -36,6 +72,12 @@ class Control:
     def interest(self) -> int:
         """What to poll for."""
         return select.EPOLLIN | (select.EPOLLOUT if self.unsent else 0)
+
+
+def close_all(files: list[int]) -> None:
+    """Closes descriptors that no one else owns."""
+    for file in files:
+        os.close(file)
 
 
 def refusal(phase: str, message: str, name: str = "ControlError") -> dict[str, Any]:

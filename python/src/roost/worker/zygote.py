@@ -12,10 +12,10 @@ import sys
 import time
 from typing import Any
 
-from roost.worker import prepare, sockets
-from roost.worker.children import Child, Pipes, spawn
+from roost.worker import groups, prepare, sockets
+from roost.worker.children import Child, Pipes, report_trouble, spawn
 from roost.worker.config import Config
-from roost.worker.control import Control, refusal
+from roost.worker.control import Control, close_all, refusal
 from roost.worker.execute import Cell
 from roost.worker.instance import Start, prepare_namespace
 from roost.worker.output import Capture, LogWriter
@@ -61,7 +61,7 @@ class Zygote:
                     return self._start
             self.log.flush()
         for child in self.children.values():
-            self._unlink(child)
+            child.unlink(self.config.sockets)
         try:
             os.unlink(os.path.join(self.config.sockets, "zygote.sock"))
         except OSError:
@@ -169,8 +169,10 @@ class Zygote:
             if child is None:
                 continue  # as PID 1 of a sandbox the zygote also inherits orphans
             child.ended(status)
+            if child.ready_fd >= 0:
+                self._listening(child.ready_fd)
             self.pipes.drain(child.output_fd)
-            self._unlink(child)
+            child.unlink(self.config.sockets)
             self.log.flush()
             self._settle(child)
             for control in list(self._controls.values()):
@@ -178,44 +180,35 @@ class Zygote:
                     self._send(control, child.event())
 
     def _listening(self, fd: int) -> None:
-        """A child's ready pipe: a byte when it listens, end of file when it died before."""
+        """A child's ready pipe: `1` when it listens, `!` and words when it can't, end of file when it died before."""
         child = next((c for c in self.children.values() if c.ready_fd == fd), None)
+        if child is None:
+            return  # read already, when the child was reaped
         self.poller.unregister(fd)
-        data = os.read(fd, 1)
+        data = os.read(fd, 4096)
         os.close(fd)
-        if child is not None:
-            child.ready_fd = -1
-            child.listens = bool(data)
-            if data:
-                self._settle(child)
+        child.ready_fd = -1
+        child.listens = data == b"1"
+        if data[:1] == b"!":
+            child.trouble = data[1:].decode("utf-8", "replace")
+        if child.listens:
+            self._settle(child)
 
     def _settle(self, child: Child) -> None:
         """The outcome of a start is known: answers those who wait for it."""
         for control in list(self._controls.values()):
             if control.waiting == child.instance:
                 control.waiting = None
-                self._send(control, self._started(child))
+                self._send(control, child.started())
                 self._requests(control)
-
-    def _started(self, child: Child) -> dict[str, Any]:
-        if child.running:
-            return {"ok": True, "pid": child.pid}
-        return refusal("start", f"instance {child.instance} {child.how()} before it listened")
 
     def _serve_control(self, control: Control, events: int) -> None:
         if events & select.EPOLLOUT:
             self._send(control, None)
         if events & ~select.EPOLLOUT:
-            try:
-                data = control.sock.recv(65536)
-            except BlockingIOError:
-                return
-            except OSError:
-                data = b""
-            if not data:
+            if not control.receive():
                 self._drop(control)
                 return
-            control.data += data
             self._requests(control)
 
     def _requests(self, control: Control) -> None:
@@ -236,6 +229,7 @@ class Zygote:
                     control, refusal("control", f"{operation}: instance: an id is needed, got {name!r}")
                 )
                 continue
+            control.announced = request.get("groups", 0)
             reply = answer(control, name)
             if reply is not None:
                 self._send(control, reply)
@@ -249,7 +243,7 @@ class Zygote:
     def _drop(self, control: Control) -> None:
         if self._controls.pop(control.sock.fileno(), None) is not None:
             self.poller.unregister(control.sock.fileno())
-            control.sock.close()
+            control.close()
 
     def _op_info(self, control: Control, _: Any) -> dict[str, Any]:
         restorer = self.restorer
@@ -268,6 +262,19 @@ class Zygote:
         }
 
     def _op_start(self, control: Control, name: str) -> dict[str, Any] | None:
+        files = control.take_files()
+        try:
+            return self._begin(control, name, files)
+        finally:
+            if self._start is None:  # the forked instance has closed its own
+                close_all(files)
+
+    def _begin(self, control: Control, name: str, files: list[int]) -> dict[str, Any] | None:
+        if len(files) != control.announced:
+            return refusal(
+                "start",
+                f"groups: {control.announced!r} descriptors were announced, {len(files)} came with the request",
+            )
         if self.error is not None:
             return {"ok": False, "error": self.error}
         if self._stopping is not None:
@@ -277,7 +284,7 @@ class Zygote:
             return refusal("start", f"instance {name} has {child.how()}; forget it first")
         if child is None:
             try:
-                child = self._launch(name)
+                child = self._launch(name, files)
             except OSError as error:
                 return refusal("start", f"a process can't be made: {error.strerror}", type(error).__name__)
             if child is None:
@@ -287,19 +294,24 @@ class Zygote:
             return None
         return {"ok": True, "pid": child.pid}
 
-    def _launch(self, name: str) -> Child | None:
+    def _launch(self, name: str, files: list[int]) -> Child | None:
         started = time.time()
         ready_read, ready_write = os.pipe()
         output_read, output_write = os.pipe()
         try:
             if self.mode == "spawn":
                 pid = spawn(
-                    self.config, name, ready_write, output_write, self._lifeline_read, self.saved_environment
-                )
+                    self.config, name, ready_write, output_write, self._lifeline_read,
+                    self.saved_environment, files,
+                )  # fmt: skip
             else:
                 kept = prepare.random_state() if self.config.keep_random_state else None
                 self.log.flush()
-                pid = os.fork()
+                groups.for_next_fork(files)
+                try:
+                    pid = os.fork()
+                finally:
+                    groups.for_next_fork(())
                 if pid == 0:
                     self._become(name, ready_read, ready_write, output_read, output_write, started, kept)
                     return None
@@ -328,6 +340,9 @@ class Zygote:
         kept: Any,
     ) -> None:
         """In the forked child: lets go of everything that is the zygote's."""
+        trouble = groups.trouble()
+        if trouble is not None:
+            report_trouble(ready_write, trouble)
         signal.set_wakeup_fd(-1)
         os.dup2(output_write, 1)
         os.dup2(output_write, 2)
@@ -336,7 +351,7 @@ class Zygote:
         self.poller.close()
         self.listener.close()
         for control in self._controls.values():
-            control.sock.close()
+            control.close()
         for child in self.children.values():
             if child.ready_fd >= 0:
                 os.close(child.ready_fd)
@@ -368,7 +383,7 @@ class Zygote:
             return refusal("forget", f"instance {name} is running; stop or kill it first")
         if child is not None:
             del self.children[name]
-            self._unlink(child)
+            child.unlink(self.config.sockets)
         return {"ok": True}
 
     def _op_events(self, control: Control, _: Any) -> None:
@@ -380,9 +395,3 @@ class Zygote:
     def _op_shutdown(self, control: Control, _: Any) -> dict[str, Any]:
         self._shut_down()
         return {"ok": True}
-
-    def _unlink(self, child: Child) -> None:
-        try:
-            os.unlink(os.path.join(self.config.sockets, f"{child.instance}.sock"))
-        except OSError:
-            pass
