@@ -71,7 +71,9 @@ let package = Package(
     /** reconcilers and what they publish */
     .target(
       name: "ControlPlane",
-      dependencies: ["Domain", "Planning", "Storage", "DriverAPI", "HTTPModel", "HTTPTransport", "Telemetry"],
+      dependencies: [
+        "Domain", "Planning", "Storage", "DriverAPI", "HTTPModel", "HTTPTransport", "Telemetry", "Wire",
+      ],
       path: "Sources/Planes/ControlPlane"),
     /** REST handlers */
     .target(

@@ -1,5 +1,6 @@
 import HTTPTransport
 public import Planning
+import Wire
 
 /// Asks instances whether they may get requests, and says what was seen in plain words.
 public struct Prober: Sendable {
@@ -37,12 +38,17 @@ public struct Prober: Sendable {
     switch target.question {
     case .connect: kind = .connect
     case .http(let path): kind = .get(path: path)
-    case .grpc: return ProbeOutcome(passed: false, message: "gRPC health checks are not built yet")
+    case .grpc(let service): kind = .health(service: service)
     }
     let authority = target.address.hasPrefix("unix:") ? "localhost" : target.address
     let answer = await client.ask(
-      ProbeQuestion(address: address, kind: kind, authority: authority, timeout: target.timeout))
+      ProbeQuestion(
+        address: address, kind: kind, authority: authority, overHTTP2: target.overHTTP2,
+        timeout: target.timeout))
     switch answer {
+    case .health(let status, let message, let serving):
+      let words = Self.words(status, message, serving, target.question)
+      return ProbeOutcome(passed: status == 0 && serving == 1, message: words, resolved: resolved)
     case .connected: return ProbeOutcome(passed: true, message: "connected", resolved: resolved)
     case .status(let status):
       return ProbeOutcome(
@@ -58,6 +64,28 @@ public struct Prober: Sendable {
         passed: false, message: "closed the connection without an answer", resolved: resolved)
     case .malformed(let what): return ProbeOutcome(passed: false, message: what, resolved: resolved)
     case .cancelled: return ProbeOutcome(passed: false, message: "the probe was cancelled")
+    }
+  }
+
+  /// The answer of a health service, in the words of its protocol and what they mean.
+  private static func words(
+    _ status: Int, _ message: String, _ serving: Int?, _ question: ProbeTarget.Question
+  ) -> String {
+    guard status == 0 else {
+      let name = GRPCCode(rawValue: Int32(clamping: status))?.name ?? "gRPC status \(status)"
+      return switch (GRPCCode(rawValue: Int32(clamping: status)), question) {
+      case (.notFound, .grpc(let service)):
+        "answered NOT_FOUND: its health service does not know '\(service)'"
+      case (.unimplemented, _): "answered UNIMPLEMENTED: it has no health service (grpc.health.v1.Health)"
+      default: message.isEmpty ? "answered \(name)" : "answered \(name): \(message)"
+      }
+    }
+    return switch serving {
+    case 0: "answered UNKNOWN"
+    case 1: "answered SERVING"
+    case 2: "answered NOT_SERVING"
+    case 3: "answered SERVICE_UNKNOWN"
+    default: "answered something that is not a health status"
     }
   }
 

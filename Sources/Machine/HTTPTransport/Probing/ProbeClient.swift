@@ -9,6 +9,8 @@ public struct ProbeQuestion: Sendable, Equatable {
     case connect
     /// GET of a path; the answer's head is waited for, not its body.
     case get(path: String)
+    /// `grpc.health.v1.Health/Check` of a service (empty: of the server), always over HTTP/2.
+    case health(service: String)
   }
 
   /// `unix:/path`, or `host:port` with an IP literal.
@@ -16,13 +18,18 @@ public struct ProbeQuestion: Sendable, Equatable {
   public var kind: Kind
   /// Value of the `host` header.
   public var authority: String
+  /// Speak HTTP/2 without TLS (prior knowledge) instead of HTTP/1.1.
+  public var overHTTP2: Bool
   /// From the beginning of connecting to the answer.
   public var timeout: Duration
 
-  public init(address: String, kind: Kind, authority: String, timeout: Duration) {
+  public init(
+    address: String, kind: Kind, authority: String, overHTTP2: Bool = false, timeout: Duration
+  ) {
     self.address = address
     self.kind = kind
     self.authority = authority
+    self.overHTTP2 = overHTTP2
     self.timeout = timeout
   }
 }
@@ -33,6 +40,8 @@ public enum ProbeAnswer: Sendable, Equatable {
   case connected
   /// Status of an HTTP answer.
   case status(Int)
+  /// A gRPC answer: `grpc-status` with its message, and the enum that the health service answered.
+  case health(status: Int, message: String, serving: Int?)
   /// No connection could be made; errno.
   case unreachable(Int32)
   /// No connection within the time.

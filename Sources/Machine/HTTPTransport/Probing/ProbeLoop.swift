@@ -19,6 +19,8 @@ final class ProbeLoop: LoopOwner {
     var timer: TimerWheel.Token
     var output: [UInt8] = []
     var input: [UInt8] = []
+    /// Set when HTTP/2 is spoken.
+    var http2: HTTP2Probe?
   }
 
   /// Longest head that is read.
@@ -95,11 +97,19 @@ final class ProbeLoop: LoopOwner {
     guard let conversation = conversations[id] else { return }
     let failure = roost_socket_error(conversation.descriptor)
     guard failure == 0 else { return finish(id, .unreachable(failure)) }
-    guard case .get(let path) = conversation.question.kind else { return finish(id, .connected) }
+    let question = conversation.question
+    switch question.kind {
+    case .connect: return finish(id, .connected)
+    case .get(let path) where !question.overHTTP2:
+      conversations[id]?.output = Array(
+        "GET \(path) HTTP/1.1\r\nhost: \(question.authority)\r\nuser-agent: roost-probe\r\nconnection: close\r\n\r\n"
+          .utf8)
+    case .get, .health:
+      let probe = HTTP2Probe(question)
+      conversations[id]?.http2 = probe
+      conversations[id]?.output = probe.output()
+    }
     conversations[id]?.phase = .talking
-    conversations[id]?.output = Array(
-      "GET \(path) HTTP/1.1\r\nhost: \(conversation.question.authority)\r\nuser-agent: roost-probe\r\nconnection: close\r\n\r\n"
-        .utf8)
     flush(id)
   }
 
@@ -131,6 +141,14 @@ final class ProbeLoop: LoopOwner {
       return finish(id, .closed)
     }
     guard received > 0 else { return finish(id, .closed) }
+    if let probe = conversation.http2 {
+      probe.receive(scratch, received)
+      if let answer = probe.answer { return finish(id, answer) }
+      conversations[id]?.output += probe.output()
+      probe.giveUp()
+      if let answer = probe.answer { return finish(id, answer) }
+      return flush(id)
+    }
     conversations[id]?.input.append(contentsOf: UnsafeBufferPointer(start: scratch, count: received))
     judge(id)
   }
