@@ -91,7 +91,8 @@ final class GatewayFixture: Sendable {
   /// Publishes a table with the one node.
   func publish(
     _ peers: [WorkerPeer], generation: UInt64 = 1, timeout: UInt32 = 15000, queueLimit: Int = 1000,
-    queueAge: UInt32 = 15000, limit: Int = 1, refusal: String? = nil, revoked: [String] = []
+    queueAge: UInt32 = 15000, limit: Int = 1, refusal: String? = nil, revoked: [String] = [],
+    rateLimit: RateLimit? = nil, callerRateLimit: RateLimit? = nil
   ) {
     let instances = peers.enumerated().map { index, peer in
       RoutedInstance(
@@ -101,11 +102,11 @@ final class GatewayFixture: Sendable {
     let routed = RoutedNode(
       id: node, name: "n", release: 1, folderID: Self.folder, acl: [Self.folder], refusal: refusal,
       timeoutMilliseconds: timeout, queueLimit: queueLimit, queueAgeMilliseconds: queueAge,
-      instances: instances)
+      rateLimit: rateLimit, callerRateLimit: callerRateLimit, instances: instances)
     server.publish(
       RoutingTable(
         generation: generation, nodes: [routed],
-        grants: [RoutedGrant(subject: "alice", folderID: Self.folder)],
+        grants: ["alice", "carol"].map { RoutedGrant(subject: $0, folderID: Self.folder) },
         revokedTokens: revoked))
   }
 

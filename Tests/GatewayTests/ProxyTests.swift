@@ -124,12 +124,15 @@ import Testing
       refused.status == 503 && refused.text.contains("suspended") && refused.header("x-roost-fault") == "node"
     )
     gateway.publish(
-      addresses: [server.address], generation: 3, callerRateLimit: RateLimit(requestsPerSecond: 0.5, burst: 2)
+      addresses: [server.address], generation: 3,
+      callerRateLimit: RateLimit(requestsPerSecond: 0.001, burst: 2)
     )
     #expect(try await call([node, token]).status == 200)
     #expect(try await call([node, token]).status == 200)
     let limited = try await call([node, token])
-    #expect(limited.status == 429 && limited.header("retry-after") == "2" && limited.text.contains("alice"))
+    #expect(
+      limited.status == 429 && Int(limited.header("retry-after") ?? "") ?? 0 > 900
+        && limited.text.contains("alice"))
     await gateway.settled()
     await gateway.stop()
     server.stop()

@@ -119,6 +119,13 @@ extension GatewayLoop {
   ) throws(Refusal) -> Range<Int> {
     let routed = node.entry.routed
     try mayCall(verdict, routed)
+    try limitRate(verdict, node)
+    if node.links.isEmpty, !routed.instances.isEmpty {
+      throw Refusal(
+        .failedPrecondition,
+        "node \(routed.id) is made of servers and has no cell to execute; send them requests with the header x-node-id"
+      )
+    }
     let slices: JSONSlicer
     do throws(JSONError) {
       slices = try JSONSlicer.slice(body, count)

@@ -66,7 +66,7 @@ public struct ProbeMachine: Sendable, Equatable {
     verdict = .unknown
   }
 
-  /// An instance that was in rotation when this process last ended: its first probe decides alone, too.
+  /// Whether it may get requests.
   public var isHealthy: Bool { verdict == .healthy }
 
   public mutating func probed(passed: Bool) -> OnProbe {

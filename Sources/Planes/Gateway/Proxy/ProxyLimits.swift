@@ -1,7 +1,8 @@
 internal import Domain
+internal import Planning
 internal import Synchronization
 
-/// Rates of a node's requests over all loops: for each bucket the time at which it would be empty again.
+/// Rates of a node's requests over all loops: for each bucket the time at which it will be full again.
 final class ProxyRates: Sendable {
   private let all = Atomic<Int64>(0)
   private let callers = Mutex<[String: Int64]>([:])
@@ -31,11 +32,10 @@ final class ProxyRates: Sendable {
   }
 
   private static func next(_ limit: RateLimit, _ seen: Int64, _ now: Int64) -> (next: Int64, wait: Int?) {
-    guard limit.requestsPerSecond > 0 else { return (seen, 60) }
-    let interval = Int64(min(1_000_000_000 / limit.requestsPerSecond, 3.6e12))
-    let next = max(seen, now) + interval
-    let late = next - now - interval * Int64(max(limit.burst, 1))
-    return late <= 0 ? (next, nil) : (seen, Int((late + 999_999_999) / 1_000_000_000))
+    switch TokenBucket.take(limit, fullAt: seen, now: now) {
+    case .taken(let fullAt): (fullAt, nil)
+    case .refused(let wait): (seen, TokenBucket.seconds(wait))
+    }
   }
 }
 
