@@ -15,7 +15,7 @@ from typing import Any
 
 import grpc
 import pytest
-from conftest import Roost, wait_for
+from conftest import Answer, Roost, wait_for
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
@@ -271,6 +271,44 @@ def test_the_command_line_registers_shows_changes_and_removes(roost: Roost, web:
     assert "has no cell to run" in roost.cli("node", "call", "shop", check=False).stderr
     roost.cli("node", "delete", "shop", "--yes", "--wait")
     assert "shop" not in [n["name"] for n in roost.get("/v1/nodes")["nodes"]]
+
+
+def test_replacing_every_address_loses_no_request(roost: Roost, web: Callable[[], Web]) -> None:
+    former, later = [web(), web()], [web(), web()]
+    node = register(roost, "moving", [w.address for w in former], healthCheck=QUICK)
+    wait_for("the node is routed", lambda: proxied(roost, node).status == 200)
+    stop, answers = threading.Event(), list[int]()
+
+    def calling() -> None:
+        while not stop.is_set():
+            answers.append(proxied(roost, node).status)
+
+    callers = [threading.Thread(target=calling) for _ in range(4)]
+    for caller in callers:
+        caller.start()
+    for servers in (later, former, later):
+        wait_for("requests go on", lambda wanted=len(answers) + 20: len(answers) > wanted)
+        roost.cli("node", "update", "moving", *[f"--address={w.address}" for w in servers], "--wait")
+    stop.set()
+    for caller in callers:
+        caller.join()
+    assert set(answers) == {200}, {code: answers.count(code) for code in set(answers)}
+    assert all(w.seen for w in later)
+
+
+def test_rates_are_limited_for_all_and_for_each(roost: Roost, web: Callable[[], Web]) -> None:
+    server = web()
+    limit = {"requestsPerSecond": 0.001, "burst": 3}
+    node = register(roost, "limited", [server.address], callerRateLimit=limit)
+    wait_for("the node is routed", lambda: proxied(roost, node).status == 200)
+    assert [proxied(roost, node).status for _ in range(3)] == [200, 200, 429]
+    refused = proxied(roost, node)
+    assert int(refused.headers["retry-after"]) > 900 and "of one caller" in refused.body.decode()
+    assert "3 at once" in roost.cli("node", "describe", "limited").stdout
+
+
+def proxied(roost: Roost, node: str) -> Answer:
+    return roost.call("GET", "/work", headers={"x-node-id": node})
 
 
 @pytest.mark.parametrize(
