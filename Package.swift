@@ -64,8 +64,8 @@ let package = Package(
     .target(
       name: "Gateway",
       dependencies: [
-        "Domain", "Planning", "HTTPModel", "Wire", "HTTPTransport", "Reactor", "Access", "Telemetry",
-        "CLinux",
+        "Domain", "Contract", "Planning", "HTTPModel", "Wire", "HTTPTransport", "Reactor", "Access",
+        "Telemetry", "CLinux",
       ],
       path: "Sources/Planes/Gateway"),
     /** reconcilers and what they publish */
@@ -78,7 +78,9 @@ let package = Package(
     /** REST handlers */
     .target(
       name: "ControlAPI",
-      dependencies: ["Domain", "ControlPlane", "Storage", "Access", "HTTPModel", "Wire", "Telemetry"],
+      dependencies: [
+        "Domain", "Contract", "ControlPlane", "Storage", "Access", "HTTPModel", "Wire", "Telemetry",
+      ],
       path: "Sources/Planes/ControlAPI"),
     /** typed client of the REST API */
     .target(

@@ -1,8 +1,8 @@
+import Domain
 import Glibc
 import Testing
 
 @testable import Contract
-@testable import Domain
 
 /// A folder for files that other tools read, removed in the end; and those tools.
 final class Workbench {
@@ -78,28 +78,19 @@ func everything() -> NodeContract {
     Variable(name: "count", type: .int), Variable(name: "ratio", type: .float),
     Variable(name: "text", type: .str), Variable(name: "flag", type: .bool),
     Variable(name: "raw", type: .bytes), Variable(name: "when", type: .datetime),
-    Variable(name: "matrix", type: .ndarray), Variable(name: "größe", type: .any),
-    Variable(name: "pixels", type: .ndarray), Variable(name: "table", type: .dataFrame),
-    Variable(name: "_hidden", type: .ndarray), Variable(name: "a_b", type: .str),
+    Variable(name: "matrix", type: .ndarray, dtype: "float32", shape: [2, 2]),
+    Variable(name: "größe", type: .any),
+    Variable(name: "pixels", type: .ndarray, dtype: "uint8", shape: [3, 1]),
+    Variable(
+      name: "table", type: .dataFrame,
+      columns: [.init(name: "price", dtype: "float64"), .init(name: "name", dtype: "object")]),
+    Variable(name: "_hidden", type: .ndarray, dtype: "datetime64[ns]", shape: [3]),
+    Variable(name: "a_b", type: .str),
     Variable(name: "aB", type: .image), Variable(name: "message", type: .int),
   ]
-  let seen: [CheckpointManifest.Variable] = [
-    .init(name: "matrix", type: "numpy.ndarray", size: 32, dtype: "float32", shape: [2, 2]),
-    .init(name: "pixels", type: "numpy.ndarray", size: 3, dtype: "uint8", shape: [3, 1]),
-    .init(name: "_hidden", type: "numpy.ndarray", size: 3, dtype: "datetime64[ns]", shape: [3]),
-    .init(
-      name: "table", type: "pandas.DataFrame", size: 3,
-      columns: [.init(name: "price", dtype: "float64"), .init(name: "name", dtype: "object")]),
-  ]
-  let manifest = CheckpointManifest(
-    formatVersion: 1, createdAt: Timestamp(seconds: 0), operation: "Cell run",
-    cell: .init(source: "", code: ""),
-    python: .init(version: "3.11.7"), packages: [:], variables: seen, groups: [], errors: [],
-    analysis: .init(uses: [], stores: [], unresolved: [], dynamic: [], shell: [], isAsync: false))
   let inputs = Array(variables.prefix(12))
   return NodeContract(
     nodeID: "nod1234567890", nodeName: "my-node", release: 3, inputs: inputs, outputs: variables,
-    manifest: manifest,
     example: Array(
       #"""
       {"options":{"x":1},"items":[],"count":3,"ratio":1,"text":"","flag":true,"raw":"","when":"2026-11-21T10:00:00Z",

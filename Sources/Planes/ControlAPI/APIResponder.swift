@@ -56,6 +56,7 @@ public struct APIResponder: HTTPResponder {
   }
 
   public func respond(to request: HTTPRequest) async -> HTTPResponse {
+    if request.isGRPC { return await CallEndpoints.respond(to: request, self, api) }
     do throws(PlatformError) { return try await answer(request) } catch {
       if error.code == .internal || error.code == .dataLoss {
         api.world.log(
@@ -89,16 +90,22 @@ public struct APIResponder: HTTPResponder {
       response.headers.append((name: "allow", value: allowed))
       return response
     }
+    let call = try await call(request, segments: route.captures(target), query: target.query)
+    return try await route.handle(call, api)
+  }
+
+  /// A request together with who makes it.
+  func call(_ request: HTTPRequest, segments: [String], query: [String: String] = [:])
+    async throws(PlatformError) -> Call
+  {
     let principal = try await authenticate(request)
     let bindings = try await api.store.grants(subject: principal.subject).compactMap { grant in
       Role(rawValue: grant.role).map {
         RoleBinding(subject: grant.subject, role: $0, folderID: grant.folderID)
       }
     }
-    let call = Call(
-      request: request, segments: route.captures(target), query: target.query, principal: principal,
-      bindings: bindings)
-    return try await route.handle(call, api)
+    return Call(
+      request: request, segments: segments, query: query, principal: principal, bindings: bindings)
   }
 
   private func authenticate(_ request: HTTPRequest) async throws(PlatformError) -> Principal {

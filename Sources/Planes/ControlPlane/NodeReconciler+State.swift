@@ -59,7 +59,8 @@ extension NodeReconciler {
       id: id, name: record.name, release: record.release, folderID: record.folderID, acl: spec.acl,
       refusal: refusal(healthy: routed.count), timeoutMilliseconds: UInt32(spec.timeoutSeconds * 1000),
       queueLimit: spec.queueLimit, queueAgeMilliseconds: UInt32(spec.timeoutSeconds * 1000),
-      rateLimit: spec.rateLimit, callerRateLimit: spec.callerRateLimit, instances: routed)
+      rateLimit: spec.rateLimit, callerRateLimit: spec.callerRateLimit, instances: routed,
+      inputs: spec.cell?.inputs ?? [], outputs: spec.cell?.outputs ?? [])
   }
 
   func refusal(healthy: Int) -> String? {

@@ -12,9 +12,19 @@ final class ExecuteRequest {
     case orphaned
   }
 
+  /// How it came and is answered.
+  enum Form: UInt8 {
+    case rest
+    /// `NodeService/Execute`
+    case structure
+    /// The node's own service.
+    case typed
+  }
+
   let slot: Int
   var serial: UInt32 = 1
   var state = State.free
+  var form = Form.rest
   var connection: UInt64 = 0
   var node: LoopNode?
   var link: InstanceLink?

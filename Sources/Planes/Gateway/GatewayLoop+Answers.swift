@@ -53,7 +53,7 @@ extension GatewayLoop {
   /// Answers a connection whose request never became one of a node.
   func answer(_ connection: HTTPExchange, _ refusal: Refusal, requestID: String? = nil) {
     let body = refusal.body
-    server.begin(connection, status: refusal.status)
+    server.begin(connection, status: connection.isGRPC ? 200 : refusal.status)
     connection.output.append("x-request-id: ")
     if let requestID {
       connection.output.append(requestID)
@@ -67,6 +67,7 @@ extension GatewayLoop {
   }
 
   private func finishRefusal(_ connection: HTTPExchange, _ refusal: Refusal, _ body: [UInt8]) {
+    if connection.isGRPC { return finishCall(connection, refusal) }
     connection.output.append("content-type: application/json\r\nx-roost-fault: ")
     switch refusal.origin {
     case .caller: connection.output.append("caller\r\n")
@@ -123,7 +124,7 @@ extension GatewayLoop {
       return
     }
     let body = refusal.body
-    beginAnswer(request, connection, status: refusal.status, now: now)
+    beginAnswer(request, connection, status: connection.isGRPC ? 200 : refusal.status, now: now)
     finishRefusal(connection, refusal, body)
   }
 

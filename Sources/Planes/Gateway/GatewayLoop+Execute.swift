@@ -160,7 +160,7 @@ extension GatewayLoop {
     verdict.folder = routed.folderID.text
   }
 
-  private func timeout(
+  func timeout(
     of node: LoopNode, _ connection: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>
   ) throws(Refusal) -> (nanoseconds: Int64, isCallers: Bool) {
     let own = Int64(node.entry.routed.timeoutMilliseconds) * 1_000_000

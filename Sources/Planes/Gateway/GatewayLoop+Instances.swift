@@ -53,6 +53,7 @@ extension GatewayLoop {
     for node in nodes {
       if let refusal = node.entry.routed.refusal { failWaiting(node, refusal) } else { pump(node) }
     }
+    if !streamedCalls.isEmpty { tellWatchers() }
   }
 
   private func nodeKey(_ text: String) -> NodeKey? {
@@ -316,6 +317,7 @@ extension GatewayLoop {
   }
 
   private func respond(_ request: ExecuteRequest, output: UnsafePointer<UInt8>, _ count: Int) {
+    if request.form != .rest { return respondCall(request, output, count) }
     let now = loop.clock()
     logRequest(request, status: 200, now: now)
     guard let connection = server.exchange(request.connection), connection.ownerTag == request.tag else {

@@ -12,6 +12,7 @@ extension GatewayLoop {
     let slot = freeRequests.popLast() ?? requests.count
     if slot == requests.count { requests.append(ExecuteRequest(slot: slot)) }
     let request = requests[slot]
+    request.form = .rest
     request.dispatched = 0
     request.ticket = 0
     request.reportedHung = false

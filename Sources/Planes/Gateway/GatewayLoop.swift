@@ -22,6 +22,7 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
   struct Collected {
     var requestID: String
     var isHead: Bool
+    var isGRPC: Bool
     var task: Task<Void, Never>
   }
 
@@ -45,6 +46,7 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
   var proxies: [ProxyRequest] = []
   var freeProxies: [Int] = []
   var collected: [UInt64: Collected] = [:]
+  var streamedCalls: [UInt64: StreamedCall] = [:]
   var verdicts = VerdictCache()
   var logLines: [UInt8] = []
   var logSecond: Int64 = -1
@@ -145,6 +147,7 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
       case .answer(let key, let response): answerCollected(key, response)
       case .wake(let id): if let node = nodes.first(where: { $0.shared.id == id }) { pump(node) }
       case .drain:
+        endStreamedCalls()
         server.drain()
         closeWebSockets(at: nil)
         counters.connections.set(server.openCount)
@@ -161,6 +164,7 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
 
   func arrived(_ exchange: HTTPExchange, fields: UnsafeMutablePointer<HTTP1Field>) -> BodyPlan {
     if proxy(exchange, fields) { return .stream }
+    if exchange.isGRPC { return arrivedCall(exchange, fields) }
     let configuration = shared.configuration
     return .collect(
       limit: executeTarget(exchange) == nil ? configuration.bodyLimit : configuration.requestLimit)
@@ -170,7 +174,9 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
     _ connection: HTTPExchange, fields: UnsafeMutablePointer<HTTP1Field>, body: UnsafePointer<UInt8>,
     count: Int
   ) {
-    if let target = executeTarget(connection) {
+    if connection.isGRPC {
+      receivedCall(connection, fields, body, count)
+    } else if let target = executeTarget(connection) {
       execute(connection, fields, target, body, count)
     } else {
       collect(connection, fields, body, count)
@@ -191,6 +197,7 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
 
   func abandoned(_ connection: HTTPExchange) {
     let key = connection.key
+    if streamedCalls.removeValue(forKey: key) != nil { return }
     if let collected = collected.removeValue(forKey: key) {
       counters.cancelled.add()
       collected.task.cancel()
@@ -231,7 +238,7 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
 
   // MARK: The responder's requests
 
-  private func collect(
+  func collect(
     _ connection: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>, _ body: UnsafePointer<UInt8>,
     _ count: Int
   ) {
@@ -252,7 +259,8 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
           value: text(fields[index].valueStart, fields[index].valueCount)
         )
       }, body: Array(UnsafeBufferPointer(start: body, count: count)),
-      requestID: String(decoding: requestID, as: UTF8.self), peer: server.peer(connection))
+      requestID: String(decoding: requestID, as: UTF8.self), peer: server.peer(connection),
+      isTLS: connection.isTLS, isGRPC: connection.isGRPC)
     let key = connection.key
     let mailbox = shared.mailboxes[index]
     let responder = shared.responder
@@ -260,7 +268,8 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
       let response = await responder.respond(to: request)
       mailbox.post(.answer(key, response))
     }
-    collected[key] = Collected(requestID: request.requestID, isHead: request.method == "HEAD", task: task)
+    collected[key] = Collected(
+      requestID: request.requestID, isHead: request.method == "HEAD", isGRPC: connection.isGRPC, task: task)
   }
 
   private func answerCollected(_ key: UInt64, _ response: HTTPResponse) {
@@ -279,6 +288,7 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
       connection.output.append(header.value)
       connection.output.append("\r\n")
     }
+    if collected.isGRPC { return finishCall(connection, response) }
     server.endHead(connection, contentLength: response.body.count)
     if !collected.isHead { connection.output.append(response.body) }
     server.finish(connection)

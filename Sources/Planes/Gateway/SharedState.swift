@@ -1,4 +1,5 @@
 internal import CLinux
+internal import Contract
 internal import Domain
 internal import Synchronization
 internal import Telemetry
@@ -184,12 +185,16 @@ final class LoopTable: Sendable {
     var routed: RoutedNode
     var shared: SharedNode
     var instances: [SharedInstance]
+    /// The API of a cell; nil for nodes of other kinds.
+    var contract: NodeContract?
   }
 
   let generation: UInt64
   let nodes: [Node]
   let grants: Set<Grant>
   let revoked: Set<String>
+  /// Places of nodes by the full names of their typed services; nodes of different folders may have the same.
+  let services: [String: [Int]]
 
   init(_ table: RoutingTable, after last: LoopTable?) {
     generation = table.generation
@@ -201,14 +206,38 @@ final class LoopTable: Sendable {
       knownNodes[node.shared.id] = node.shared
       for instance in node.instances { known[instance.routed.id] = instance }
     }
-    nodes = table.nodes.map { node in
+    var contracts: [String: (RoutedNode, NodeContract)] = [:]
+    for node in last?.nodes ?? [] {
+      if let contract = node.contract { contracts[node.shared.id] = (node.routed, contract) }
+    }
+    let nodes: [Node] = table.nodes.map { node in
       let instances = node.instances.map { routed in
         // The same instance keeps its load over tables; one that changed its address is another.
         if let old = known[routed.id], old.routed == routed { return old }
         return SharedInstance(routed)
       }
       return Node(
-        routed: node, shared: knownNodes[node.id.text] ?? SharedNode(id: node.id.text), instances: instances)
+        routed: node, shared: knownNodes[node.id.text] ?? SharedNode(id: node.id.text), instances: instances,
+        contract: Self.contract(node, contracts[node.id.text]))
     }
+    self.nodes = nodes
+    var services: [String: [Int]] = [:]
+    for (place, node) in nodes.enumerated() {
+      if let name = node.contract?.serviceName { services[name, default: []].append(place) }
+    }
+    self.services = services
+  }
+
+  private static func contract(_ node: RoutedNode, _ last: (RoutedNode, NodeContract)?) -> NodeContract? {
+    guard !node.outputs.isEmpty else { return nil }
+    if let (old, contract) = last, old.name == node.name, old.release == node.release,
+      old.inputs == node.inputs,
+      old.outputs == node.outputs
+    {
+      return contract
+    }
+    return NodeContract(
+      nodeID: node.id.text, nodeName: node.name, release: node.release, inputs: node.inputs,
+      outputs: node.outputs)
   }
 }

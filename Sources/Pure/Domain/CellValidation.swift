@@ -18,7 +18,8 @@ public enum CellValidation {
     try checkOverwrites(inputs, manifest)
     try checkUses(inputs, manifest)
     try checkOutputs(inputs, outputs, manifest)
-    return (inputs, outputs)
+    let seen = Dictionary(manifest.variables.map { ($0.name, $0) }) { first, _ in first }
+    return (inputs.map { $0.refined(by: seen[$0.name]) }, outputs.map { $0.refined(by: seen[$0.name]) })
   }
 
   private static func declared(_ requested: [RequestedVariable], field: String) throws(PlatformError)

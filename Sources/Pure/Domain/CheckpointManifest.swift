@@ -26,17 +26,7 @@ public struct CheckpointManifest: Sendable, Codable {
     public var dtype: String?
     public var shape: [Int]?
     /// Of a table: its columns in their order.
-    public var columns: [Column]?
-  }
-  /// A column of a pandas.DataFrame.
-  public struct Column: Sendable, Codable, Equatable {
-    public var name: String
-    public var dtype: String
-
-    public init(name: String, dtype: String) {
-      self.name = name
-      self.dtype = dtype
-    }
+    public var columns: [TableColumn]?
   }
   public struct Blob: Sendable, Codable, Hashable {
     public var digest: String

@@ -55,12 +55,16 @@ public struct RoutedNode: Sendable, Codable, Equatable {
   public var callerRateLimit: RateLimit?
   /// Instances in rotation.
   public var instances: [RoutedInstance]
+  /// Variables of a cell, of which its typed service is made; no outputs: the node is no cell.
+  public var inputs: [Variable]
+  public var outputs: [Variable]
 
   public init(
     id: NodeID, name: String, release: Int, folderID: FolderID, acl: [FolderID], refusal: String? = nil,
     timeoutMilliseconds: UInt32 = 15000, queueLimit: Int = 1000, queueAgeMilliseconds: UInt32 = 15000,
     proxying: RoutedProxying = RoutedProxying(), rateLimit: RateLimit? = nil,
-    callerRateLimit: RateLimit? = nil, instances: [RoutedInstance] = []
+    callerRateLimit: RateLimit? = nil, instances: [RoutedInstance] = [], inputs: [Variable] = [],
+    outputs: [Variable] = []
   ) {
     self.id = id
     self.name = name
@@ -75,6 +79,8 @@ public struct RoutedNode: Sendable, Codable, Equatable {
     self.rateLimit = rateLimit
     self.callerRateLimit = callerRateLimit
     self.instances = instances
+    self.inputs = inputs
+    self.outputs = outputs
   }
 }
 

@@ -9,11 +9,17 @@ public struct HTTPRequest: Sendable {
   public var requestID: String
   /// `address:port` of the peer.
   public var peer: String
+  /// The peer's connection is encrypted.
+  public var isTLS: Bool
+  /// A call of gRPC: the body has messages in frames, and the answer's status stands in trailers.
+  public var isGRPC: Bool
 
   public init(
     method: String, target: String, headers: [(name: String, value: String)] = [], body: [UInt8] = [],
-    requestID: String = "", peer: String = ""
+    requestID: String = "", peer: String = "", isTLS: Bool = false, isGRPC: Bool = false
   ) {
+    self.isTLS = isTLS
+    self.isGRPC = isGRPC
     self.method = method
     self.target = target
     self.headers = headers
@@ -31,11 +37,17 @@ public struct HTTPResponse: Sendable {
   public var status: Int
   public var headers: [(name: String, value: String)]
   public var body: [UInt8]
+  /// What follows the body of a call of gRPC; not sent with other answers.
+  public var trailers: [(name: String, value: String)]
 
-  public init(status: Int, headers: [(name: String, value: String)] = [], body: [UInt8] = []) {
+  public init(
+    status: Int, headers: [(name: String, value: String)] = [], body: [UInt8] = [],
+    trailers: [(name: String, value: String)] = []
+  ) {
     self.status = status
     self.headers = headers
     self.body = body
+    self.trailers = trailers
   }
 }
 

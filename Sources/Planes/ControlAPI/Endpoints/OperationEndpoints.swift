@@ -17,10 +17,17 @@ enum OperationEndpoints {
 
   static func get(_ call: Call, _ api: APIWorld) async throws(PlatformError) -> HTTPResponse {
     try call.allowQuery()
-    guard let id = OperationID(call.segments[0]), let record = try await api.store.operation(id) else {
-      throw PlatformError(.notFound, "operation: no operation '\(call.segments[0])'", origin: .caller)
+    return try Answer.json(try await find(call.segments[0], call, api))
+  }
+
+  /// An operation by its id.
+  static func find(_ text: String, _ call: Call, _ api: APIWorld) async throws(PlatformError)
+    -> OperationResource
+  {
+    guard let id = OperationID(text), let record = try await api.store.operation(id) else {
+      throw PlatformError(.notFound, "operation: no operation '\(text)'", origin: .caller)
     }
-    return try Answer.json(try await resource(record, call, api))
+    return try await resource(record, call, api)
   }
 
   /// The answer to a change: the operation that follows it.

@@ -98,7 +98,7 @@ extension GatewayLoop {
   // MARK: From the caller
 
   func bodyPart(_ exchange: HTTPExchange, _ bytes: UnsafePointer<UInt8>, _ count: Int) {
-    guard let request = proxy(exchange.ownerTag) else { return }
+    guard let request = proxy(exchange.ownerTag) else { return callPart(exchange, bytes, count) }
     request.active = loop.now
     request.received += count
     if request.state == .upgraded { return passRaw(request, exchange, bytes, count) }
@@ -134,7 +134,8 @@ extension GatewayLoop {
   }
 
   func bodyEnded(_ exchange: HTTPExchange, trailers: UnsafeBufferPointer<UInt8>) {
-    guard let request = proxy(exchange.ownerTag), !request.requestEnded else { return }
+    guard let request = proxy(exchange.ownerTag) else { return callEnded(exchange) }
+    guard !request.requestEnded else { return }
     request.requestEnded = true
     request.active = loop.now
     if let upstream = request.upstream {
@@ -152,7 +153,7 @@ extension GatewayLoop {
   }
 
   func stalled(_ exchange: HTTPExchange) {
-    guard let request = proxy(exchange.ownerTag) else { return }
+    guard let request = proxy(exchange.ownerTag) else { return callStalled(exchange) }
     dropUpstream(request)
     refuse(request, Refusal(.deadlineExceeded, "the request's body did not arrive in time", status: 408))
   }

@@ -146,7 +146,7 @@ extension NodeContract {
     }
   }
 
-  private static func table(_ columns: [CheckpointManifest.Column], answers: Bool) -> JSONValue {
+  private static func table(_ columns: [TableColumn], answers: Bool) -> JSONValue {
     let note = JSONValue.string(ContractType.table(columns).note(.dataFrame))
     let lists: JSONValue = ["type": "array", "items": ["type": "array", "items": true]]
     let split: JSONValue = [

@@ -4,12 +4,12 @@ public import Domain
 public enum ContractType: Sendable, Equatable {
   case object, list, text, integer, number, boolean, bytes, image, time, any
   case tensor(TensorType)
-  case table([CheckpointManifest.Column])
+  case table([TableColumn])
 
-  /// Refines a declared type by a value of the same type; a value of another type says nothing.
-  public init(_ declared: VariableType, seen: CheckpointManifest.Variable?) {
+  /// The type of a variable with what its checkpoint says of it.
+  public init(_ variable: Variable) {
     self =
-      switch declared {
+      switch variable.type {
       case .dict: .object
       case .list: .list
       case .str: .text
@@ -20,8 +20,9 @@ public enum ContractType: Sendable, Equatable {
       case .datetime: .time
       case .image: .image
       case .any: .any
-      case .ndarray: .tensor(TensorType(element: seen?.dtype.flatMap(TensorElement.init), shape: seen?.shape))
-      case .dataFrame: .table(seen?.columns ?? [])
+      case .ndarray:
+        .tensor(TensorType(element: variable.dtype.flatMap(TensorElement.init), shape: variable.shape))
+      case .dataFrame: .table(variable.columns ?? [])
       }
   }
 }

@@ -25,27 +25,24 @@ public struct NodeContract: Sendable, Equatable {
   /// A JSON object with values for inputs, where the checkpoint has small ones.
   public var example: [UInt8]?
 
-  /// `manifest` refines the types; `example` is the checkpoint's, of which only inputs are kept.
+  /// `example` is the checkpoint's, of which only inputs are kept.
   public init(
     nodeID: String, nodeName: String, release: Int, inputs: [Variable], outputs: [Variable],
-    manifest: CheckpointManifest? = nil, example: [UInt8]? = nil
+    example: [UInt8]? = nil
   ) {
     self.nodeID = nodeID
     self.nodeName = nodeName
     self.release = release
-    let seen = Dictionary((manifest?.variables ?? []).map { ($0.name, $0) }) { first, _ in first }
-    self.inputs = Self.fields(inputs, seen)
-    self.outputs = Self.fields(outputs, seen)
+    self.inputs = Self.fields(inputs)
+    self.outputs = Self.fields(outputs)
     self.example = example.flatMap { Self.only(inputs.map(\.name), of: $0) }
   }
 
-  private static func fields(
-    _ variables: [Variable], _ seen: [String: CheckpointManifest.Variable]
-  ) -> [Field] {
+  private static func fields(_ variables: [Variable]) -> [Field] {
     let names = ProtoNames.fields(variables.map(\.name))
     return variables.enumerated().map { index, variable in
       Field(
-        name: variable.name, type: ContractType(variable.type, seen: seen[variable.name]),
+        name: variable.name, type: ContractType(variable),
         declared: variable.type, protoName: names[index], number: index + 1)
     }
   }

@@ -2,7 +2,8 @@
 extension ProtoFile {
   /// Every file, with what it imports before it.
   public static let served: [ProtoFile] = [
-    structure, timestamp, any, status, nodeService, apiEndpoint, apiEndpointService, iamToken, operation,
+    structure, timestamp, any, status, nodeService, executionError, apiEndpoint, apiEndpointService, iamToken,
+    operation,
     operationService, health,
     reflection("v1"), reflection("v1alpha"),
   ]
@@ -32,12 +33,6 @@ extension ProtoFile {
           Field("alias_name", 2, .string), Field("input", 3, .message("google.protobuf.Struct")),
         ]),
       Message("AliasExecutionResponse", [Field("output", 1, .message("google.protobuf.Struct"))]),
-      Message(
-        "NodeExecutionErrorDetails",
-        [
-          Field("error_name", 1, .string), Field("error_message", 2, .string),
-          Field("traceback", 3, .string, .repeated),
-        ], comment: "What Python raised in the cell; a detail of the call's status."),
     ],
     services: [
       Service(
@@ -51,6 +46,17 @@ extension ProtoFile {
             "yandex.cloud.datasphere.v1.AliasExecutionResponse",
             comment: "Runs the cell of the node that an alias chooses."),
         ])
+    ])
+
+  public static let executionError = ProtoFile(
+    "yandex/cloud/datasphere/v1/node_execution_error_details.proto", package: "yandex.cloud.datasphere.v1",
+    messages: [
+      Message(
+        "NodeExecutionErrorDetails",
+        [
+          Field("error_name", 1, .string), Field("error_message", 2, .string),
+          Field("traceback", 3, .string, .repeated),
+        ], comment: "What Python raised in the cell; a detail of the call's status.")
     ])
 
   public static let apiEndpoint = ProtoFile(

@@ -1,0 +1,255 @@
+internal import Access
+internal import Contract
+internal import Domain
+internal import HTTPTransport
+internal import Reactor
+internal import Telemetry
+internal import Wire
+
+/// Calls of gRPC: which of them this loop answers itself, and those that run a cell.
+extension GatewayLoop {
+  /// What a call's path asks for.
+  private enum Called {
+    case execute
+    case typed(service: String)
+    case check
+    case watch
+    case reflection(version: String)
+    /// A service of the responder, or none.
+    case other
+  }
+
+  private func called(_ exchange: HTTPExchange) -> Called {
+    guard let base = exchange.base, exchange.head.targetCount > 1 else { return .other }
+    let start = base + Int(exchange.head.targetStart)
+    let count = Int(exchange.head.targetCount)
+    let execute: StaticString = "/yandex.cloud.datasphere.v1.NodeService/Execute"
+    if count == execute.utf8CodeUnitCount, same(start, execute) { return .execute }
+    let path = String(decoding: UnsafeBufferPointer(start: start, count: count), as: UTF8.self)
+    switch path {
+    case "/grpc.health.v1.Health/Check": return .check
+    case "/grpc.health.v1.Health/Watch": return .watch
+    case "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo": return .reflection(version: "v1")
+    case "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo":
+      return .reflection(version: "v1alpha")
+    default:
+      let method = "/Execute"
+      guard path.hasPrefix("/roost.nodes."), path.hasSuffix(method) else { return .other }
+      return .typed(service: String(path.dropFirst().dropLast(method.count)))
+    }
+  }
+
+  private func same(_ base: UnsafePointer<UInt8>, _ text: StaticString) -> Bool {
+    for index in 0..<text.utf8CodeUnitCount where base[index] != text.utf8Start[index] { return false }
+    return true
+  }
+
+  // MARK: From the server
+
+  func arrivedCall(_ exchange: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>) -> BodyPlan {
+    switch called(exchange) {
+    case .watch:
+      begin(StreamedCall(.watch, seer(exchange, fields)), exchange)
+      return .stream
+    case .reflection(let version):
+      begin(StreamedCall(.reflection(version), seer(exchange, fields)), exchange)
+      return .stream
+    // The message's own limit is that of its JSON; the frame around it is small.
+    case .execute, .typed: return .collect(limit: shared.configuration.requestLimit + 4096)
+    case .check, .other: return .collect(limit: shared.configuration.bodyLimit)
+    }
+  }
+
+  func receivedCall(
+    _ exchange: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>, _ body: UnsafePointer<UInt8>,
+    _ count: Int
+  ) {
+    switch called(exchange) {
+    case .execute: run(exchange, fields, body, count, service: nil)
+    case .typed(let service): run(exchange, fields, body, count, service: service)
+    case .check: check(exchange, fields, body, count)
+    case .watch, .reflection, .other: collect(exchange, fields, body, count)
+    }
+  }
+
+  // MARK: Running a cell
+
+  /// Runs the cell of a node: of `NodeService/Execute` without a `service`, else of the typed service of that name.
+  private func run(
+    _ exchange: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>, _ body: UnsafePointer<UInt8>,
+    _ count: Int, service: String?
+  ) {
+    let arrived = loop.clock()
+    var identifier: InlineArray<64, UInt8> = .init(repeating: 0)
+    let identifierCount = takeIdentifier(exchange, fields, into: &identifier)
+    var known: LoopNode?
+    do throws(Refusal) {
+      let verdict = try authenticate(exchange, fields)
+      let message = try unary(body, count)
+      let (node, input) =
+        if let service {
+          try typedInput(exchange, fields, verdict, message, service, &known)
+        } else {
+          try structInput(verdict, message, &known)
+        }
+      if let refusal = node.entry.routed.refusal { throw Refusal(.unavailable, refusal, origin: .node) }
+      let timeout = try timeout(of: node, exchange, fields)
+      let request = takeRequest()
+      request.form = service == nil ? .structure : .typed
+      request.connection = exchange.key
+      request.node = node
+      request.arrived = arrived
+      request.deadline = arrived + timeout.nanoseconds
+      request.callerSetDeadline = timeout.isCallers
+      request.identifier = identifier
+      request.identifierCount = identifierCount
+      request.inputCount = input.count
+      exchange.ownerTag = request.tag
+      input.withUnsafeBufferPointer { bytes in
+        if let base = bytes.baseAddress { start(request, node, base, bytes.count) }
+      }
+    } catch {
+      var text: [UInt8] = []
+      for index in 0..<identifierCount { text.append(identifier[index]) }
+      let microseconds = Int((loop.clock() - arrived) / 1000)
+      if let known {
+        known.shared.answered(status: error.status, microseconds: microseconds)
+      } else {
+        counters.refused.add()
+      }
+      let requestID = String(decoding: text, as: UTF8.self)
+      logRefusal(known?.shared.id, requestID, error.status, microseconds: microseconds)
+      answer(exchange, error, requestID: requestID)
+    }
+  }
+
+  /// The one message of a call.
+  private func unary(
+    _ body: UnsafePointer<UInt8>, _ count: Int
+  ) throws(Refusal) -> UnsafeBufferPointer<UInt8> {
+    do throws(GRPCFault) {
+      guard let head = try GRPCFrameHead.read(body, count) else {
+        throw count == 0 ? GRPCFault.notOne(0) : GRPCFault.truncated
+      }
+      guard !head.isCompressed else { throw GRPCFault.compressed }
+      guard count >= GRPCFrameHead.size + head.count else { throw GRPCFault.truncated }
+      guard count == GRPCFrameHead.size + head.count else { throw GRPCFault.notOne(2) }
+      return UnsafeBufferPointer(start: body + GRPCFrameHead.size, count: head.count)
+    } catch { throw Refusal(error) }
+  }
+
+  /// Reads a `NodeExecutionRequest`; gives its node and the inputs as JSON.
+  private func structInput(
+    _ verdict: VerdictCache.Verdict, _ message: UnsafeBufferPointer<UInt8>, _ known: inout LoopNode?
+  ) throws(Refusal) -> (LoopNode, [UInt8]) {
+    var folder = ""
+    var id = ""
+    var input: [UInt8]?
+    do throws(ProtobufError) {
+      if let base = message.baseAddress {
+        var reader = ProtobufReader(base, count: message.count)
+        while let field = try reader.next() {
+          switch field.number {
+          case 1: folder = try reader.string(field)
+          case 2: id = try reader.string(field)
+          case 3:
+            guard input == nil else { throw ProtobufError(path: "input", "the field is given twice") }
+            var json: [UInt8] = []
+            try DynamicValue.appendJSON(
+              .object, try reader.message(field), path: "input",
+              maximumBytes: shared.configuration.requestLimit, to: &json)
+            input = json
+          default: try reader.skip(field)
+          }
+        }
+      }
+    } catch { throw Refusal(.invalidArgument, "\(error)") }
+    guard !id.isEmpty else { throw Refusal(.invalidArgument, "node_id: missing; name the node") }
+    guard let key = key(id), let place = places[key] else {
+      throw Refusal(.notFound, "node '\(id.prefix(64))' does not exist")
+    }
+    let node = nodes[place]
+    known = node
+    try mayCall(verdict, node.entry.routed)
+    try limitRate(verdict, node)
+    guard !folder.isEmpty else {
+      throw Refusal(.invalidArgument, "folder_id: missing; name a folder of the node's ACL")
+    }
+    try allow(folder, node, field: "folder_id")
+    guard !node.entry.routed.outputs.isEmpty else {
+      throw Refusal(
+        .failedPrecondition, "node '\(id)' runs no cell; call its own API with the header x-node-id")
+    }
+    guard let input else { throw Refusal(.invalidArgument, "input: missing; send the variables of the cell") }
+    return (node, input)
+  }
+
+  /// Reads the typed message of a node's own service.
+  private func typedInput(
+    _ exchange: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>, _ verdict: VerdictCache.Verdict,
+    _ message: UnsafeBufferPointer<UInt8>, _ service: String, _ known: inout LoopNode?
+  ) throws(Refusal) -> (LoopNode, [UInt8]) {
+    let wanted = try header("x-node-id", exchange, fields)
+    let folder = try header("x-folder-id", exchange, fields)
+    let named = (table?.services[service] ?? []).map { nodes[$0] }
+    var candidates = named.filter { wanted == nil || $0.shared.id == wanted }
+    // Nodes of different folders may have one name: the caller's rights, then its header tell which is meant.
+    if candidates.count > 1 { candidates.removeAll { !mayCallQuietly(verdict, $0.entry.routed) } }
+    guard let node = candidates.first, let contract = node.entry.contract else {
+      throw Refusal(
+        .unimplemented,
+        "there is no service \(service.prefix(100)) here\(wanted.map { " for node '\($0.prefix(64))'" } ?? "")"
+      )
+    }
+    guard candidates.count == 1 else {
+      let ids = candidates.map(\.shared.id).joined(separator: ", ")
+      throw Refusal(
+        .invalidArgument, "\(service) is the service of several nodes (\(ids)); send the header x-node-id")
+    }
+    known = node
+    let routed = node.entry.routed
+    try mayCall(verdict, routed)
+    try limitRate(verdict, node)
+    try allow(folder ?? routed.folderID.text, node, field: "x-folder-id")
+    do throws(ProtobufError) { return (node, try contract.inputJSON(Array(message))) } catch {
+      throw Refusal(.invalidArgument, "\(error)")
+    }
+  }
+
+  private func allow(_ folder: String, _ node: LoopNode, field: String) throws(Refusal) {
+    guard let key = key(folder), node.folders.contains(key) else {
+      throw Refusal(
+        .permissionDenied,
+        "\(field): the ACL of node \(node.shared.id) does not allow calls from folder '\(folder.prefix(64))'")
+    }
+  }
+
+  private func key(_ text: String) -> NodeKey? {
+    var text = text
+    return text.withUTF8 { bytes in bytes.baseAddress.flatMap { NodeKey($0, bytes.count) } }
+  }
+
+  /// The value of a header; refused when it stands twice.
+  private func header(
+    _ name: String, _ exchange: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>
+  ) throws(Refusal) -> String? {
+    guard let base = exchange.base else { return nil }
+    var found: String?
+    for index in 0..<Int(exchange.head.fieldCount) where Int(fields[index].nameCount) == name.utf8.count {
+      let field = fields[index]
+      let text = UnsafeBufferPointer(start: base + Int(field.nameStart), count: Int(field.nameCount))
+      guard zip(text, name.utf8).allSatisfy({ $0 | 0x20 == $1 || $0 == $1 }) else { continue }
+      guard found == nil else { throw Refusal(.invalidArgument, "the header \(name) is given twice") }
+      found = String(
+        decoding: UnsafeBufferPointer(start: base + Int(field.valueStart), count: Int(field.valueCount)),
+        as: UTF8.self)
+    }
+    return found
+  }
+
+  /// Whether the principal may call the node, without keeping the answer.
+  func mayCallQuietly(_ verdict: VerdictCache.Verdict, _ routed: RoutedNode) -> Bool {
+    table?.grants.contains(
+      LoopTable.Grant(subject: verdict.principal.subject, folder: routed.folderID.text)) ?? false
+  }
+}
