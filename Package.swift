@@ -9,7 +9,7 @@ let package = Package(
     // MARK: C - system libraries and syscalls, no logic
     .target(name: "CLinux", path: "Sources/C/CLinux"),
     .systemLibrary(
-      name: "COpenSSL", path: "Sources/C/COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+      name: "COpenSSL", path: "Sources/C/COpenSSL", pkgConfig: "openssl", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(
       name: "CSQLite", path: "Sources/C/CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
     .systemLibrary(
@@ -36,10 +36,12 @@ let package = Package(
     .target(name: "Reactor", dependencies: ["CLinux"], path: "Sources/Machine/Reactor"),
     /** spawn, pidfd, namespaces, cgroups, limits */
     .target(name: "Sandboxing", dependencies: ["Reactor", "CLinux"], path: "Sources/Machine/Sandboxing"),
+    /** TLS over memory buffers */
+    .target(name: "TLS", dependencies: ["COpenSSL"], path: "Sources/Machine/TLS"),
     /** HTTP connections of servers and clients */
     .target(
       name: "HTTPTransport",
-      dependencies: ["HTTPModel", "Wire", "Reactor", "Telemetry", "CLinux", "CNghttp2"],
+      dependencies: ["HTTPModel", "Wire", "Reactor", "TLS", "Telemetry", "CLinux", "CNghttp2"],
       path: "Sources/Machine/HTTPTransport"),
 
     // MARK: Capabilities - what the planes are given
@@ -64,7 +66,7 @@ let package = Package(
     .target(
       name: "Gateway",
       dependencies: [
-        "Domain", "Contract", "Planning", "HTTPModel", "Wire", "HTTPTransport", "Reactor", "Access",
+        "Domain", "Contract", "Planning", "HTTPModel", "Wire", "HTTPTransport", "Reactor", "TLS", "Access",
         "Telemetry", "CLinux",
       ],
       path: "Sources/Planes/Gateway"),
@@ -94,7 +96,7 @@ let package = Package(
     .target(
       name: "Assembly",
       dependencies: [
-        "Domain", "Planning", "HTTPModel", "Wire", "Telemetry", "Reactor", "Sandboxing", "HTTPTransport",
+        "Domain", "Planning", "HTTPModel", "Wire", "Telemetry", "Reactor", "TLS", "Sandboxing", "HTTPTransport",
         "Storage", "Access",
         "DriverAPI", "CellNodes", "AddressNodes", "Gateway", "ControlPlane", "ControlAPI",
       ], path: "Sources/Shell/Assembly"),
@@ -106,6 +108,7 @@ let package = Package(
       name: "TestSupport", dependencies: ["Domain", "Planning", "Reactor", "Storage", "DriverAPI", "Access"],
       path: "Sources/Testing/TestSupport"),
     .testTarget(name: "DomainTests", dependencies: ["Domain", "Planning", "TestSupport"]),
+    .testTarget(name: "TLSTests", dependencies: ["TLS"]),
     .testTarget(name: "WireTests", dependencies: ["Wire", "HTTPModel", "CHTTPParser"], exclude: ["Golden"]),
     .systemLibrary(
       name: "CHTTPParser", path: "Sources/C/CHTTPParser", providers: [.apt(["libhttp-parser-dev"])]),

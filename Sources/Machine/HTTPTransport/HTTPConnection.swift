@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Reactor
+internal import TLS
 internal import Wire
 
 /// One client's connection: of HTTP/1.1 it is the exchange at hand as well, of HTTP/2 it has a session with streams.
@@ -55,6 +56,10 @@ final class HTTPConnection: HTTPExchange {
   /// The decoded body of a chunked request.
   var collected = ByteQueue()
   var session: HTTP2Session?
+  /// Ciphers what comes and goes; nil in plaintext.
+  var tls: TLSEngine?
+  /// Ciphertext that the socket has not taken yet.
+  var wire = ByteQueue()
   var incoming = Incoming.nothing
   /// Bytes of a streamed body of known length that are still to come.
   var remaining = 0

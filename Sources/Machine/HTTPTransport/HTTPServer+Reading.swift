@@ -6,9 +6,8 @@ internal import Wire
 /// From bytes to requests.
 extension HTTPServer {
   func read(_ connection: HTTPConnection) {
-    let isDirect =
-      connection.input.isEmpty
-      && (connection.state == .head || connection.state == .http2 || connection.isReceiving)
+    if let tls = connection.tls { return read(connection, tls) }
+    let isDirect = readsDirectly(connection)
     var wanted = 65536
     if connection.state == .body {
       let rest = Int(connection.head.length) + connection.head.contentLength - connection.input.count
@@ -21,10 +20,23 @@ extension HTTPServer {
       if roost_would_block(code) == 0, code != EINTR { disconnect(connection) }
       return
     }
-    guard received > 0 else {
-      return connection.state == .owned && connection.incoming == .raw
-        ? halfClosed(connection) : disconnect(connection)
-    }
+    received > 0 ? take(connection, received, isDirect) : readEnded(connection)
+  }
+
+  /// Whether what is read next goes to the loop's buffer and is looked at there.
+  func readsDirectly(_ connection: HTTPConnection) -> Bool {
+    connection.input.isEmpty
+      && (connection.state == .head || connection.state == .http2 || connection.isReceiving)
+  }
+
+  /// The client sends no more.
+  func readEnded(_ connection: HTTPConnection) {
+    connection.state == .owned && connection.incoming == .raw
+      ? halfClosed(connection) : disconnect(connection)
+  }
+
+  /// Bytes were read, to the loop's buffer if `isDirect` or the connection lingers, else to the end of its input.
+  func take(_ connection: HTTPConnection, _ received: Int, _ isDirect: Bool) {
     switch connection.state {
     case .lingering, .closed: return
     case .http2 where isDirect: receive(connection, scratch, received)

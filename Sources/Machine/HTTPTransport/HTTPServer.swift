@@ -1,7 +1,19 @@
 internal import CLinux
 internal import Glibc
 public import Reactor
+public import TLS
 internal import Wire
+
+/// A listening socket.
+public struct HTTPListener: Sendable {
+  public var descriptor: Int32
+  public var isTLS: Bool
+
+  public init(_ descriptor: Int32, isTLS: Bool = false) {
+    self.descriptor = descriptor
+    self.isTLS = isTLS
+  }
+}
 
 /// The server side of HTTP/1.1 and HTTP/2 for one loop: accepts, reads requests, writes answers.
 ///
@@ -26,13 +38,17 @@ public final class HTTPServer {
   let loop: EventLoop
   unowned let owner: any HTTPServerOwner
   let limits: Limits
-  private var listener: Int32
+  private var listeners: [HTTPListener]
+  /// What new connections of listeners with TLS use; replacing it leaves open connections as they are.
+  public var tlsContext: TLSContext?
   private var connections: [HTTPConnection] = []
   private var free: [Int] = []
   private var recycled: [Int] = []
   var dirty: [HTTPConnection] = []
   var resumable: [HTTPConnection] = []
   var isDraining = false
+  /// Ciphertext on its way from a socket; made with the first connection that needs it.
+  var cipher: UnsafeMutablePointer<UInt8>?
   let scratch = UnsafeMutablePointer<UInt8>.allocate(capacity: 65536)
   let fields = UnsafeMutablePointer<HTTP1Field>.allocate(capacity: HTTP1Head.maximumFields)
   /// Whose head the table of fields holds.
@@ -50,14 +66,20 @@ public final class HTTPServer {
   /// Connections accepted so far.
   public private(set) var acceptedCount = 0
 
-  /// Serves a listening socket, which it owns from now on.
-  public init(loop: EventLoop, listener: Int32, limits: Limits = Limits(), owner: any HTTPServerOwner) {
+  /// Serves listening sockets, which it owns from now on.
+  public init(
+    loop: EventLoop, listeners: [HTTPListener], tlsContext: TLSContext? = nil, limits: Limits = Limits(),
+    owner: any HTTPServerOwner
+  ) {
     self.loop = loop
-    self.listener = listener
+    self.listeners = listeners
+    self.tlsContext = tlsContext
     self.limits = limits
     self.owner = owner
     fields.initialize(repeating: HTTP1Field(), count: HTTP1Head.maximumFields)
-    loop.watch(listener, .readable, data: Kind.listener << 56)
+    for (index, listener) in listeners.enumerated() {
+      loop.watch(listener.descriptor, .readable, data: Kind.listener << 56 | UInt64(index))
+    }
   }
 
   deinit {
@@ -66,9 +88,11 @@ public final class HTTPServer {
       connection.input.free()
       connection.output.free()
       connection.collected.free()
+      connection.wire.free()
     }
     for stream in streams { stream.free() }
-    if listener >= 0 { _ = Glibc.close(listener) }
+    for listener in listeners { _ = Glibc.close(listener.descriptor) }
+    cipher?.deallocate()
     scratch.deallocate()
     fields.deallocate()
   }
@@ -89,7 +113,7 @@ public final class HTTPServer {
 
   /// A listener or a connection is ready.
   public func ready(_ data: UInt64, _ events: ReadyEvents) {
-    if data >> 56 == Kind.listener { return accept() }
+    if data >> 56 == Kind.listener { return accept(Int(data & 0xff)) }
     guard let connection = connection(data & 0xff_ffff_ffff_ffff) else { return }
     if events.contains(.writable) { flush(connection) }
     guard connection.state != .closed else { return }
@@ -104,7 +128,8 @@ public final class HTTPServer {
   /// A connection's timer fired.
   public func fired(_ data: UInt64) {
     if data >> 56 == Kind.listener {
-      if listener >= 0 { loop.watch(listener, .readable, data: Kind.listener << 56) }
+      let index = Int(data & 0xff)
+      if index < listeners.count { loop.watch(listeners[index].descriptor, .readable, data: data) }
       return
     }
     guard let connection = connection(data & 0xff_ffff_ffff_ffff) else { return }
@@ -148,20 +173,21 @@ public final class HTTPServer {
     recycledStreams.removeAll(keepingCapacity: true)
   }
 
-  private func accept() {
-    guard listener >= 0 else { return }
+  private func accept(_ index: Int) {
+    guard index < listeners.count else { return }
+    let listener = listeners[index]
     for _ in 0..<64 {
       let slot = free.popLast() ?? connections.count
       if slot == connections.count { connections.append(HTTPConnection(slot: slot)) }
       let connection = connections[slot]
-      let descriptor = roost_accept(listener, &connection.address)
+      let descriptor = roost_accept(listener.descriptor, &connection.address)
       guard descriptor >= 0 else {
         let code = roost_errno()
         free.append(slot)
         if code == EMFILE || code == ENFILE || code == ENOMEM || code == ENOBUFS {
           // Out of files: a level-triggered listener would spin. Look again when some may have closed.
-          loop.unwatch(listener)
-          _ = loop.setTimer(at: loop.now + 100_000_000, data: Kind.listener << 56)
+          loop.unwatch(listener.descriptor)
+          _ = loop.setTimer(at: loop.now + 100_000_000, data: Kind.listener << 56 | UInt64(index))
         }
         return
       }
@@ -182,6 +208,16 @@ public final class HTTPServer {
       connection.isFull = false
       connection.hasBegun = false
       connection.watched = [.readable, .hangup]
+      connection.isTLS = listener.isTLS
+      connection.tls = listener.isTLS ? tlsContext.flatMap { TLSEngine($0) } : nil
+      if listener.isTLS, connection.tls == nil {
+        // Without a context there is nothing to say to the client that it would understand.
+        connection.state = .closed
+        _ = Glibc.close(descriptor)
+        connection.descriptor = -1
+        recycled.append(slot)
+        continue
+      }
       openCount += 1
       acceptedCount += 1
       loop.watch(descriptor, connection.watched, data: Kind.connection << 56 | connection.key)
@@ -239,29 +275,36 @@ public final class HTTPServer {
 
   /// Gives the socket what waits; false when it does not take everything, or is broken.
   func write(_ connection: HTTPConnection) -> Bool {
+    if let tls = connection.tls { return write(connection, tls) }
     while let base = connection.output.base, !connection.output.isEmpty {
       let sent = roost_send(connection.descriptor, base, connection.output.count)
       if sent < 0 {
         let code = roost_errno()
         if code == EINTR { continue }
-        guard roost_would_block(code) != 0 else {
-          disconnect(connection)
-          return false
-        }
-        // While a client does not read its answers, it is not asked for more requests.
-        connection.isBlocked = true
-        switch connection.state {
-        case .owned: watchOwned(connection)
-        case .http2: watchBlocked(connection)
-        default: watch(connection, [.writable])
-        }
-        connection.deadline = loop.now + Int64(limits.writeIdleSeconds) * 1_000_000_000
-        if connection.timer == .none { arm(connection) }
+        guard blocked(connection, code) else { return false }
         break
       }
       connection.output.drop(sent)
     }
     return connection.output.isEmpty || connection.isFull
+  }
+
+  /// The socket did not take bytes; false when that is because it is broken.
+  func blocked(_ connection: HTTPConnection, _ code: Int32) -> Bool {
+    guard roost_would_block(code) != 0 else {
+      disconnect(connection)
+      return false
+    }
+    // While a client does not read its answers, it is not asked for more requests.
+    connection.isBlocked = true
+    switch connection.state {
+    case .owned: watchOwned(connection)
+    case .http2: watchBlocked(connection)
+    default: watch(connection, [.writable])
+    }
+    connection.deadline = loop.now + Int64(limits.writeIdleSeconds) * 1_000_000_000
+    if connection.timer == .none { arm(connection) }
+    return true
   }
 
   private func flushed(_ connection: HTTPConnection) {
@@ -302,6 +345,7 @@ public final class HTTPServer {
     guard connection.state != .closed else { return }
     connection.state = .closed
     loop.cancel(&connection.timer)
+    if let tls = connection.tls { part(connection, tls) }
     _ = Glibc.close(connection.descriptor)
     connection.descriptor = -1
     connection.input.free()
@@ -319,11 +363,11 @@ public final class HTTPServer {
   /// request close after its answer.
   public func drain() {
     guard !isDraining else { return }
-    accept()
+    for index in listeners.indices { accept(index) }
     isDraining = true
     for connection in connections { connection.session?.drain() }
-    if listener >= 0 { _ = Glibc.close(listener) }
-    listener = -1
+    for listener in listeners { _ = Glibc.close(listener.descriptor) }
+    listeners = []
     for connection in connections where connection.state == .head && connection.output.isEmpty {
       // A request may lie in the socket already: it is read and answered first.
       read(connection)

@@ -31,9 +31,15 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
   let loop: EventLoop
   let counters: LoopCounters
   let accessLog: AccessLog?
+<<<<<<< HEAD
   private var listener: Int32
   lazy var server = HTTPServer(loop: loop, listener: listener, owner: self)
   lazy var upstream = UpstreamClient(loop: loop, owner: self)
+=======
+  private let listeners: [HTTPListener]
+  lazy var server = HTTPServer(
+    loop: loop, listeners: listeners, tlsContext: shared.currentTLS, owner: self)
+>>>>>>> a386b64 (Serve TLS beside plaintext, with ALPN, names and certificates that are read again)
 
   var table: LoopTable?
   var nodes: [LoopNode] = []
@@ -56,10 +62,10 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
   var randomState = UInt64.random(in: 0...UInt64.max)
   let scratch = UnsafeMutablePointer<UInt8>.allocate(capacity: 262_144)
 
-  init(_ shared: GatewayShared, index: Int, listener: Int32) {
+  init(_ shared: GatewayShared, index: Int, listeners: [HTTPListener]) {
     self.shared = shared
     self.index = index
-    self.listener = listener
+    self.listeners = listeners
     counters = shared.counters[index]
     accessLog = shared.currentAccessLog
     loop = EventLoop(bell: shared.mailboxes[index].bell)
@@ -146,6 +152,7 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
       case .table(let table): use(table)
       case .answer(let key, let response): answerCollected(key, response)
       case .wake(let id): if let node = nodes.first(where: { $0.shared.id == id }) { pump(node) }
+      case .tls(let context): server.tlsContext = context
       case .drain:
         endStreamedCalls()
         server.drain()

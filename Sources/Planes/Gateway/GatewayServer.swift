@@ -5,6 +5,7 @@ public import HTTPModel
 internal import HTTPTransport
 internal import Reactor
 internal import Synchronization
+public import TLS
 public import Telemetry
 
 /// What a gateway is given.
@@ -23,10 +24,28 @@ public struct GatewayConfiguration: Sendable {
   public var bodyLimit: Int
   /// Where to append a JSON line per execute request; nil: nowhere.
   public var accessLogPath: String?
+  /// Where TLS is served beside the plaintext port; nil: nowhere.
+  public var tls: TLSListener?
+
+  /// An address for TLS.
+  public struct TLSListener: Sendable {
+    /// A numeric address.
+    public var host: String
+    /// 0: any free port, see `GatewayServer.tlsPort`.
+    public var port: UInt16
+    public var context: TLSContext
+
+    public init(host: String, port: UInt16, context: TLSContext) {
+      self.host = host
+      self.port = port
+      self.context = context
+    }
+  }
 
   public init(
     host: String = "127.0.0.1", port: UInt16 = 0, loops: Int = 0, requestLimit: Int = 16 << 20,
-    responseLimit: Int = 16 << 20, bodyLimit: Int = (16 << 20) + (64 << 10), accessLogPath: String? = nil
+    responseLimit: Int = 16 << 20, bodyLimit: Int = (16 << 20) + (64 << 10), accessLogPath: String? = nil,
+    tls: TLSListener? = nil
   ) {
     self.host = host
     self.port = port
@@ -35,6 +54,7 @@ public struct GatewayConfiguration: Sendable {
     self.responseLimit = responseLimit
     self.bodyLimit = bodyLimit
     self.accessLogPath = accessLogPath
+    self.tls = tls
   }
 }
 
@@ -56,6 +76,7 @@ public final class GatewayServer: Sendable {
     /// Instances that left the table with requests still out.
     var leaving: [InstanceID: SharedInstance] = [:]
     var port: UInt16 = 0
+    var tlsPort: UInt16 = 0
   }
 
   private let shared: GatewayShared
@@ -76,31 +97,35 @@ public final class GatewayServer: Sendable {
   /// The port that is served; 0 before `start`.
   public var port: UInt16 { state.withLock { $0.port } }
 
+  /// The port that is served with TLS; 0 before `start` and without TLS.
+  public var tlsPort: UInt16 { state.withLock { $0.tlsPort } }
+
   /// The generation of the table in use; nil before the first.
   public var generation: UInt64? { state.withLock { $0.table?.generation } }
 
   /// Binds the port and starts the loops. Throws `unavailable` that names the address when it can't be bound.
   public func start() throws(PlatformError) {
     let configuration = shared.configuration
-    var listeners: [Int32] = []
-    var port = configuration.port
-    for _ in 0..<shared.mailboxes.count {
-      let listener = roost_listen_tcp(configuration.host, port, 4096)
-      guard listener >= 0 else {
-        for open in listeners { _ = roost_close(open) }
-        throw PlatformError(
-          .unavailable,
-          "can't listen on \(configuration.host):\(port): \(String(cString: roost_error_text(-listener)))")
+    let (plain, port) = try listen(configuration.host, configuration.port)
+    var tls: [Int32] = []
+    var tlsPort: UInt16 = 0
+    if let wanted = configuration.tls {
+      shared.setTLS(wanted.context)
+      do throws(PlatformError) {
+        (tls, tlsPort) = try listen(wanted.host, wanted.port)
+      } catch {
+        for open in plain { _ = roost_close(open) }
+        throw error
       }
-      listeners.append(listener)
-      port = UInt16(clamping: roost_bound_port(listener))
     }
     let log = configuration.accessLogPath.flatMap { AccessLog(path: $0, logger: shared.logger) }
     shared.setAccessLog(log)
     var threads: [LoopThread] = []
-    for (index, listener) in listeners.enumerated() {
+    for index in plain.indices {
+      let listeners =
+        [HTTPListener(plain[index])] + (tls.isEmpty ? [] : [HTTPListener(tls[index], isTLS: true)])
       let thread = LoopThread(name: "gateway-\(index)") { [shared] in
-        GatewayLoop(shared, index: index, listener: listener).run()
+        GatewayLoop(shared, index: index, listeners: listeners).run()
       }
       guard let thread else { throw PlatformError(.resourceExhausted, "can't start the thread of a loop") }
       threads.append(thread)
@@ -108,7 +133,33 @@ public final class GatewayServer: Sendable {
     state.withLock {
       $0.life = .running(threads)
       $0.port = port
+      $0.tlsPort = tlsPort
       if let table = $0.table { shared.post(.table(table)) }
+    }
+  }
+
+  /// One socket per loop on the same port.
+  private func listen(_ host: String, _ wanted: UInt16) throws(PlatformError) -> ([Int32], UInt16) {
+    var listeners: [Int32] = []
+    var port = wanted
+    for _ in 0..<shared.mailboxes.count {
+      let listener = roost_listen_tcp(host, port, 4096)
+      guard listener >= 0 else {
+        for open in listeners { _ = roost_close(open) }
+        throw PlatformError(
+          .unavailable, "can't listen on \(host):\(port): \(String(cString: roost_error_text(-listener)))")
+      }
+      listeners.append(listener)
+      port = UInt16(clamping: roost_bound_port(listener))
+    }
+    return (listeners, port)
+  }
+
+  /// Uses other certificates for connections that come from now on; open ones go on with theirs.
+  public func replaceTLS(_ context: TLSContext) {
+    state.withLock { state in
+      shared.setTLS(context)
+      if case .running = state.life { shared.post(.tls(context)) }
     }
   }
 

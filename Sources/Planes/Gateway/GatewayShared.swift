@@ -3,6 +3,7 @@ internal import Domain
 internal import HTTPModel
 internal import Reactor
 internal import Synchronization
+internal import TLS
 internal import Telemetry
 
 /// What a loop is told by others.
@@ -12,6 +13,8 @@ enum LoopMessage: Sendable {
   case answer(UInt64, HTTPResponse)
   /// A node may have a free instance for this loop's waiting requests.
   case wake(String)
+  /// Certificates for connections that come from now on.
+  case tls(TLSContext)
   case drain
   case cancelAll
   case stop
@@ -28,6 +31,7 @@ final class GatewayShared: Sendable {
   let counters: [LoopCounters]
   private let accessLog = Mutex<AccessLog?>(nil)
   private let table = Mutex<LoopTable?>(nil)
+  private let tls = Mutex<TLSContext?>(nil)
 
   init(
     configuration: GatewayConfiguration, loops: Int, verifier: any TokenVerifier,
@@ -45,6 +49,8 @@ final class GatewayShared: Sendable {
 
   func post(_ message: LoopMessage) { for mailbox in mailboxes { mailbox.post(message) } }
   func setTable(_ next: LoopTable) { table.withLock { $0 = next } }
+  func setTLS(_ context: TLSContext?) { tls.withLock { $0 = context } }
+  var currentTLS: TLSContext? { tls.withLock { $0 } }
   var currentTable: LoopTable? { table.withLock { $0 } }
   func setAccessLog(_ log: AccessLog?) { accessLog.withLock { $0 = log } }
   var currentAccessLog: AccessLog? { accessLog.withLock { $0 } }

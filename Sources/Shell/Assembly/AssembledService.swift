@@ -10,6 +10,7 @@ import Glibc
 import HTTPModel
 import Storage
 import Synchronization
+import TLS
 import Telemetry
 
 /// The one place where a running service is put together.
@@ -70,7 +71,7 @@ public enum AssembledService {
     let gateway = GatewayServer(
       configuration: .init(
         host: host, port: port, loops: configuration.loops ?? 0,
-        accessLogPath: data.path + "/logs/access.jsonl"),
+        accessLogPath: data.path + "/logs/access.jsonl", tls: try tlsListener(configuration)),
       verifier: Credentials(authority: authority, keys: apiKeys), responder: late,
       observe: { observations.continuation.yield($0) }, logger: logger, metrics: metrics)
     let fleet = Fleet(world: world, sink: GatewaySink(gateway: gateway))
@@ -100,7 +101,9 @@ public enum AssembledService {
     logger.info(
       "roost serves",
       [
-        "listen": .text("\(host):\(gateway.port)"), "data": .text(data.path), "python": .text(python.python),
+        "listen": .text("\(host):\(gateway.port)"),
+        "tls_listen": .text(configuration.tls == nil ? "" : "port \(gateway.tlsPort)"),
+        "data": .text(data.path), "python": .text(python.python),
         "version": .text(version), "pid": .integer(Int(getpid())),
       ])
 
@@ -108,7 +111,13 @@ public enum AssembledService {
       group.addTask { await fleet.run() }
       group.addTask { for await observation in observations.stream { await fleet.observed(observation) } }
       group.addTask { await housekeeping.run() }
-      await signals.first()
+      await signals.first {
+        do throws(PlatformError) {
+          guard let context = try tlsContext(configuration) else { return }
+          gateway.replaceTLS(context)
+          logger.info("certificates were read again")
+        } catch { logger.warning("certificates stay as they were", ["error": .text(error.message)]) }
+      }
       logger.info("draining")
       await gateway.drain(grace: .seconds(10))
       group.cancelAll()
@@ -119,10 +128,31 @@ public enum AssembledService {
     logger.info("roost has stopped; instances live on")
   }
 
+  private static func tlsContext(
+    _ configuration: ServeConfiguration
+  ) throws(PlatformError) -> TLSContext? {
+    guard let tls = configuration.tls else { return nil }
+    do throws(TLSError) {
+      return try TLSContext(
+        certificates: [TLSCertificate(chain: tls.chain, key: tls.key)],
+        clientAuthorities: tls.clientAuthorities)
+    } catch { throw .invalid("--tls-cert", "TLS: \(error.message)") }
+  }
+
+  private static func tlsListener(
+    _ configuration: ServeConfiguration
+  ) throws(PlatformError) -> GatewayConfiguration.TLSListener? {
+    guard let tls = configuration.tls, let context = try tlsContext(configuration) else { return nil }
+    let (host, port) = try address(tls.listen, flag: "--tls-listen")
+    return .init(host: host, port: port, context: context)
+  }
+
   /// `host:port`; names are refused, since what they mean may change.
-  private static func address(_ text: String) throws(PlatformError) -> (host: String, port: UInt16) {
+  private static func address(
+    _ text: String, flag: String = "--listen"
+  ) throws(PlatformError) -> (host: String, port: UInt16) {
     guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]) else {
-      throw .invalid("--listen", "--listen: '\(text)' is not HOST:PORT, like 127.0.0.1:8800")
+      throw .invalid(flag, "\(flag): '\(text)' is not HOST:PORT, like 127.0.0.1:8800")
     }
     let host = String(text[..<colon])
     return (host == "localhost" ? "127.0.0.1" : host, port)

@@ -9,10 +9,29 @@ public struct ServeConfiguration: Sendable {
   /// False: instances run as plain processes, without walls.
   public var sandbox: Bool
   public var logLevel: String
+  public var tls: TLSOptions?
+
+  /// Where TLS is served and with what.
+  public struct TLSOptions: Sendable, Equatable {
+    /// `host:port`.
+    public var listen: String
+    /// PEM files.
+    public var chain: String
+    public var key: String
+    /// PEM file of authorities; clients must then show a certificate.
+    public var clientAuthorities: String?
+
+    public init(listen: String, chain: String, key: String, clientAuthorities: String? = nil) {
+      self.listen = listen
+      self.chain = chain
+      self.key = key
+      self.clientAuthorities = clientAuthorities
+    }
+  }
 
   public init(
     dataFolder: String, listen: String, python: String? = nil, loops: Int? = nil, sandbox: Bool = true,
-    logLevel: String = "info"
+    logLevel: String = "info", tls: TLSOptions? = nil
   ) {
     self.dataFolder = dataFolder
     self.listen = listen
@@ -20,5 +39,6 @@ public struct ServeConfiguration: Sendable {
     self.loops = loops
     self.sandbox = sandbox
     self.logLevel = logLevel
+    self.tls = tls
   }
 }

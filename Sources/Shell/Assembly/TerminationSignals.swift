@@ -8,7 +8,7 @@ private let signalPipe: (read: Int32, write: Int32) = {
   return (ends[0], ends[1])
 }()
 
-/// SIGTERM and SIGINT as one asynchronous event; SIGPIPE is ignored.
+/// SIGTERM, SIGINT and SIGHUP as asynchronous events; SIGPIPE is ignored.
 ///
 /// A handler, not a blocked mask: the threads of the runtime are there before `main` and would take the signal.
 final class TerminationSignals: Sendable {
@@ -19,7 +19,7 @@ final class TerminationSignals: Sendable {
     let (stream, continuation) = AsyncStream.makeStream(of: Int32.self)
     self.stream = stream
     guard signalPipe.read >= 0 else { return }
-    for number in [SIGTERM, SIGINT] {
+    for number in [SIGTERM, SIGINT, SIGHUP] {
       signal(number) { number in
         var byte = UInt8(truncatingIfNeeded: number)
         _ = write(signalPipe.write, &byte, 1)
@@ -41,9 +41,12 @@ final class TerminationSignals: Sendable {
     pthread_detach(thread)
   }
 
-  /// Ends at the first of the signals.
-  func first() async {
-    for await _ in stream { return }
+  /// Ends at the first SIGTERM or SIGINT; until then each SIGHUP calls the closure.
+  func first(reload: () -> Void) async {
+    for await number in stream {
+      guard number == SIGHUP else { return }
+      reload()
+    }
   }
 
   private final class Waiter {

@@ -7,7 +7,10 @@ let shell = Shell(
     await AssembledService.run(
       ServeConfiguration(
         dataFolder: options.dataFolder, listen: options.listen, python: options.python, loops: options.loops,
-        sandbox: options.sandbox, logLevel: options.logLevel))
+        sandbox: options.sandbox, logLevel: options.logLevel,
+        tls: options.tls.map {
+          .init(listen: $0.listen, chain: $0.chain, key: $0.key, clientAuthorities: $0.clientAuthorities)
+        }))
   },
   doctor: { options in await Doctor.run(python: options.python, asJSON: options.json) })
 exit(await shell.run(Array(CommandLine.arguments.dropFirst())))

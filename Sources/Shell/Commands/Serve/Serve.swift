@@ -8,21 +8,40 @@ enum Serve {
         "data", .text, value: "DIR",
         "folder of all data (./data); the first start makes it and its admin.token"),
       Flag("listen", .text, value: "HOST:PORT", "where to listen (127.0.0.1:8800)"),
+      Flag("tls-listen", .text, value: "HOST:PORT", "where to listen with TLS, beside --listen"),
+      Flag(
+        "tls-cert", .text, value: "FILE", "certificate chain for --tls-listen, PEM; SIGHUP reads it again"),
+      Flag("tls-key", .text, value: "FILE", "its private key, PEM"),
+      Flag("tls-client-ca", .text, value: "FILE", "ask clients for certificates of these authorities, PEM"),
       Flag("python", .text, value: "PATH", "Python of cell nodes (found by itself)"),
       Flag("loops", .integer, value: "N", "event loops (found by itself)"),
       Flag("sandbox", .choice(["on", "off"]), "walls around instances (on)"),
       Flag("log-level", .choice(["debug", "info", "warn", "error"]), "least level that is logged (info)"),
-    ], examples: ["roost serve --data ./data --listen 127.0.0.1:8800"],
+    ],
+    examples: [
+      "roost serve --data ./data --listen 127.0.0.1:8800",
+      "roost serve --tls-listen 0.0.0.0:8443 --tls-cert chain.pem --tls-key key.pem",
+    ],
     run: { context in
       let parsed = context.parsed
       if let loops = parsed.integer("loops"), loops < 1 {
         throw CommandFailure.usage("--loops: \(loops) must be at least 1", Serve.command)
       }
+      var tls: ServeOptions.TLSOptions?
+      if let listen = parsed.text("tls-listen") {
+        guard let chain = parsed.text("tls-cert"), let key = parsed.text("tls-key") else {
+          throw CommandFailure.usage("--tls-listen: needs --tls-cert FILE and --tls-key FILE", Serve.command)
+        }
+        tls = .init(
+          listen: listen, chain: chain, key: key, clientAuthorities: parsed.text("tls-client-ca"))
+      } else if let flag = ["tls-cert", "tls-key", "tls-client-ca"].first(where: { parsed.text($0) != nil }) {
+        throw CommandFailure.usage("--\(flag): needs --tls-listen HOST:PORT", Serve.command)
+      }
       let options = ServeOptions(
         dataFolder: parsed.text("data") ?? "./data", listen: parsed.text("listen") ?? "127.0.0.1:8800",
         python: parsed.text("python"), loops: parsed.integer("loops"),
         sandbox: parsed.text("sandbox") != "off",
-        logLevel: parsed.text("log-level") ?? "info")
+        logLevel: parsed.text("log-level") ?? "info", tls: tls)
       throw ProgramEnd(code: await context.shell.serve(options))
     })
 }

@@ -8,11 +8,30 @@ public struct ServeOptions: Sendable, Equatable {
   public var loops: Int?
   public var sandbox: Bool
   public var logLevel: String
+  public var tls: TLSOptions?
+
+  /// Where TLS is served and with what.
+  public struct TLSOptions: Sendable, Equatable {
+    /// `host:port`.
+    public var listen: String
+    /// PEM files.
+    public var chain: String
+    public var key: String
+    /// PEM file of authorities; clients must then show a certificate.
+    public var clientAuthorities: String?
+
+    public init(listen: String, chain: String, key: String, clientAuthorities: String? = nil) {
+      self.listen = listen
+      self.chain = chain
+      self.key = key
+      self.clientAuthorities = clientAuthorities
+    }
+  }
 
   public init(
     dataFolder: String = "./data", listen: String = "127.0.0.1:8800", python: String? = nil,
     loops: Int? = nil,
-    sandbox: Bool = true, logLevel: String = "info"
+    sandbox: Bool = true, logLevel: String = "info", tls: TLSOptions? = nil
   ) {
     self.dataFolder = dataFolder
     self.listen = listen
@@ -20,6 +39,7 @@ public struct ServeOptions: Sendable, Equatable {
     self.loops = loops
     self.sandbox = sandbox
     self.logLevel = logLevel
+    self.tls = tls
   }
 }
 
