@@ -96,7 +96,8 @@ let package = Package(
     .target(
       name: "Assembly",
       dependencies: [
-        "Domain", "Planning", "HTTPModel", "Wire", "Telemetry", "Reactor", "TLS", "Sandboxing", "HTTPTransport",
+        "Domain", "Planning", "HTTPModel", "Wire", "Telemetry", "Reactor", "TLS", "Sandboxing",
+        "HTTPTransport",
         "Storage", "Access",
         "DriverAPI", "CellNodes", "AddressNodes", "Gateway", "ControlPlane", "ControlAPI",
       ], path: "Sources/Shell/Assembly"),

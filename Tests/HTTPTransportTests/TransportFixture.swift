@@ -62,7 +62,7 @@ final class TransportFixture: Sendable {
     let state: SharedSeen
     let limits: HTTPServer.Limits
     var listener: Int32
-    lazy var server = HTTPServer(loop: loop, listener: listener, limits: limits, owner: self)
+    lazy var server = HTTPServer(loop: loop, listeners: [HTTPListener(listener)], limits: limits, owner: self)
     var paths: [UInt64: String] = [:]
     var left: [UInt64: Int] = [:]
     var held: [UInt64] = []

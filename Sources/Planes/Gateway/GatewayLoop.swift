@@ -31,15 +31,10 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
   let loop: EventLoop
   let counters: LoopCounters
   let accessLog: AccessLog?
-<<<<<<< HEAD
-  private var listener: Int32
-  lazy var server = HTTPServer(loop: loop, listener: listener, owner: self)
-  lazy var upstream = UpstreamClient(loop: loop, owner: self)
-=======
   private let listeners: [HTTPListener]
   lazy var server = HTTPServer(
     loop: loop, listeners: listeners, tlsContext: shared.currentTLS, owner: self)
->>>>>>> a386b64 (Serve TLS beside plaintext, with ALPN, names and certificates that are read again)
+  lazy var upstream = UpstreamClient(loop: loop, owner: self)
 
   var table: LoopTable?
   var nodes: [LoopNode] = []
