@@ -12,13 +12,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import grpc
+import grpc_tools
 import pytest
 from conftest import Roost, wait_for
 from google.protobuf import descriptor_pool, json_format, message_factory, struct_pb2
 from google.rpc import error_details_pb2, status_pb2
+from grpc_tools import protoc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from openapi_spec_validator import OpenAPIV31SpecValidator
 from test_keys import command
 from yandex.cloud.datasphere.v1 import node_service_pb2
 from yandex.cloud.datasphere.v1.node_execution_error_details_pb2 import NodeExecutionErrorDetails
@@ -405,3 +408,41 @@ def test_the_reflection_stub_of_grpcio_reads_everything(roost: Roost) -> None:
     pool = descriptor_pool.DescriptorPool(database)
     for name in database.get_services():
         assert pool.FindServiceByName(name).methods
+
+
+def test_the_documents_of_a_node_are_served_and_printed(roost: Roost, typed: str, tmp_path: pathlib.Path) -> None:
+    document = roost.get(f"/nodes/{typed}/openapi.json")
+    OpenAPIV31SpecValidator(document).validate()
+    assert document["servers"] == [{"url": roost.url}]
+    assert json.loads(roost.cli("node", "api", "typed-node").stdout) == document
+    shape = document["components"]["schemas"]["Output"]["properties"]["y"]
+    assert shape["type"] == "array" and shape["items"]["type"] == "array"
+    proto = roost.cli("node", "api", "typed-node", "--format", "proto").stdout
+    assert "FloatTensor x = 1;" in proto and roost.call("GET", f"/nodes/{typed}/node.proto").body.decode() == proto
+    (tmp_path / "node.proto").write_text(proto)
+    out = ["protoc", f"-I{tmp_path}", f"-I{pathlib.Path(grpc_tools.__file__).parent}/_proto"]
+    assert protoc.main([*out, f"--python_out={tmp_path}", f"--grpc_python_out={tmp_path}", "node.proto"]) == 0
+    assert roost.call("GET", f"/nodes/{typed}/openapi.json", token="").status == 401
+    assert roost.call("GET", "/nodes/none/node.proto").status == 404
+
+
+def test_nodes_of_numbers_are_open_inference_models(roost: Roost, typed: str) -> None:
+    answer = roost.call("GET", f"/v2/models/{typed}")
+    assert answer.status == 400 and "when (datetime)" in answer.json["detail"]
+    roost.checkpoint("import numpy as np\nm = np.ones((1, 3))", "s = m.sum(axis=1)", name="model-node")
+    node = roost.node("model-node", inputs=["m:numpy.ndarray"], outputs=["s:numpy.ndarray"])
+    model = roost.get(f"/v2/models/{node}")
+    assert model["inputs"] == [{"name": "m", "datatype": "FP64", "shape": [-1, 3]}]
+    assert model["outputs"] == [{"name": "s", "datatype": "FP64", "shape": [-1]}]
+
+
+def test_the_rest_twins_answer(roost: Roost, randomizer: str) -> None:
+    listed = roost.call("GET", "/endpoints", token="").json["endpoints"]
+    assert {"id": "iam", "address": f"127.0.0.1:{roost.port}"} in listed
+    assert roost.call("GET", "/endpoints/datasphere", token="").json["address"].endswith(str(roost.port))
+    assert roost.call("GET", "/endpoints/none", token="").json["code"] == 5
+    operation = roost.get(f"/v1/operations?resource={randomizer}")["operations"][0]
+    assert roost.get(f"/operations/{operation['id']}")["done"]
+    assert roost.call("GET", f"/operations/{operation['id']}", token="").json["code"] == 16
+    answer = roost.call("POST", "/datasphere/v1/aliases/a:execute", {"folder_id": roost.folder, "input": {}})
+    assert answer.status == 501 and answer.json["code"] == 12

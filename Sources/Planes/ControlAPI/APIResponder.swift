@@ -74,6 +74,7 @@ public struct APIResponder: HTTPResponder {
     let target = try Target(request.target)
     if let open = try await OpenEndpoints.answer(target, request, api) { return open }
     if let token = await IamEndpoints.answer(target, request, api) { return token }
+    if let known = await CompatibleEndpoints.answer(target, request, self, api) { return known }
     let matches = routes.filter { $0.matches(target) }
     guard !matches.isEmpty else {
       throw PlatformError(

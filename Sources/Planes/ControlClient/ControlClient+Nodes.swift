@@ -12,6 +12,19 @@ extension ControlClient {
   /// A node by id or name.
   public func node(_ node: String) throws(ClientError) -> NodeResource { try get(Self.path(node)) }
 
+  /// The OpenAPI document of a cell node's API.
+  public func nodeOpenAPI(_ node: String) throws(ClientError) -> JSONTree {
+    let bytes = try call("GET", "/nodes/\(Self.escaped(node))/openapi.json")
+    do throws(JSONTreeError) { return try JSONTree(parsing: bytes) } catch {
+      throw ClientError(.malformed, "the answer of \(url) is not JSON: \(error)")
+    }
+  }
+
+  /// The `.proto` of a cell node's typed service.
+  public func nodeProto(_ node: String) throws(ClientError) -> String {
+    String(decoding: try call("GET", "/nodes/\(Self.escaped(node))/node.proto"), as: UTF8.self)
+  }
+
   public func createNode(_ request: CreateNodeRequest) throws(ClientError) -> OperationResource {
     try send("POST", "/v1/nodes", request)
   }

@@ -108,7 +108,7 @@ enum NodeEndpoints {
   // MARK: Parts
 
   /// A node by id, or by name among the folders where the caller has a role.
-  private static func find(_ call: Call, _ permission: Permission, _ api: APIWorld)
+  static func find(_ call: Call, _ permission: Permission, _ api: APIWorld)
     async throws(PlatformError) -> NodeRecord
   {
     let text = call.segments[0]

@@ -1,0 +1,57 @@
+import Access
+import Contract
+import ControlPlane
+import Domain
+import HTTPModel
+import Storage
+import Wire
+
+/// The generated API of a cell node: documents that its clients are made of.
+enum ContractEndpoints {
+  static func openAPI(_ call: Call, _ api: APIWorld) async throws(PlatformError) -> HTTPResponse {
+    try call.allowQuery()
+    let host = call.request.header("host") ?? "localhost"
+    let document = try await contract(call, api).openAPI(
+      server: "\(call.request.isTLS ? "https" : "http")://\(host)")
+    return json(document)
+  }
+
+  static func proto(_ call: Call, _ api: APIWorld) async throws(PlatformError) -> HTTPResponse {
+    try call.allowQuery()
+    return Answer.text(try await contract(call, api).proto.text)
+  }
+
+  /// The node as a model of the Open Inference Protocol, version 2.
+  static func model(_ call: Call, _ api: APIWorld) async throws(PlatformError) -> HTTPResponse {
+    try call.allowQuery()
+    switch try await contract(call, api).openInference {
+    case .success(let model): return json(model)
+    case .failure(let misfit):
+      throw PlatformError(.failedPrecondition, "model: \(misfit)", origin: .caller, field: "model")
+    }
+  }
+
+  private static func json(_ value: JSONValue) -> HTTPResponse {
+    HTTPResponse(status: 200, headers: [("content-type", "application/json")], body: value.bytes)
+  }
+
+  private static func contract(_ call: Call, _ api: APIWorld) async throws(PlatformError) -> NodeContract {
+    let record = try await NodeEndpoints.find(call, .view, api)
+    let intent = try StoredJSON.value(NodeIntent.self, from: record.specJSON)
+    guard let cell = intent.spec.cell else {
+      throw PlatformError(
+        .failedPrecondition,
+        "node: '\(record.name)' is made of addresses; what its API is, only its servers know",
+        origin: .caller,
+        field: "node")
+    }
+    var example: [UInt8]?
+    if let checkpoint = try await api.store.checkpoint(cell.checkpointId) {
+      // Examples are a help: without them the document is whole all the same.
+      example = (try? await api.checkpoints.example(of: checkpoint)).flatMap { $0 }.map { Array($0.utf8) }
+    }
+    return NodeContract(
+      nodeID: record.id.text, nodeName: record.name, release: record.release, inputs: cell.inputs,
+      outputs: cell.outputs, example: example)
+  }
+}
