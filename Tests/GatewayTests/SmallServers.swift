@@ -49,6 +49,12 @@ final class TestProcess: Sendable {
     }
   }
 
+  /// The project's Python with its packages, or the system's.
+  static let python: String = {
+    let own = #filePath.split(separator: "/").dropLast(3).map { "/" + $0 }.joined() + "/.venv/bin/python"
+    return access(own, X_OK) == 0 ? own : "python3"
+  }()
+
   static func write(_ text: String, to path: String) {
     guard let file = fopen(path, "w") else { return }
     fputs(text, file)
@@ -119,9 +125,10 @@ final class PythonServer: Sendable {
   let port: UInt16
   private let process: TestProcess
   var address: String { "127.0.0.1:\(port)" }
+  var pid: pid_t { process.pid }
 
   init(_ script: String, arguments: [String] = []) throws {
-    process = try TestProcess(["python3", "-c", script] + arguments)
+    process = try TestProcess([TestProcess.python, "-c", script] + arguments)
     guard let port = UInt16(process.firstLine) else {
       throw TestProcess.Failure(message: "the server said '\(process.firstLine)', not its port")
     }

@@ -203,6 +203,16 @@ int roost_connect_tcp(const char *host, uint16_t port) {
   return start_connect((struct sockaddr *)&address, size);
 }
 
+int roost_keep_alive(int fd, int idle, int interval, int count) {
+  int one = 1;
+  unsigned patience = (unsigned)(idle + interval * count) * 1000;
+  if (setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one) < 0) return -errno;
+  setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+  setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+  setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+  return setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &patience, sizeof patience);
+}
+
 int roost_is_numeric(const char *host) {
   struct sockaddr_storage address;
   socklen_t size;

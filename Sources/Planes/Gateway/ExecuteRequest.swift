@@ -1,3 +1,4 @@
+internal import HTTPTransport
 internal import Reactor
 
 /// One execute request on its way. Lives in its loop's slab and is used again.
@@ -68,6 +69,8 @@ final class LoopNode {
   var folders: [NodeKey] = []
   /// Instances with `http1` and `http2` endpoints.
   var targets: [ProxyTarget] = []
+  /// Its instances speak HTTP/2.
+  var speaksHTTP2: Bool { targets.first?.upstream.isHTTP2 ?? false }
   /// Nanoseconds; 0: none.
   var slowStart: Int64 = 0
   var retries = RetryBudget()

@@ -63,6 +63,8 @@ int roost_bound_port(int fd);
 /* Starts a non-blocking connect; the socket, or -errno. Paths of any length go through /proc/self/fd. */
 int roost_connect_unix(const char *path);
 int roost_connect_tcp(const char *host, uint16_t port);
+/* Makes TCP ask a silent peer after so many seconds, again after others, and give up after so many times. */
+int roost_keep_alive(int fd, int idle, int interval, int count);
 /* Whether a host is a numeric address of IPv4 or IPv6. */
 int roost_is_numeric(const char *host);
 /* Whether an idle socket has neither bytes nor an end to read. */

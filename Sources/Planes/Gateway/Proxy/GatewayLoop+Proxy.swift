@@ -175,6 +175,11 @@ extension GatewayLoop {
         "node \(routed.id) takes \(limit.requestsPerSecond) requests per second of one caller, and "
           + "\(verdict.principal.subject) sends more", origin: .caller, retryAfter: wait)
     }
+    if exchange.isExtendedConnect, node.speaksHTTP2 {
+      throw Refusal(
+        .unimplemented,
+        "node \(routed.id) can't be reached by WebSocket: its endpoints are of protocol http2, not http1")
+    }
     if let refusal = routed.refusal { throw Refusal(.unavailable, refusal, origin: .node) }
     return node
   }

@@ -40,13 +40,18 @@ extension GatewayLoop {
     refuse(request, refusal(request, target, failure))
   }
 
-  /// The head of the answer has gone: only a broken connection can say that the rest is missing.
+  /// The head of the answer has gone.
   private func broken(_ request: ProxyRequest, _ failure: UpstreamFailure) {
-    if let exchange = exchange(of: request) {
-      exchange.ownerTag = 0
-      server.reset(exchange)
+    if let target = request.target, let exchange = exchange(of: request) {
+      breakOff(exchange, refusal(request, target, failure))
     }
     finished(request)
+  }
+
+  /// Callers of gRPC get a status; to others only a broken connection can say that the rest is missing.
+  private func breakOff(_ exchange: HTTPExchange, _ refusal: Refusal) {
+    exchange.ownerTag = 0
+    exchange.isGRPC ? endCall(exchange, refusal) : server.reset(exchange)
   }
 
   func name(_ request: ProxyRequest) -> String {
@@ -56,6 +61,7 @@ extension GatewayLoop {
 
   private func reason(_ failure: UpstreamFailure) -> String {
     let system = failure.code > 0 ? String(cString: roost_error_text(failure.code)) : ""
+    if let code = failure.http2Code { return "it reset the stream (code \(code) of HTTP/2)" }
     switch failure.kind {
     case .connect: return system.isEmpty ? "no connection" : system
     case .closed:
@@ -89,13 +95,13 @@ extension GatewayLoop {
     if request.dispatched == 0, request.node == nil { counters.refused.add() }
     if let exchange = exchange(of: request) {
       if exchange.hasBegun {
-        exchange.ownerTag = 0
-        server.reset(exchange)
+        breakOff(exchange, refusal)
       } else {
         var text: [UInt8] = []
         for index in 0..<request.identifierCount { text.append(request.identifier[index]) }
         exchange.ownerTag = 0
-        answer(exchange, refusal, requestID: String(decoding: text, as: UTF8.self))
+        let requestID = String(decoding: text, as: UTF8.self)
+        answer(exchange, refusal, requestID: requestID)
       }
     }
     finished(request)

@@ -38,7 +38,6 @@ extension GatewayLoop {
       case .authorization, .nodeID, .nodeAlias, .folderID: if !passesCredentials { continue }
       case .te:
         if !fields.lists(index, "trailers") { continue }
-        // To an instance of HTTP/2 it may say this one thing; HTTP/1.1 needs it named in `connection`.
         request.asksTrailers = true
         continue
       case .forwarded, .connection, .drop: continue
@@ -46,7 +45,10 @@ extension GatewayLoop {
       if namesOthers, fields.isListed(index) { continue }
       request.head.append(line: index, of: fields)
     }
-    if exchange.isExtendedConnect {
+    let speaksHTTP2 = request.node?.speaksHTTP2 ?? false
+    if speaksHTTP2 {
+      if request.asksTrailers { request.head.append("te: trailers\r\n") }
+    } else if exchange.isExtendedConnect {
       request.head.append("connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-key: ")
       appendWebSocketKey(&request.head)
       request.head.append("\r\n")

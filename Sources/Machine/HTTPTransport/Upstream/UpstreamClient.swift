@@ -30,6 +30,14 @@ public final class UpstreamClient {
   private var free: [Int] = []
   private var recycled: [Int] = []
   private var dirty: [UpstreamConnection] = []
+  var sessions: [UpstreamSession?] = []
+  var freeSessions: [Int] = []
+  var sessionSerial: UInt32 = 0
+  var dirtySessions: [UpstreamSession] = []
+  var streams: [UpstreamStream] = []
+  var freeStreams: [Int] = []
+  var recycledStreams: [Int] = []
+  lazy var library = UpstreamLibrary()
   let scratch = UnsafeMutablePointer<UInt8>.allocate(capacity: UpstreamClient.readSize)
   let fields = UnsafeMutablePointer<HTTP1Field>.allocate(capacity: HTTP1Head.maximumFields)
   static let readSize = 65536
@@ -51,6 +59,10 @@ public final class UpstreamClient {
       connection.output.free()
       connection.trailers.free()
     }
+    for session in sessions {
+      if let session, session.descriptor >= 0 { _ = Glibc.close(session.descriptor) }
+    }
+    for stream in streams { stream.free() }
     scratch.deallocate()
     fields.deallocate()
   }
@@ -66,6 +78,7 @@ public final class UpstreamClient {
     _ target: UpstreamTarget, head: UnsafePointer<UInt8>, count: Int, body: UpstreamBody, tag: UInt64,
     fresh: Bool = false, unique: Bool = false
   ) throws(UpstreamFailure) -> UpstreamExchange {
+    if target.isHTTP2 { return try start2(target, head: head, count: count, body: body, tag: tag) }
     var connection: UpstreamConnection?
     while !fresh, connection == nil, let kept = target.idle.popLast() {
       if unique, loop.now - kept.idleSince > 1_000_000, roost_is_quiet(kept.descriptor) == 0 {
@@ -101,6 +114,7 @@ public final class UpstreamClient {
   /// Adds bytes to the request's body. False: much waits already; the owner pauses its source until `upstreamWritable`.
   @discardableResult
   public func send(_ exchange: UpstreamExchange, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> Bool {
+    if exchange.isHTTP2 { return send2(http2(exchange), bytes, count) }
     let connection = http1(exchange)
     guard count > 0, !connection.writesFailed else { return true }
     if connection.sendsChunks, connection.state != .raw {
@@ -122,6 +136,7 @@ public final class UpstreamClient {
     _ exchange: UpstreamExchange,
     trailers: UnsafeBufferPointer<UInt8> = UnsafeBufferPointer(start: nil, count: 0)
   ) {
+    if exchange.isHTTP2 { return end2(http2(exchange), trailers) }
     let connection = http1(exchange)
     guard !connection.requestEnded else { return }
     connection.requestEnded = true
@@ -138,6 +153,7 @@ public final class UpstreamClient {
   /// Stops giving parts of the answer.
   public func pause(_ exchange: UpstreamExchange) {
     exchange.isPaused = true
+    guard !exchange.isHTTP2 else { return }
     watch(http1(exchange))
   }
 
@@ -145,11 +161,18 @@ public final class UpstreamClient {
   public func resume(_ exchange: UpstreamExchange) {
     guard exchange.isPaused else { return }
     exchange.isPaused = false
+    if exchange.isHTTP2 {
+      let stream = http2(exchange)
+      stream.session?.enqueue(stream)
+      return
+    }
     watch(http1(exchange))
   }
 
   /// Gives up: nobody wants the answer any more. The exchange is not the owner's after this.
-  public func cancel(_ exchange: UpstreamExchange) { close(http1(exchange)) }
+  public func cancel(_ exchange: UpstreamExchange) {
+    exchange.isHTTP2 ? cancel2(http2(exchange)) : close(http1(exchange))
+  }
 
   // MARK: Connections
 
@@ -179,6 +202,10 @@ public final class UpstreamClient {
   public func retire(_ target: UpstreamTarget) {
     target.isRetired = true
     while let connection = target.idle.last { close(connection) }
+    for session in target.sessions {
+      session.isLeaving = true
+      soil(session)
+    }
   }
 
   /// Closes connections that were idle for too long; to be called about once a second.
@@ -186,10 +213,12 @@ public final class UpstreamClient {
     for connection in connections where connection.state == .idle && connection.idleUntil <= loop.now {
       close(connection)
     }
+    if !sessions.isEmpty { sweepSessions() }
   }
 
   /// A connection is ready.
   public func ready(_ data: UInt64, _ events: ReadyEvents) {
+    if data >> 56 == Kind.session { return sessionReady(data, events) }
     let key = data & 0xff_ffff_ffff_ffff
     let slot = Int(key & 0xffff_ffff)
     guard slot < connections.count, connections[slot].key == key, connections[slot].state != .closed else {
@@ -217,11 +246,17 @@ public final class UpstreamClient {
   }
 
   /// Whether `flush` has something to do.
-  public var hasWork: Bool { !dirty.isEmpty }
+  public var hasWork: Bool { !dirty.isEmpty || !dirtySessions.isEmpty }
 
   /// Writes what the batch made, and recycles what closed.
   public func flush() {
-    while !dirty.isEmpty {
+    while hasWork {
+      let changedSessions = dirtySessions
+      dirtySessions.removeAll(keepingCapacity: true)
+      for session in changedSessions {
+        session.isDirty = false
+        flush(session)
+      }
       let changed = dirty
       dirty.removeAll(keepingCapacity: true)
       for connection in changed {
@@ -231,6 +266,8 @@ public final class UpstreamClient {
     }
     free.append(contentsOf: recycled)
     recycled.removeAll(keepingCapacity: true)
+    freeStreams.append(contentsOf: recycledStreams)
+    recycledStreams.removeAll(keepingCapacity: true)
   }
 
   func soil(_ connection: UpstreamConnection) {

@@ -14,6 +14,8 @@ public final class UpstreamTarget {
   let place: Place
   /// Idle connections; the one used last is the first to be used again, so that the others may grow old and close.
   var idle: [UpstreamConnection] = []
+  /// Connections of HTTP/2.
+  var sessions: [UpstreamSession] = []
   /// Left the routing table: its connections close after their requests.
   var isRetired = false
   /// Connections that are open.

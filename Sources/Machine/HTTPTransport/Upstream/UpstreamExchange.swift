@@ -25,8 +25,10 @@ public struct UpstreamFailure: Error, Equatable, Sendable {
   }
 
   public var kind: Kind
-  /// `errno`, or the error code of HTTP/2; 0 for an orderly end.
+  /// `errno`; 0 for an orderly end.
   public var code: Int32
+  /// The code of a RST_STREAM; nil: none came.
+  public var http2Code: UInt32?
   public var fault: HTTP1Fault?
   /// Not one byte of the request left this process: it may be sent again, whatever it is.
   public var nothingSent: Bool
@@ -37,10 +39,12 @@ public struct UpstreamFailure: Error, Equatable, Sendable {
   public static let connectTimeout = UpstreamFailure(.connect, code: 110, nothingSent: true)
 
   init(
-    _ kind: Kind, code: Int32 = 0, fault: HTTP1Fault? = nil, nothingSent: Bool = false, isReused: Bool = false
+    _ kind: Kind, code: Int32 = 0, http2Code: UInt32? = nil, fault: HTTP1Fault? = nil,
+    nothingSent: Bool = false, isReused: Bool = false
   ) {
     self.kind = kind
     self.code = code
+    self.http2Code = http2Code
     self.fault = fault
     self.nothingSent = nothingSent
     self.isReused = isReused

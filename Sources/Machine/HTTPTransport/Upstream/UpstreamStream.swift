@@ -1,0 +1,83 @@
+internal import Reactor
+
+/// One stream of HTTP/2 to an instance: a request and its answer.
+final class UpstreamStream: UpstreamExchange {
+  enum State: UInt8 {
+    case free
+    /// The library does not know it yet.
+    case queued
+    case open
+    /// The owner is done with it; the library is not.
+    case over
+  }
+
+  let slot: Int
+  var session: UpstreamSession?
+  var state = State.free
+  var id: Int32 = -1
+  /// Where it stands in the session's list.
+  var place = 0
+  /// The request's head in the form of HTTP/1.1.
+  var request = ByteQueue()
+  var framing = UpstreamBody.none
+  /// Bytes of the request's body that wait to be sent.
+  var output = ByteQueue()
+  var requestTrailers = ByteQueue()
+  /// The library waits for more of the body.
+  var isDeferred = false
+  /// The head of the answer in the form of HTTP/1.1.
+  var headBytes = ByteQueue()
+  var hasHead = false
+  var trailers = ByteQueue()
+  /// What came while the owner paused.
+  var held = ByteQueue()
+  /// Bytes that the owner has taken and the instance's window has not got back.
+  var consumed = 0
+  /// The instance has sent everything.
+  var answerEnded = false
+  /// The stream is to be reset with this code.
+  var resetCode: UInt32?
+  var isPending = false
+
+  init(slot: Int, target: UpstreamTarget) {
+    self.slot = slot
+    super.init(target, isHTTP2: true)
+  }
+
+  func open(_ session: UpstreamSession) {
+    self.session = session
+    target = session.target
+    state = .queued
+    id = -1
+    isDeferred = false
+    hasHead = false
+    consumed = 0
+    answerEnded = false
+    resetCode = nil
+    isPending = false
+    isFull = false
+    isPaused = false
+    isConnected = session.isConnected
+  }
+
+  func release() {
+    state = .free
+    session = nil
+    base = nil
+    request.clear()
+    output.clear()
+    requestTrailers.clear()
+    headBytes.clear()
+    trailers.clear()
+    held.clear()
+  }
+
+  func free() {
+    request.free()
+    output.free()
+    requestTrailers.free()
+    headBytes.free()
+    trailers.free()
+    held.free()
+  }
+}
