@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import pathlib
-import ssl
-import subprocess
-import threading
+import shutil
+import tempfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +21,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from test_keys import command
+from test_tls import flags, make, tls_port
 from yandex.cloud.datasphere.v1 import node_service_pb2
 from yandex.cloud.datasphere.v1.node_execution_error_details_pb2 import NodeExecutionErrorDetails
 from yandex.cloud.datasphere.v1.node_service_pb2_grpc import NodeServiceStub
@@ -32,6 +31,24 @@ from yandex.cloud.operation.operation_service_pb2_grpc import OperationServiceSt
 import yandexcloud
 
 SERVICE = "yandex.cloud.datasphere.v1.NodeService"
+
+
+@pytest.fixture(scope="module")
+def certificate() -> Iterator[tuple[pathlib.Path, pathlib.Path]]:
+    """A chain and its key."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="roost-e2e-tls-"))
+    yield make(folder, "localhost")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def roost(certificate: tuple[pathlib.Path, pathlib.Path]) -> Iterator[Roost]:
+    """One server with a plaintext and a TLS port."""
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="roost-e2e-"))
+    server = Roost(folder / "data", *flags(*certificate)).start()
+    yield server
+    server.close()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 class Client:
@@ -286,69 +303,6 @@ def test_operations_are_read(roost: Roost, randomizer: str) -> None:
     assert status(caught.value).details[0].Unpack(info) and info.request_id
 
 
-class TLSFront:
-    """Ends TLS in front of the server, which sees HTTP/2 with prior knowledge."""
-
-    def __init__(self, port: int, folder: pathlib.Path) -> None:
-        self.certificate = folder / "certificate.pem"
-        key = folder / "key.pem"
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
-             "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", self.certificate],
-            check=True, capture_output=True,
-        )  # fmt: skip
-        self.upstream = port
-        self.context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self.context.load_cert_chain(self.certificate, key)
-        self.context.set_alpn_protocols(["h2"])
-        self.loop = asyncio.new_event_loop()
-        ready = threading.Event()
-        self.port = 0
-        self.thread = threading.Thread(target=self.run, args=(ready,))
-        self.thread.start()
-        assert ready.wait(10)
-
-    def run(self, ready: threading.Event) -> None:
-        async def main() -> None:
-            self.ended = asyncio.Event()
-            server = await asyncio.start_server(self.relay, "127.0.0.1", 0, ssl=self.context)
-            self.port = server.sockets[0].getsockname()[1]
-            ready.set()
-            await self.ended.wait()
-            server.close()
-            rest = asyncio.all_tasks() - {asyncio.current_task()}
-            for task in rest:
-                task.cancel()
-            await asyncio.gather(*rest, return_exceptions=True)
-
-        self.loop.run_until_complete(main())
-
-    async def relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inner, outer = await asyncio.open_connection("127.0.0.1", self.upstream)
-
-        async def copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-            try:
-                while data := await source.read(65536):
-                    target.write(data)
-                    await target.drain()
-            except OSError:
-                pass
-            target.close()
-
-        await asyncio.gather(copy(reader, outer), copy(inner, writer))
-
-    def stop(self) -> None:
-        self.loop.call_soon_threadsafe(self.ended.set)
-        self.thread.join(10)
-
-
-@pytest.fixture(scope="module")
-def front(roost: Roost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TLSFront]:
-    front = TLSFront(roost.port, tmp_path_factory.mktemp("tls"))
-    yield front
-    front.stop()
-
-
 def execution(roost: Roost, node: str) -> node_service_pb2.NodeExecutionRequest:
     request = node_service_pb2.NodeExecutionRequest(folder_id=roost.folder, node_id=node)
     request.input.update({"input_data": {"left_bound": 1, "right_bound": 2}})
@@ -356,15 +310,15 @@ def execution(roost: Roost, node: str) -> node_service_pb2.NodeExecutionRequest:
 
 
 def test_the_stock_sdk_works_with_a_service_account_key(
-    roost: Roost, randomizer: str, front: TLSFront, tmp_path: pathlib.Path
+    roost: Roost, randomizer: str, certificate: tuple[pathlib.Path, pathlib.Path], tmp_path: pathlib.Path
 ) -> None:
     command(roost, "service-account", "create", "sdk-caller", "--role", "datasphere.user")
     path = tmp_path / "key.json"
     command(roost, "key", "create", "--service-account", "sdk-caller", "--out", str(path))
     key = json.loads(path.read_text())
     sdk = yandexcloud.SDK(
-        endpoint=f"localhost:{front.port}",
-        root_certificates=front.certificate.read_bytes(),
+        endpoint=f"localhost:{tls_port(roost)}",
+        root_certificates=certificate[0].read_bytes(),
         service_account_key={name: key[name] for name in ("id", "service_account_id", "private_key")},
     )
     stub = sdk.client(NodeServiceStub)
@@ -372,9 +326,11 @@ def test_the_stock_sdk_works_with_a_service_account_key(
         assert stub.Execute(execution(roost, randomizer)).output["output_data"]["sum"] == 3
 
 
-def test_the_stock_sdk_works_with_a_token(roost: Roost, randomizer: str, front: TLSFront) -> None:
+def test_the_stock_sdk_works_with_a_token(
+    roost: Roost, randomizer: str, certificate: tuple[pathlib.Path, pathlib.Path]
+) -> None:
     sdk = yandexcloud.SDK(
-        endpoint=f"localhost:{front.port}", root_certificates=front.certificate.read_bytes(), iam_token=roost.token
+        endpoint=f"localhost:{tls_port(roost)}", root_certificates=certificate[0].read_bytes(), iam_token=roost.token
     )
     answer = sdk.client(NodeServiceStub).Execute(execution(roost, randomizer))
     assert answer.output["output_data"]["sum"] == 3
