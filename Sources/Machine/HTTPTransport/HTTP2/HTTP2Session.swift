@@ -132,9 +132,13 @@ final class HTTP2Session {
     switch UInt32(header.type) {
     case NGHTTP2_DATA.rawValue, NGHTTP2_HEADERS.rawValue, NGHTTP2_CONTINUATION.rawValue,
       NGHTTP2_WINDOW_UPDATE.rawValue, NGHTTP2_RST_STREAM.rawValue:
-      0
-    case NGHTTP2_SETTINGS.rawValue: wear(10)
-    default: wear(1)
+      return 0
+    case NGHTTP2_SETTINGS.rawValue: return wear(10)
+    case NGHTTP2_PRIORITY.rawValue where header.stream_id == 0:
+      // The library does not look at priorities any more.
+      fault = NGHTTP2_PROTOCOL_ERROR.rawValue
+      return Self.failure
+    default: return wear(1)
     }
   }
 
@@ -423,7 +427,8 @@ final class HTTP2Session {
 
   private func take(_ stream: HTTP2Stream, _ count: Int) {
     stream.consumed += count
-    enqueue(stream)
+    // The library says nothing of less than half a window: most bodies never need to be looked at for it.
+    if stream.consumed >= Int(Self.streamWindow) / 4 { enqueue(stream) }
   }
 
   private func requestEnded(_ stream: HTTP2Stream) {

@@ -130,7 +130,10 @@ extension HTTPServer {
     stream.head = try HTTP1Head.parseRequest(base, stream.headBytes.count, fields)
     stream.base = UnsafePointer(base)
     // A body whose length is not said ends with its stream, as a chunked one ends with its last chunk.
-    if !stream.requestEnded, stream.head.contentLength < 0 { stream.head.isChunked = true }
+    // What follows an extended CONNECT is no body (RFC 8441, 5).
+    if !stream.requestEnded, !stream.isExtendedConnect, stream.head.contentLength < 0 {
+      stream.head.isChunked = true
+    }
   }
 
   // MARK: Answers
