@@ -90,7 +90,11 @@ public final class HTTPServer {
       connection.collected.free()
       connection.wire.free()
     }
-    for stream in streams { stream.free() }
+    for stream in streams {
+      // Streams and their sessions hold each other while they are open.
+      stream.session = nil
+      stream.free()
+    }
     for listener in listeners { _ = Glibc.close(listener.descriptor) }
     cipher?.deallocate()
     scratch.deallocate()
