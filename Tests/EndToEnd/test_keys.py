@@ -86,7 +86,7 @@ def test_bad_assertions_are_refused_with_the_reason(roost: Roost, key: Key) -> N
     now = int(time.time())
     cases = [
         (key.signed("RS256"), "PS256"),
-        (key.signed(exp=now + 3601), "at most 3600 seconds"),
+        (key.signed(iat=now, exp=now + 3601), "at most 3600 seconds"),
         (key.signed(iat=now - 3700, exp=now - 100), "expired"),
         (key.signed(iat=now + 300, exp=now + 400), "clock"),
         (key.signed(iss="svaaaaaaaaaaaaaaaaaa"), "iss"),

@@ -61,8 +61,10 @@ final class GatewayFixture: Sendable {
     let all = Mutex<[GatewayObservation]>([])
   }
 
-  init(loops: Int = 1, requestLimit: Int = 16 << 20, responseLimit: Int = 16 << 20, log: Bool = false) throws
-  {
+  init(
+    loops: Int = 1, requestLimit: Int = 16 << 20, responseLimit: Int = 16 << 20, log: Bool = false,
+    spans: SpanTarget? = nil
+  ) throws {
     var template = Array("/tmp/roost-gateway-XXXXXX".utf8CString)
     folderPath = template.withUnsafeMutableBufferPointer { buffer in
       buffer.baseAddress.flatMap { mkdtemp($0) }.map { String(cString: $0) } ?? ""
@@ -72,7 +74,7 @@ final class GatewayFixture: Sendable {
     server = GatewayServer(
       configuration: GatewayConfiguration(
         loops: loops, requestLimit: requestLimit, responseLimit: responseLimit,
-        accessLogPath: log ? folderPath + "/access.jsonl" : nil),
+        accessLogPath: log ? folderPath + "/access.jsonl" : nil, spans: spans),
       verifier: verifier, responder: responder,
       observe: { observation in
         seen.all.withLock { $0.append(observation) }

@@ -69,16 +69,37 @@ public struct PrometheusText: Sendable {
     line("\(name)\(Self.text(labels)) \(value)")
   }
 
-  /// The samples of one histogram in seconds.
-  public mutating func histogram(_ name: String, _ labels: [(String, String)] = [], _ histogram: Histogram) {
-    let (counts, sum) = histogram.current
+  /// The unit in which a histogram is shown; its raw value is its length in microseconds.
+  public enum Unit: Double, Sendable {
+    case seconds = 1e6
+    case milliseconds = 1e3
+  }
+
+  /// The samples of one histogram.
+  public mutating func histogram(
+    _ name: String, _ labels: [(String, String)] = [], _ histogram: Histogram, unit: Unit = .seconds
+  ) {
+    self.histogram(name, labels, sumOf: [histogram], unit: unit)
+  }
+
+  /// The samples of several histograms as one.
+  public mutating func histogram(
+    _ name: String, _ labels: [(String, String)] = [], sumOf parts: [Histogram], unit: Unit = .seconds
+  ) {
+    var counts = [Int](repeating: 0, count: Histogram.bounds.count + 1)
+    var sum = 0
+    for part in parts.map(\.current) {
+      for (index, count) in part.counts.enumerated() { counts[index] += count }
+      sum += part.sumMicroseconds
+    }
     var total = 0
     for (index, count) in counts.enumerated() {
       total += count
-      let bound = index < Histogram.bounds.count ? "\(Double(Histogram.bounds[index]) / 1e6)" : "+Inf"
+      let bound =
+        index < Histogram.bounds.count ? "\(Double(Histogram.bounds[index]) / unit.rawValue)" : "+Inf"
       sample(name + "_bucket", labels + [("le", bound)], total)
     }
-    sample(name + "_sum", labels, Double(sum) / 1e6)
+    sample(name + "_sum", labels, Double(sum) / unit.rawValue)
     sample(name + "_count", labels, total)
   }
 

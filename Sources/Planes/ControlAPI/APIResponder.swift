@@ -19,6 +19,8 @@ public struct APIWorld: Sendable {
   /// Reads a node's log: newest `tail` lines, or what follows `after`; waits up to `wait` seconds for a first line.
   public var logs:
     @Sendable (NodeID, _ after: String?, _ tail: Int, _ wait: Int) async throws(PlatformError) -> LogPage
+  /// What the gateway remembers of a request.
+  public var requests: @Sendable (String) -> RequestResource?
   public var limits: @Sendable (NodeSpec) -> [EffectiveLimit]
   public var version: VersionResource
 
@@ -27,6 +29,7 @@ public struct APIWorld: Sendable {
     authority: TokenAuthority, exchange: TokenExchange, apiKeys: APIKeys,
     metrics: @escaping @Sendable () async -> String,
     logs: @escaping @Sendable (NodeID, String?, Int, Int) async throws(PlatformError) -> LogPage,
+    requests: @escaping @Sendable (String) -> RequestResource?,
     limits: @escaping @Sendable (NodeSpec) -> [EffectiveLimit], version: VersionResource
   ) {
     self.world = world
@@ -38,6 +41,7 @@ public struct APIWorld: Sendable {
     self.apiKeys = apiKeys
     self.metrics = metrics
     self.logs = logs
+    self.requests = requests
     self.limits = limits
     self.version = version
   }

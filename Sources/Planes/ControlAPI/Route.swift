@@ -78,6 +78,7 @@ enum RouteTable {
     Route("GET", "/v1/serviceAccounts/*/apiKeys", APIKeyEndpoints.list),
     Route("POST", "/v1/serviceAccounts/*/apiKeys", APIKeyEndpoints.create),
     Route("DELETE", "/v1/serviceAccounts/*/apiKeys/*", APIKeyEndpoints.delete),
+    Route("GET", "/v1/requests/*", RequestEndpoints.get),
     Route("GET", "/v1/configurations", OpenEndpoints.configurations),
   ]
 }

@@ -69,6 +69,11 @@ extension ControlClient {
     return catalogue.configurations
   }
 
+  /// What was done with a recent request.
+  public func request(_ id: String) throws(ClientError) -> RequestResource {
+    try get("/v1/requests/\(Self.escaped(id))")
+  }
+
   /// Needs no token.
   public func version() throws(ClientError) -> VersionResource { try get("/version", timeout: .seconds(5)) }
 }

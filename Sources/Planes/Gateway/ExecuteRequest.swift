@@ -1,5 +1,7 @@
+internal import Domain
 internal import HTTPTransport
 internal import Reactor
+internal import Wire
 
 /// One execute request on its way. Lives in its loop's slab and is used again.
 final class ExecuteRequest {
@@ -38,6 +40,11 @@ final class ExecuteRequest {
   var timer = TimerWheel.Token.none
   var identifier: InlineArray<64, UInt8> = .init(repeating: 0)
   var identifierCount = 0
+  var trace = TraceContext()
+  /// What counts a call of gRPC; nil: a request over REST.
+  var path: PathCounters?
+  /// How often it was given to an instance.
+  var attempts = 0
   var input = ByteQueue()
   var inputCount = 0
   /// Where its frame begins in all that was ever written to the instance.
@@ -48,6 +55,11 @@ final class ExecuteRequest {
 
   /// Names this use of the slot; also the tag of its frames.
   var tag: UInt64 { UInt64(serial & 0xff_ffff) << 32 | UInt64(slot) }
+
+  /// Bytes of the id as the worker gets it: with the trace behind it, where the caller named one or it is recorded.
+  var namedCount: Int {
+    trace.isPassedOn ? identifierCount + 1 + TraceContext.byteCount : identifierCount
+  }
 
   var identifierText: String {
     var bytes: [UInt8] = []
@@ -74,8 +86,13 @@ final class LoopNode {
   /// Nanoseconds; 0: none.
   var slowStart: Int64 = 0
   var retries = RetryBudget()
+  let key: NodeKey?
+  var pathCache = PathCache()
 
-  init(_ entry: LoopTable.Node) { self.entry = entry }
+  init(_ entry: LoopTable.Node) {
+    self.entry = entry
+    key = NodeKey(entry.routed.id.text)
+  }
 
   var shared: SharedNode { entry.shared }
 }
@@ -84,6 +101,7 @@ final class LoopNode {
 final class InstanceLink {
   let shared: SharedInstance
   let slot: Int
+  let instanceKey: NodeKey?
   /// Counts uses of the socket, so that an event of an earlier one is not taken for the present one's.
   var generation: UInt32 = 0
   var descriptor: Int32 = -1
@@ -103,6 +121,7 @@ final class InstanceLink {
   init(_ shared: SharedInstance, slot: Int) {
     self.shared = shared
     self.slot = slot
+    instanceKey = NodeKey(shared.routed.id.text)
   }
 
   var key: UInt64 { UInt64(generation & 0xff_ffff) << 32 | UInt64(slot) }

@@ -51,7 +51,9 @@ struct Refusal: Error {
 
 extension GatewayLoop {
   /// Answers a connection whose request never became one of a node.
-  func answer(_ connection: HTTPExchange, _ refusal: Refusal, requestID: String? = nil) {
+  func answer(
+    _ connection: HTTPExchange, _ refusal: Refusal, requestID: String? = nil, trace: TraceContext? = nil
+  ) {
     let body = refusal.body
     server.begin(connection, status: connection.isGRPC ? 200 : refusal.status)
     connection.output.append("x-request-id: ")
@@ -63,6 +65,7 @@ extension GatewayLoop {
       append(identifier, count, to: connection)
     }
     connection.output.append("\r\n")
+    if let trace { appendTrace(trace, to: connection) }
     finishRefusal(connection, refusal, body)
   }
 
@@ -119,58 +122,73 @@ extension GatewayLoop {
   /// Answers a node's request with an error. Its place at an instance, if it has one, stays taken.
   func respond(_ request: ExecuteRequest, _ refusal: Refusal) {
     let now = loop.clock()
-    logRequest(request, status: refusal.status, now: now)
+    logRequest(request, status: refusal.status, code: refusal.code.rpcCode, now: now)
     guard let connection = server.exchange(request.connection), connection.ownerTag == request.tag else {
       return
     }
     let body = refusal.body
     beginAnswer(request, connection, status: connection.isGRPC ? 200 : refusal.status, now: now)
+    appendTrace(request.trace, to: connection)
     finishRefusal(connection, refusal, body)
   }
 
-  /// Counts the answer and adds a line to the access log.
-  func logRequest(_ request: ExecuteRequest, status: Int, now: Int64? = nil) {
+  /// Counts the answer and keeps what there is to know of the request. `code` is the one of `google.rpc.Code`.
+  func logRequest(
+    _ request: ExecuteRequest, status: Int, code: Int, now: Int64? = nil, responseBytes: Int = 0
+  ) {
     let now = now ?? loop.clock()
     let microseconds = Int((now - request.arrived) / 1000)
-    request.node?.shared.answered(status: status, microseconds: microseconds)
-    logLine(
-      node: request.node?.shared.id, request.identifier, request.identifierCount, status: status,
-      arrived: request.arrived, dispatched: request.dispatched, now: now, received: request.inputCount)
+    if let path = request.path {
+      path.answered(status: status, microseconds: microseconds)
+      path.answered(grpcStatus: code)
+    } else {
+      request.node?.shared.answered(status: status, microseconds: microseconds)
+    }
+    note(request, status: status, now: now, responseBytes: responseBytes)
   }
 
   /// A line of the access log.
-  func logLine(
-    node: String?, _ identifier: InlineArray<64, UInt8>, _ identifierCount: Int, status: Int, arrived: Int64,
-    dispatched: Int64, now: Int64, received: Int
-  ) {
+  func logLine(_ record: RequestRecord) {
     guard accessLog != nil else { return }
-    let handed = dispatched == 0 ? now : dispatched
     logLines.append(contentsOf: "{\"time\":\"")
     appendWallTime()
-    logLines.append(contentsOf: "\",\"node\":\"")
-    logLines.append(contentsOf: (node ?? "").utf8)
-    logLines.append(contentsOf: "\",\"request_id\":\"")
-    for index in 0..<identifierCount { logLines.append(identifier[index]) }
+    if record.hasNode {
+      logLines.append(contentsOf: "\",\"node\":\"")
+      append(record.node)
+    } else {
+      logLines.append(contentsOf: "\",\"node\":null")
+    }
+    logLines.append(contentsOf: ",\"request_id\":\"")
+    for index in 0..<Int(record.identifierCount) { logLines.append(record.identifier[index]) }
     logLines.append(contentsOf: "\",\"status\":")
-    appendLog(decimal: status)
+    appendLog(decimal: Int(record.status))
     logLines.append(contentsOf: ",\"duration_us\":")
-    appendLog(decimal: Int((now - arrived) / 1000))
+    appendLog(decimal: record.duration)
     logLines.append(contentsOf: ",\"queue_us\":")
-    appendLog(decimal: Int((handed - arrived) / 1000))
+    appendLog(decimal: record.queued)
     logLines.append(contentsOf: ",\"request_bytes\":")
-    appendLog(decimal: received)
-    logLines.append(contentsOf: "}\n")
+    appendLog(decimal: record.requestBytes)
+    if record.hasInstance {
+      logLines.append(contentsOf: ",\"instance\":\"")
+      append(record.instance)
+    }
+    if record.retries > 0 {
+      logLines.append(contentsOf: ",\"retries\":")
+      appendLog(decimal: Int(record.retries))
+    }
+    logLines.append(contentsOf: ",\"trace_id\":\"")
+    var trace: InlineArray<32, UInt8> = .init(repeating: 0)
+    withUnsafeMutableBytes(of: &trace) { bytes in
+      if let base = bytes.bindMemory(to: UInt8.self).baseAddress { record.trace.writeTrace(base) }
+      logLines.append(contentsOf: bytes)
+    }
+    logLines.append(contentsOf: "\"}\n")
   }
 
-  /// A line for an execute request that was refused before it became one of its node's.
-  func logRefusal(_ node: String?, _ requestID: String, _ status: Int, microseconds: Int) {
-    guard accessLog != nil else { return }
-    logLines.append(contentsOf: "{\"time\":\"")
-    appendWallTime()
-    let named = node.map { "\"\($0)\"" } ?? "null"
-    let rest =
-      "\",\"node\":\(named),\"request_id\":\"\(requestID)\",\"status\":\(status),\"duration_us\":\(microseconds)}\n"
-    logLines.append(contentsOf: rest.utf8)
+  private func append(_ key: NodeKey) {
+    var key = key
+    withUnsafeBytes(of: &key) { logLines.append(contentsOf: $0.prefix(20)) }
+    logLines.append(0x22)
   }
 
   private func appendWallTime() {

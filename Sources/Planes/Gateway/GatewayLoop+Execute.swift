@@ -15,6 +15,7 @@ extension GatewayLoop {
     let arrived = loop.clock()
     var identifier: InlineArray<64, UInt8> = .init(repeating: 0)
     let identifierCount = takeIdentifier(connection, fields, into: &identifier)
+    let trace = takeTrace(connection, fields)
     var known: LoopNode?
     do throws(Refusal) {
       let verdict = try authenticate(connection, fields)
@@ -30,6 +31,7 @@ extension GatewayLoop {
       request.callerSetDeadline = timeout.isCallers
       request.identifier = identifier
       request.identifierCount = identifierCount
+      request.trace = trace
       request.inputCount = input.count
       connection.ownerTag = request.tag
       start(request, node, body + input.lowerBound, input.count)
@@ -42,9 +44,10 @@ extension GatewayLoop {
         counters.refused.add()
       }
       let requestID = String(decoding: text, as: UTF8.self)
-      logRefusal(
-        known?.shared.id, requestID, error.status, microseconds: Int((loop.clock() - arrived) / 1000))
-      answer(connection, error, requestID: requestID)
+      noteRefused(
+        known, identifier, identifierCount, trace, status: error.status,
+        microseconds: Int((loop.clock() - arrived) / 1000))
+      answer(connection, error, requestID: requestID, trace: trace)
     }
   }
 

@@ -136,14 +136,19 @@ extension GatewayLoop {
     _ request: ExecuteRequest, _ link: InstanceLink, _ milliseconds: UInt32, _ input: UnsafePointer<UInt8>,
     _ count: Int
   ) {
-    let before = 5 + request.identifierCount
+    let named = request.namedCount
+    let before = 5 + named
     let head = FrameHead(kind: FrameKind.execute.rawValue, tag: request.tag, payloadCount: before + count)
     let target = link.output.room(head.frameCount)
     head.write(target)
     FrameHead.put(target + FrameHead.size, milliseconds)
-    target[FrameHead.size + 4] = UInt8(request.identifierCount)
+    target[FrameHead.size + 4] = UInt8(named)
     for index in 0..<request.identifierCount {
       target[FrameHead.size + 5 + index] = request.identifier[index]
+    }
+    if named > request.identifierCount {
+      target[FrameHead.size + 5 + request.identifierCount] = 0x20
+      request.trace.write(target + FrameHead.size + 6 + request.identifierCount)
     }
     roost_copy(target + FrameHead.size + before, input, count)
     link.output.wrote(head.frameCount)
@@ -319,7 +324,7 @@ extension GatewayLoop {
   private func respond(_ request: ExecuteRequest, output: UnsafePointer<UInt8>, _ count: Int) {
     if request.form != .rest { return respondCall(request, output, count) }
     let now = loop.clock()
-    logRequest(request, status: 200, now: now)
+    logRequest(request, status: 200, code: 0, now: now, responseBytes: count)
     guard let connection = server.exchange(request.connection), connection.ownerTag == request.tag else {
       return
     }
@@ -352,7 +357,7 @@ extension GatewayLoop {
       if let node = request.node, !touched.contains(where: { $0 === node }) { touched.append(node) }
       let offset = request.frameStart - sent
       if request.state == .sent, offset >= 0, let base = unwritten.base {
-        let before = FrameHead.size + 5 + request.identifierCount
+        let before = FrameHead.size + 5 + request.namedCount
         requeue(request, base + offset + before, request.inputCount)
         continue
       }

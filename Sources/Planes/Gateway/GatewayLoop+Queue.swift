@@ -16,6 +16,8 @@ extension GatewayLoop {
     request.dispatched = 0
     request.ticket = 0
     request.reportedHung = false
+    request.attempts = 0
+    request.path = nil
     return request
   }
 
@@ -157,6 +159,7 @@ extension GatewayLoop {
     request.state = .sent
     request.link = link
     request.dispatched = now
+    request.attempts += 1
     request.frameStart = link.sent + link.output.count
     request.node?.shared.inFlight.add(1)
     link.pending.append(request.tag)

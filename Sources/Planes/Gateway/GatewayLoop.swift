@@ -49,6 +49,8 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
   var collected: [UInt64: Collected] = [:]
   var streamedCalls: [UInt64: StreamedCall] = [:]
   var verdicts = VerdictCache()
+  let journal: RequestJournal
+  var spans: [RequestRecord] = []
   var logLines: [UInt8] = []
   var logSecond: Int64 = -1
   var logTime: [UInt8] = []
@@ -62,6 +64,7 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
     self.index = index
     self.listeners = listeners
     counters = shared.counters[index]
+    journal = shared.journals[index]
     accessLog = shared.currentAccessLog
     loop = EventLoop(bell: shared.mailboxes[index].bell)
   }
@@ -84,6 +87,7 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
     _ = loop.setTimer(at: loop.now + 1_000_000_000, data: Kind.second << 56)
     loop.run(self)
     accessLog?.append(logLines)
+    flushSpans()
     counters.connections.set(0)
   }
 
@@ -109,6 +113,7 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
     case Kind.second:
       flushLog()
       upstream.sweep()
+      flushSpans()
       _ = loop.setTimer(at: loop.now + 1_000_000_000, data: Kind.second << 56)
     default: server.fired(data)
     }
@@ -207,7 +212,7 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
     if let request = proxy(connection.ownerTag) { return abandon(request) }
     if connection.ownerTag != 0, let request = request(connection.ownerTag) {
       counters.cancelled.add()
-      logRequest(request, status: 499)
+      logRequest(request, status: 499, code: 1)
       giveUp(request)
     }
   }

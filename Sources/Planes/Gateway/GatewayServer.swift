@@ -24,6 +24,8 @@ public struct GatewayConfiguration: Sendable {
   public var bodyLimit: Int
   /// Where to append a JSON line per execute request; nil: nowhere.
   public var accessLogPath: String?
+  /// Where the spans of recorded traces go; nil: nowhere.
+  public var spans: SpanTarget?
   /// Where TLS is served beside the plaintext port; nil: nowhere.
   public var tls: TLSListener?
 
@@ -45,7 +47,8 @@ public struct GatewayConfiguration: Sendable {
   public init(
     host: String = "127.0.0.1", port: UInt16 = 0, loops: Int = 0, requestLimit: Int = 16 << 20,
     responseLimit: Int = 16 << 20, bodyLimit: Int = (16 << 20) + (64 << 10), accessLogPath: String? = nil,
-    tls: TLSListener? = nil
+    tls: TLSListener? = nil,
+    spans: SpanTarget? = nil
   ) {
     self.host = host
     self.port = port
@@ -55,6 +58,7 @@ public struct GatewayConfiguration: Sendable {
     self.bodyLimit = bodyLimit
     self.accessLogPath = accessLogPath
     self.tls = tls
+    self.spans = spans
   }
 }
 
@@ -192,6 +196,14 @@ public final class GatewayServer: Sendable {
     }
   }
 
+  /// What was done with a recent request of this id (each loop remembers some 10,000); the newest one. Nil when none is.
+  public func explain(_ requestID: String) -> RequestResource? {
+    let found = shared.journals.enumerated().compactMap { loop, journal in
+      journal.find(requestID).map { (loop: loop, record: $0) }
+    }
+    return found.max { $0.record.endedAt < $1.record.endedAt }.map { $0.record.resource(loop: $0.loop) }
+  }
+
   /// Stops accepting, lets running requests end for at most `grace`, answers the rest with UNAVAILABLE, and ends the loops.
   public func drain(grace: Duration) async {
     let threads = state.withLock { state -> [LoopThread] in
@@ -209,5 +221,6 @@ public final class GatewayServer: Sendable {
     shared.post(.stop)
     for thread in threads { thread.join() }
     shared.finishAccessLog()
+    shared.spans?.finish()
   }
 }

@@ -29,6 +29,10 @@ final class GatewayShared: Sendable {
   let logger: Logger
   let mailboxes: [Mailbox<LoopMessage>]
   let counters: [LoopCounters]
+  /// The last requests, by loop.
+  let journals: [RequestJournal]
+  /// Where spans go; nil: nowhere.
+  let spans: SpanExporter?
   private let accessLog = Mutex<AccessLog?>(nil)
   private let table = Mutex<LoopTable?>(nil)
   private let tls = Mutex<TLSContext?>(nil)
@@ -45,6 +49,8 @@ final class GatewayShared: Sendable {
     self.logger = logger
     mailboxes = (0..<loops).map { _ in Mailbox() }
     counters = (0..<loops).map { _ in LoopCounters() }
+    journals = (0..<loops).map { _ in RequestJournal() }
+    spans = configuration.spans.map { SpanExporter($0, logger: logger) }
   }
 
   func post(_ message: LoopMessage) { for mailbox in mailboxes { mailbox.post(message) } }
@@ -80,8 +86,11 @@ final class GatewayShared: Sendable {
     }
     text.family("node_request_duration_seconds", .histogram, "Time from a request's arrival to its answer.")
     for node in nodes {
-      text.histogram("node_request_duration_seconds", [("node", node.shared.id)], node.shared.durations)
+      text.histogram(
+        "node_request_duration_seconds", [("node", node.shared.id)],
+        sumOf: node.shared.paths.all.map(\.durations))
     }
+    writeCompatible(nodes, &text)
     text.family("roost_gateway_queue_length", .gauge, "Requests waiting for an instance.")
     for node in nodes {
       text.sample("roost_gateway_queue_length", [("node", node.shared.id)], node.shared.queueLength)
@@ -110,6 +119,12 @@ final class GatewayShared: Sendable {
     text.sample("roost_gateway_token_checks_total", [], sum(\.tokenChecks))
     text.family("roost_gateway_cancelled_requests_total", .counter, "Requests whose caller went away.")
     text.sample("roost_gateway_cancelled_requests_total", [], sum(\.cancelled))
+    guard let spans else { return }
+    text.family("roost_gateway_exported_spans_total", .counter, "Spans that the collector took.")
+    text.sample("roost_gateway_exported_spans_total", [], spans.exported.current)
+    text.family(
+      "roost_gateway_dropped_spans_total", .counter, "Spans that the collector was too slow for or refused.")
+    text.sample("roost_gateway_dropped_spans_total", [], spans.dropped.current)
   }
 }
 

@@ -110,12 +110,14 @@ final class SharedNode: Sendable {
   private let lastDone = Atomic<Int64>(0)
   /// Smoothed nanoseconds between two answers.
   private let interval = Atomic<Int64>(0)
-  private let codes: InlineArray<600, Atomic<Int>> = .init { _ in Atomic<Int>(0) }
-  let durations = Histogram()
   let rates = ProxyRates()
+  let paths: NodePaths
   let inFlight = Gauge()
 
-  init(id: String) { self.id = id }
+  init(id: String) {
+    self.id = id
+    paths = NodePaths(node: id)
+  }
 
   var queueLength: Int { queued.load(ordering: .sequentiallyConsistent) }
 
@@ -162,16 +164,14 @@ final class SharedNode: Sendable {
   }
 
   func answered(status: Int, microseconds: Int) {
-    codes[min(max(status, 0), 599)].wrappingAdd(1, ordering: .relaxed)
-    durations.observe(microseconds: microseconds)
+    paths.execute.answered(status: status, microseconds: microseconds)
   }
 
-  /// Answers by status, those that occurred.
+  /// Answers by status over all paths, those that occurred.
   var answers: [(status: Int, count: Int)] {
-    (0..<600).compactMap { status in
-      let count = codes[status].load(ordering: .relaxed)
-      return count > 0 ? (status, count) : nil
-    }
+    var counts: [Int: Int] = [:]
+    for path in paths.all { for answer in path.answers { counts[answer.status, default: 0] += answer.count } }
+    return counts.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
   }
 }
 

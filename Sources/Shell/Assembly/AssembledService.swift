@@ -66,12 +66,16 @@ public enum AssembledService {
       of: GatewayObservation.self, bufferingPolicy: .bufferingNewest(1024))
     let metrics = MetricsRegistry()
     let (host, port) = try address(configuration.listen)
+    let spans = try configuration.otlpEndpoint.map { (url) throws(PlatformError) in
+      try SpanTarget(url, ratio: configuration.otlpRatio, version: version)
+    }
     let apiKeys = APIKeys()
     try await APIKeyStart.load(apiKeys, store)
     let gateway = GatewayServer(
       configuration: .init(
         host: host, port: port, loops: configuration.loops ?? 0,
-        accessLogPath: data.path + "/logs/access.jsonl", tls: try tlsListener(configuration)),
+        accessLogPath: data.path + "/logs/access.jsonl", tls: try tlsListener(configuration),
+        spans: spans),
       verifier: Credentials(authority: authority, keys: apiKeys), responder: late,
       observe: { observations.continuation.yield($0) }, logger: logger, metrics: metrics)
     let fleet = Fleet(world: world, sink: GatewaySink(gateway: gateway))
@@ -85,6 +89,7 @@ public enum AssembledService {
       logs: { node, cursor, tail, wait throws(PlatformError) in
         try await LogFollower(logs: logs).page(node, after: cursor, tail: tail, wait: wait)
       },
+      requests: { gateway.explain($0) },
       limits: {
         EffectiveLimits.of($0, enforced: driver.capabilities.enforced, missing: driver.capabilities.missing)
       },

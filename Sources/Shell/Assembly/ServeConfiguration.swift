@@ -9,6 +9,11 @@ public struct ServeConfiguration: Sendable {
   /// False: instances run as plain processes, without walls.
   public var sandbox: Bool
   public var logLevel: String
+  /// `http://HOST[:PORT][/PATH]` of a collector of spans (OTLP over HTTP); nil: none.
+  public var otlpEndpoint: String?
+  /// Of the traces that begin here, how many are recorded: 0 to 1.
+  public var otlpRatio: Double
+
   public var tls: TLSOptions?
 
   /// Where TLS is served and with what.
@@ -31,7 +36,8 @@ public struct ServeConfiguration: Sendable {
 
   public init(
     dataFolder: String, listen: String, python: String? = nil, loops: Int? = nil, sandbox: Bool = true,
-    logLevel: String = "info", tls: TLSOptions? = nil
+    logLevel: String = "info", tls: TLSOptions? = nil,
+    otlpEndpoint: String? = nil, otlpRatio: Double = 1
   ) {
     self.dataFolder = dataFolder
     self.listen = listen
@@ -40,5 +46,7 @@ public struct ServeConfiguration: Sendable {
     self.sandbox = sandbox
     self.logLevel = logLevel
     self.tls = tls
+    self.otlpEndpoint = otlpEndpoint
+    self.otlpRatio = otlpRatio
   }
 }

@@ -16,7 +16,7 @@ enum CommandTree {
     ServiceAccountDelete.command, KeyCreate.command, KeyList.command, KeyDelete.command,
     APIKeyCreate.command, APIKeyList.command, APIKeyDelete.command,
     ConfigurationList.command, ProfileSet.command, ProfileUse.command, ProfileList.command,
-    VersionShow.command, CompletionShow.command, HelpShow.command, CompletionWords.command,
+    Explain.command, VersionShow.command, CompletionShow.command, HelpShow.command, CompletionWords.command,
   ]
 
   static var visible: [Command] { all.filter { !$0.isHidden } }
@@ -30,7 +30,8 @@ enum CommandTree {
     ("service-account", "principals that are not people"), ("key", "authorized keys of service accounts"),
     ("api-key", "API keys of service accounts"),
     ("configuration", "sizes of instances"),
-    ("profile", "named servers of yours"), ("version", "versions of this program and of the server"),
+    ("profile", "named servers of yours"), ("explain", "what was done with a recent request"),
+    ("version", "versions of this program and of the server"),
     ("completion", "completion for a shell"), ("help", "help about commands and topics"),
   ]
 

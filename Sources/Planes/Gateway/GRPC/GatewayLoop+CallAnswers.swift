@@ -24,7 +24,7 @@ extension GatewayLoop {
       return respond(request, Refusal(.internal, "\(error)", origin: .node))
     }
     let now = loop.clock()
-    logRequest(request, status: 200, now: now)
+    logRequest(request, status: 200, code: 0, now: now, responseBytes: message.count)
     guard let exchange = server.exchange(request.connection), exchange.ownerTag == request.tag else { return }
     beginAnswer(request, exchange, status: 200, now: now)
     exchange.output.append("content-type: application/grpc\r\n")

@@ -82,6 +82,7 @@ extension GatewayLoop {
     let arrived = loop.clock()
     var identifier: InlineArray<64, UInt8> = .init(repeating: 0)
     let identifierCount = takeIdentifier(exchange, fields, into: &identifier)
+    let trace = takeTrace(exchange, fields)
     var known: LoopNode?
     do throws(Refusal) {
       let verdict = try authenticate(exchange, fields)
@@ -103,6 +104,8 @@ extension GatewayLoop {
       request.callerSetDeadline = timeout.isCallers
       request.identifier = identifier
       request.identifierCount = identifierCount
+      request.trace = trace
+      request.path = pathCounters(node, exchange)
       request.inputCount = input.count
       exchange.ownerTag = request.tag
       input.withUnsafeBufferPointer { bytes in
@@ -113,13 +116,16 @@ extension GatewayLoop {
       for index in 0..<identifierCount { text.append(identifier[index]) }
       let microseconds = Int((loop.clock() - arrived) / 1000)
       if let known {
-        known.shared.answered(status: error.status, microseconds: microseconds)
+        let path = pathCounters(known, exchange)
+        path?.answered(status: error.status, microseconds: microseconds)
+        path?.answered(grpcStatus: error.code.rpcCode)
       } else {
         counters.refused.add()
       }
       let requestID = String(decoding: text, as: UTF8.self)
-      logRefusal(known?.shared.id, requestID, error.status, microseconds: microseconds)
-      answer(exchange, error, requestID: requestID)
+      noteRefused(
+        known, identifier, identifierCount, trace, status: error.status, microseconds: microseconds)
+      answer(exchange, error, requestID: requestID, trace: trace)
     }
   }
 

@@ -96,6 +96,8 @@ extension GatewayLoop {
     request.active = request.arrived
     request.isGRPC = exchange.isGRPC
     request.identifierCount = takeIdentifier(exchange, fields.fields, into: &request.identifier)
+    request.trace = takeTrace(exchange, fields.fields)
+    request.route = found.nodeID >= 0 ? .header : route?.rule == .host ? .host : .path
     request.state = .queued
     exchange.ownerTag = request.tag
     do throws(Refusal) {
@@ -142,6 +144,7 @@ extension GatewayLoop {
       throw Refusal(.notFound, "node '\(text)' does not exist")
     }
     request.node = node
+    request.path = pathCounters(node, exchange)
     let routed = node.entry.routed
     try mayCall(verdict, routed)
     if found.folderID >= 0 {

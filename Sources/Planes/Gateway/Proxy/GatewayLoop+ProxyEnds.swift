@@ -101,7 +101,7 @@ extension GatewayLoop {
         for index in 0..<request.identifierCount { text.append(request.identifier[index]) }
         exchange.ownerTag = 0
         let requestID = String(decoding: text, as: UTF8.self)
-        answer(exchange, refusal, requestID: requestID)
+        answer(exchange, refusal, requestID: requestID, trace: request.trace)
       }
     }
     finished(request)
@@ -281,9 +281,7 @@ extension GatewayLoop {
 
   private func logProxy(_ request: ProxyRequest) {
     let now = loop.clock()
-    request.node?.shared.answered(status: request.status, microseconds: Int((now - request.arrived) / 1000))
-    logLine(
-      node: request.node?.shared.id, request.identifier, request.identifierCount, status: request.status,
-      arrived: request.arrived, dispatched: request.dispatched, now: now, received: request.received)
+    request.path?.answered(status: request.status, microseconds: Int((now - request.arrived) / 1000))
+    note(request, now: now)
   }
 }

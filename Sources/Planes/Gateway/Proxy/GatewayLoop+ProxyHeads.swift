@@ -40,6 +40,7 @@ extension GatewayLoop {
         if !fields.lists(index, "trailers") { continue }
         request.asksTrailers = true
         continue
+      case .traceState: if request.trace.parent == 0 { continue }
       case .forwarded, .connection, .drop: continue
       }
       if namesOthers, fields.isListed(index) { continue }
@@ -82,6 +83,11 @@ extension GatewayLoop {
   ) {
     request.head.append("x-request-id: ")
     request.head.append(identifier: request.identifier, request.identifierCount)
+    if request.trace.isPassedOn {
+      request.head.append("\r\ntraceparent: ")
+      request.trace.write(request.head.room(TraceContext.byteCount))
+      request.head.wrote(TraceContext.byteCount)
+    }
     request.head.append("\r\nx-forwarded-for: ")
     let from = request.head.count
     server.appendPeerAddress(exchange, to: &request.head)

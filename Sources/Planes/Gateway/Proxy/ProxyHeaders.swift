@@ -10,6 +10,8 @@ enum ProxyField: UInt8 {
   case connection, te, upgrade
   case authorization, nodeID, nodeAlias, folderID
   case forwarded
+  /// Goes on only together with the `traceparent` that it belongs to.
+  case traceState
 
   /// By the name of a request's header.
   init(request name: UnsafePointer<UInt8>, _ count: Int32) {
@@ -24,6 +26,9 @@ enum ProxyField: UInt8 {
     case 9 where named("forwarded"): self = .forwarded
     case 10 where named("connection"): self = .connection
     case 10 where named("keep-alive"): self = .drop
+    case 10 where named("tracestate"): self = .traceState
+    // Written anew, with the gateway's span.
+    case 11 where named("traceparent"): self = .drop
     case 11 where named("x-folder-id"): self = .folderID
     case 12 where named("x-node-alias"): self = .nodeAlias
     case 12 where named("x-request-id"): self = .drop

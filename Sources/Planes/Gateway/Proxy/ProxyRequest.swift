@@ -1,6 +1,7 @@
 internal import Domain
 internal import HTTPTransport
 internal import Reactor
+internal import Wire
 
 /// One proxied request on its way. Lives in its loop's slab and is used again.
 final class ProxyRequest {
@@ -48,6 +49,10 @@ final class ProxyRequest {
   var timerAt: Int64 = 0
   var identifier: InlineArray<64, UInt8> = .init(repeating: 0)
   var identifierCount = 0
+  var trace = TraceContext()
+  var route = RequestRecord.Route.unknown
+  /// What counts its answer.
+  var path: PathCounters?
   /// Request line and header lines for the instance.
   var head = ByteQueue()
   var framing = UpstreamBody.none
@@ -91,6 +96,7 @@ final class ProxyRequest {
 
   /// Prepares the slot for a request.
   func reset() {
+    path = nil
     dispatched = 0
     answered = 0
     totalDeadline = .max
@@ -123,9 +129,11 @@ final class ProxyRequest {
 final class ProxyTarget {
   let shared: SharedInstance
   let upstream: UpstreamTarget
+  let instanceKey: NodeKey?
 
   init(_ shared: SharedInstance) {
     self.shared = shared
+    instanceKey = NodeKey(shared.routed.id.text)
     let endpoint = shared.routed.endpoint
     upstream = UpstreamTarget(address: endpoint.address, isHTTP2: endpoint.wireProtocol == .http2)
   }

@@ -39,6 +39,8 @@ public struct HTTP1Head: Sendable {
   public var authorization: Int32 = -1
   public var requestID: Int32 = -1
   public var grpcTimeout: Int32 = -1
+  /// -2 when it is given twice: no trace is better than the wrong one.
+  public var traceparent: Int32 = -1
   var sawClose = false
   var sawKeepAlive = false
 
@@ -174,6 +176,7 @@ public struct HTTP1Head: Sendable {
       guard count == 12, Self.equalsLower(value, count, "100-continue") else { throw .expectation }
       expectsContinue = true
     case 10 where named("connection"): noteConnection(value, count)
+    case 11 where isRequest && named("traceparent"): traceparent = traceparent == -1 ? fieldCount : -2
     case 12 where isRequest && named("x-request-id"): if requestID < 0 { requestID = fieldCount }
     case 12 where isRequest && named("grpc-timeout"): if grpcTimeout < 0 { grpcTimeout = fieldCount }
     case 13 where isRequest && named("authorization"):

@@ -17,6 +17,8 @@ enum Serve {
       Flag("loops", .integer, value: "N", "event loops (found by itself)"),
       Flag("sandbox", .choice(["on", "off"]), "walls around instances (on)"),
       Flag("log-level", .choice(["debug", "info", "warn", "error"]), "least level that is logged (info)"),
+      Flag("otlp-endpoint", .text, value: "URL", "collector of spans, OTLP over HTTP (none)"),
+      Flag("otlp-ratio", .number, value: "N", "part of the traces begun here that is recorded, 0 to 1 (1)"),
     ],
     examples: [
       "roost serve --data ./data --listen 127.0.0.1:8800",
@@ -41,7 +43,8 @@ enum Serve {
         dataFolder: parsed.text("data") ?? "./data", listen: parsed.text("listen") ?? "127.0.0.1:8800",
         python: parsed.text("python"), loops: parsed.integer("loops"),
         sandbox: parsed.text("sandbox") != "off",
-        logLevel: parsed.text("log-level") ?? "info", tls: tls)
+        logLevel: parsed.text("log-level") ?? "info", tls: tls,
+        otlpEndpoint: parsed.text("otlp-endpoint"), otlpRatio: parsed.number("otlp-ratio") ?? 1)
       throw ProgramEnd(code: await context.shell.serve(options))
     })
 }

@@ -8,6 +8,10 @@ public struct ServeOptions: Sendable, Equatable {
   public var loops: Int?
   public var sandbox: Bool
   public var logLevel: String
+  /// `http://HOST[:PORT][/PATH]` of a collector of spans (OTLP over HTTP); nil: none.
+  public var otlpEndpoint: String?
+  /// Of the traces that begin here, how many are recorded: 0 to 1.
+  public var otlpRatio: Double
   public var tls: TLSOptions?
 
   /// Where TLS is served and with what.
@@ -31,7 +35,8 @@ public struct ServeOptions: Sendable, Equatable {
   public init(
     dataFolder: String = "./data", listen: String = "127.0.0.1:8800", python: String? = nil,
     loops: Int? = nil,
-    sandbox: Bool = true, logLevel: String = "info", tls: TLSOptions? = nil
+    sandbox: Bool = true, logLevel: String = "info", tls: TLSOptions? = nil,
+    otlpEndpoint: String? = nil, otlpRatio: Double = 1
   ) {
     self.dataFolder = dataFolder
     self.listen = listen
@@ -40,6 +45,8 @@ public struct ServeOptions: Sendable, Equatable {
     self.sandbox = sandbox
     self.logLevel = logLevel
     self.tls = tls
+    self.otlpEndpoint = otlpEndpoint
+    self.otlpRatio = otlpRatio
   }
 }
 

@@ -14,6 +14,7 @@ from time import monotonic
 from types import CodeType
 from typing import Any, Callable, Iterator
 
+from roost import tracing
 from roost.worker import codec as codecs
 from roost.worker import frames, magics
 from roost.worker.config import Config
@@ -87,6 +88,7 @@ class Executor:
 
             self._enter = AsyncRunner(interrupter).run
         magics.install(namespace, cell.filename)
+        tracing.current = lambda: capture.request
 
     def run(self, tag: int, timeout_ms: int, request: bytes, raw: bytes) -> bytes:
         """Answers one request with a whole `output` or `error` frame. Raises nothing."""

@@ -72,7 +72,7 @@ class LogWriter:
             self._second = second
             self._second_text = self._head + time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
         if request:
-            name = encode_basestring_ascii(request.decode("utf-8", "replace"))
+            name = encode_basestring_ascii(request.partition(b" ")[0].decode("utf-8", "replace"))
             stream = f'{stream}","requestId":{name},"message":'
         else:
             stream += '","message":'
