@@ -1,0 +1,1 @@
+"""The proxies that `proxy.py` compares, each with the same job."""
