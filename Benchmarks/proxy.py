@@ -186,7 +186,6 @@ class Bench:
         """An address node before the upstream."""
         command = [
             str(BINARY), "node", "create", name, "--address", f"127.0.0.1:{port}", "--endpoint", endpoint, "--wait",
-            "-o", "json",
         ]  # fmt: skip
         ran = subprocess.run(command, env=self.roost.environment, capture_output=True, text=True, timeout=60)
         if ran.returncode:
