@@ -154,6 +154,62 @@ def test_calls_of_grpc_are_traced_and_counted_by_their_status(make_server: Calla
     assert f"node_requests{{{labels}}} 2" in metrics
 
 
+class Echo:
+    """A server that answers with the headers it got."""
+
+    def __init__(self) -> None:
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                body = json.dumps(dict(self.headers.items())).encode()
+                self.send_response(200)
+                self.send_header("content-length", str(len(body)))
+                self.send_header("connection", "close")
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *arguments: Any) -> None: ...
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def test_a_proxied_request_is_traced_counted_and_explained(make_server: Callable[..., Roost]) -> None:
+    roost = make_server()
+    echo = Echo()
+    try:
+        address = f"127.0.0.1:{echo.server.server_port}"
+        made = roost.call(
+            "POST", "/v1/nodes", {"name": "echo", "kind": "address", "addresses": [{"address": address}]}
+        )
+        assert "error" not in roost.finished(made.json["id"])
+        node = made.json["resourceId"]
+        sent = {"x-node-id": node, "traceparent": PARENT, "tracestate": "a=b", "x-request-id": "proxied-1"}
+        answer = roost.call("GET", "/some/path?secret=1", headers=sent)
+        assert answer.status == 200, answer
+        got = {name.lower(): value for name, value in answer.json.items()}
+        explained = roost.get("/v1/requests/proxied-1")
+        assert got["traceparent"] == f"00-{TRACE}-{explained['spanId']}-01" and got["tracestate"] == "a=b"
+        assert explained["route"] == "header" and explained["nodeId"] == node and explained["instanceId"]
+        untraced = roost.call("GET", "/", headers={"x-node-id": node, "traceparent": "x", "tracestate": "a=b"})
+        assert not {"traceparent", "tracestate"} & {name.lower() for name in untraced.json}
+        direct = roost.call("GET", f"/nodes/{node}/proxy/x", headers={"x-request-id": "proxied-2"})
+        assert direct.status == 200 and roost.get("/v1/requests/proxied-2")["route"] == "path"
+    finally:
+        echo.close()
+    failed = roost.call("GET", "/", headers={"x-node-id": node, "traceparent": PARENT})
+    assert failed.status == 503 and failed.headers["traceresponse"].startswith(f"00-{TRACE}-"), failed
+    with urllib.request.urlopen(f"{roost.url}/metrics") as response:
+        metrics = response.read().decode()
+    assert f'node_requests{{node_id="{node}",node_path="/some/path"}} 1' in metrics
+
+
 def test_only_who_may_view_the_node_gets_an_explanation(make_server: Callable[..., Roost]) -> None:
     roost = make_server()
     refused = roost.call("POST", "/datasphere/v1/nodes/x:execute", {}, headers={"x-request-id": "lost"})

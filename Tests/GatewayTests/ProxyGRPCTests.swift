@@ -1,6 +1,7 @@
 import Domain
 import Gateway
 import HTTPModel
+import Telemetry
 import Testing
 
 /// gRPC and other HTTP/2 to instances that speak HTTP/2.
@@ -92,6 +93,11 @@ import Testing
       [t.start() for t in threads]; [t.join() for t in threads]
       """)
     await gateway.settled()
+    let metrics = String(decoding: gateway.metrics.text(), as: UTF8.self)
+    let counted = "node_grpc_codes{node_id=\"\(gateway.node)\",node_path="
+    #expect(metrics.contains(counted + "\"/t.T/None\",code=\"12\"} 1"), "an answer of trailers alone")
+    let good = metrics.split(separator: "\n").filter { $0.hasPrefix(counted) && $0.contains("code=\"0\"") }
+    #expect(good.compactMap { $0.split(separator: " ").last.flatMap { Int($0) } }.reduce(0, +) > 400)
     await gateway.stop()
     server.stop()
   }

@@ -92,6 +92,7 @@ extension GatewayLoop {
   /// Answers with an error, or breaks off an answer that has begun.
   func refuse(_ request: ProxyRequest, _ refusal: Refusal) {
     request.status = refusal.status
+    request.grpcStatus = refusal.code.rpcCode
     if request.dispatched == 0, request.node == nil { counters.refused.add() }
     if let exchange = exchange(of: request) {
       if exchange.hasBegun {
@@ -282,6 +283,11 @@ extension GatewayLoop {
   private func logProxy(_ request: ProxyRequest) {
     let now = loop.clock()
     request.path?.answered(status: request.status, microseconds: Int((now - request.arrived) / 1000))
+    if request.isGRPC {
+      // 1: the caller went away; 2: the instance said nothing.
+      request.path?.answered(
+        grpcStatus: request.grpcStatus >= 0 ? request.grpcStatus : request.status == 499 ? 1 : 2)
+    }
     note(request, now: now)
   }
 }

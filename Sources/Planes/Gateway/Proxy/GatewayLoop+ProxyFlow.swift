@@ -191,6 +191,7 @@ extension GatewayLoop {
     _ = request.target?.shared.answered(isFailure: head.status >= 500, now: loop.now)
     request.body.clear()
     request.keepsBody = false
+    if request.isGRPC, let base = upstream.base { request.noteStatus(base, fields, Int(head.fieldCount)) }
     if head.status == 101 { return upgrade(request, exchange, upstream, fields) }
     request.state = .answering
     writeAnswerHead(request, exchange, upstream, fields, status: request.status)
@@ -245,6 +246,7 @@ extension GatewayLoop {
       return
     }
     request.upstream = nil
+    if request.isGRPC { request.noteStatus(trailers: trailers) }
     if let exchange = exchange(of: request) { server.end(exchange, trailers: trailers) }
     finished(request)
   }

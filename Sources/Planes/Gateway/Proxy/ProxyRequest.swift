@@ -69,6 +69,8 @@ final class ProxyRequest {
   var asksTrailers = false
   var isWebSocket = false
   var isGRPC = false
+  /// What the instance said in `grpc-status`; -1: nothing.
+  var grpcStatus = -1
   var saidInterim = false
   var attempts = 0
   /// A kept connection failed: the next attempt at the same instance makes a new one.
@@ -111,6 +113,7 @@ final class ProxyRequest {
     asksTrailers = false
     isWebSocket = false
     isGRPC = false
+    grpcStatus = -1
     saidInterim = false
     attempts = 0
     wantsFresh = false
