@@ -80,14 +80,53 @@ struct CellDriverTests {
 
   @Test func anInstanceAboveItsMemoryLimitIsReportedAsOutOfMemory() async throws {
     try await withWorkbench { bench in
-      let launch = try bench.launch("y = len(bytearray(x))", memory: 200 << 20)
+      var launch = try bench.launch("y = len(bytearray(x))", memory: 200 << 20)
+      launch.checkpoint = "'sums' (cp1)"
       _ = try await bench.driver.prepare(launch)
       let handle = try await bench.instance(of: launch)
       #expect(try await execute(handle, #"{"x": 1000000}"#) == #"{"y":1000000}"#)
       _ = try? await execute(handle, #"{"x": 600000000}"#)
       let exit = try #require(await nextExit(bench.driver.exits()))
       #expect(exit.error.exitClass == .outOfMemory)
-      #expect(exit.error.message.contains("exceeded its memory limit of 200 MB (peak 200 MB)"))
+      #expect(
+        exit.error.message.contains(
+          "exceeded its memory limit of 200 MB (peak 200 MB) while it ran request req; "
+            + "it is being recreated from checkpoint 'sums' (cp1); if the cell needs more"),
+        "\(exit.error.message)")
+      #expect(try await eventually { !Files.exists(bench.folder().mark(of: handle.instance)) })
+    }
+  }
+
+  @Test func aForgedNoteOfTheRunningRequestIsNotBelieved() async throws {
+    try await withWorkbench { bench in
+      let launch = try bench.launch(
+        """
+        import glob, os
+        mark = glob.glob("/run/roost/sock/*.run")[0]
+        os.unlink(mark)
+        os.symlink("/run/roost/zygote.json", mark)
+        os.kill(os.getpid(), 9)
+        y = x
+        """)
+      _ = try await bench.driver.prepare(launch)
+      let handle = try await bench.instance(of: launch)
+      _ = try? await execute(handle, #"{"x": 1}"#)
+      let exit = try #require(await nextExit(bench.driver.exits()))
+      #expect(exit.error.message.contains("signal 9 (SIGKILL); it is being"), "\(exit.error.message)")
+    }
+  }
+
+  @Test func aRenamedCheckpointKeepsItsHost() async throws {
+    try await withWorkbench { bench in
+      var launch = try bench.launch("y = x")
+      let first = try await bench.driver.prepare(launch)
+      launch.checkpoint = "'another' (cp1)"
+      #expect(try await bench.driver.prepare(launch).pid == first.pid)
+      bench.driver.close()
+      let driver = bench.anotherDriver()
+      defer { driver.close() }
+      launch.checkpoint = "'third' (cp1)"
+      #expect(try await driver.prepare(launch).pid == first.pid)
     }
   }
 

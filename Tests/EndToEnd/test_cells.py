@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 
-from conftest import ROOT, Roost, wait_for
+from conftest import ROOT, Roost, send_signal, wait_for
 
 
 def test_instances_of_a_counter_keep_state_and_reset_forgets_it(roost: Roost) -> None:
@@ -73,20 +73,33 @@ def test_a_hang_is_killed_and_replaced(roost: Roost) -> None:
     answer = roost.execute(node, {"hang": True})
     assert answer.status == 504, answer
     wait_for("a new instance", lambda: before not in [i["id"] for i in roost.healthy(node, 1)])
-    assert roost.status(node)["lastError"]["exitClass"] == "hang"
+    error = roost.status(node)["lastError"]
+    assert error["exitClass"] == "hang", error
+    assert f"did not end request {answer.headers['x-request-id']} within" in error["message"], error
+    assert "recreated from checkpoint 'hanger' (" in error["message"], error
     assert roost.execute(node, {"hang": False}).status == 200
 
 
 def test_an_instance_over_its_memory_limit_is_replaced_and_the_node_says_so(roost: Roost) -> None:
-    roost.checkpoint("megabytes = 1", "data = bytearray(megabytes << 20)\nsize = len(data)", name="eater")
+    # What is written page by page is killed by the kernel; one huge allocation might get a MemoryError instead.
+    cell = "data = []\nfor _ in range(megabytes):\n    data.append(bytes([7]) * (1 << 20))\nsize = len(data)"
+    roost.checkpoint("megabytes = 1", cell, name="eater")
     node = roost.node("eater", inputs=["megabytes:int"], outputs=["size:int"], memoryBytes=256 << 20)
     assert roost.execute(node, {"megabytes": 10}).status == 200
     answer = roost.execute(node, {"megabytes": 2000})
-    assert answer.status in (500, 503), answer
+    assert answer.status == 503 and "roost node describe eater" in answer.json["message"], answer
+    error = wait_for("lastError", lambda: roost.status(node).get("lastError"))
+    assert error["exitClass"] == "outOfMemory", error
+    assert "exceeded its memory limit of 256 MB" in error["message"], error
+    assert f"while it ran request {answer.headers['x-request-id']};" in error["message"], error
+    assert "recreated from checkpoint 'eater' (" in error["message"] and "--memory" in error["message"], error
+    assert error["message"] in roost.cli("node", "describe", "eater").stdout
     roost.healthy(node, 1)
-    if answer.status == 503:
-        error = wait_for("lastError", lambda: roost.status(node).get("lastError"))
-        assert error["exitClass"] == "outOfMemory" and "memory" in error["message"], error
+    idle = roost.instances(node)[0]
+    send_signal(idle["pid"])
+    wait_for("its end is told", lambda: idle["id"] in roost.status(node)["lastError"]["message"])
+    assert "while it ran" not in roost.status(node)["lastError"]["message"]
+    roost.healthy(node, 1)
     assert roost.execute(node, {"megabytes": 1}).status == 200
 
 

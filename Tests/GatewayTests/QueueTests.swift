@@ -149,7 +149,7 @@ import Wire
     let peer = try gateway.peer("w") { _ in behaviour }
     gateway.publish([peer])
     let answer = try await gateway.execute()
-    #expect(answer.status == 503 && answer.text.contains("that ran the request ended"))
+    #expect(answer.status == 503 && answer.text.contains("that had the request ended"))
     #expect(answer.header("x-roost-fault") == "node")
     await gateway.stop(peer)
   }

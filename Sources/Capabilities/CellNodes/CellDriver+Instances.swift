@@ -207,5 +207,6 @@ extension CellDriver {
       group.remove()
     }
     Files.removeTree(folder.socket(of: handle.instance))
+    Files.removeTree(folder.mark(of: handle.instance))
   }
 }

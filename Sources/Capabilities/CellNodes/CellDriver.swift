@@ -88,7 +88,7 @@ public final class CellDriver: InstanceDriver {
   private func bringUp(_ launch: NodeLaunch, _ key: HostKey) throws(DriverFailure) -> HostReport {
     let folder = folder(key)
     let known = hosts.withLock { $0[key] }
-    if let known, known.launch == launch, !known.process.hasEnded { return known.report }
+    if let known, known.launch.runsLike(launch), !known.process.hasEnded { return known.report }
     if let known {
       forget(known)
     } else if let adopted = launcher.adopt(launch, folder: folder) {

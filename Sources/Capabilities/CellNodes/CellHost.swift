@@ -86,6 +86,7 @@ final class CellHost: Sendable {
       _ = process.wait(.milliseconds(2))
     }
     Files.removeTree(folder.socket(of: instance))
+    Files.removeTree(folder.mark(of: instance))
   }
 
   /// How an instance ended, waiting a moment for the zygote to say so.

@@ -10,6 +10,8 @@ struct EndFacts: Sendable {
   var outOfMemory = false
   var memoryLimit: Int64?
   var peakBytes: Int64?
+  /// The request that it was running.
+  var request: String?
 
   /// Adds what the cgroup has counted. A kill of the kernel shows as SIGKILL (or as 137 through bubblewrap).
   mutating func read(_ group: Cgroup?) {
@@ -33,6 +35,9 @@ struct EndFacts: Sendable {
     if let code { return "ended with exit code \(code)" }
     return "ended; how isn't known"
   }
+
+  /// `while it ran request …`, after how it ended.
+  var occasion: String { request.map { " while it ran request \($0)" } ?? "" }
 
   var exitClass: LastError.ExitClass {
     if outOfMemory { return .outOfMemory }
@@ -60,6 +65,7 @@ struct EndFacts: Sendable {
 struct FailureWords: Sendable {
   let launch: NodeLaunch
   let now: @Sendable () -> Timestamp
+  private static let moreMemory = "create the node with --memory or a larger --configuration"
 
   func error(
     _ phase: LastError.Phase, _ exitClass: LastError.ExitClass, _ message: String, errorName: String? = nil,
@@ -85,23 +91,25 @@ struct FailureWords: Sendable {
       errorName: answer?.errorName, traceback: answer?.traceback ?? [])
   }
 
-  /// First 12 digits are enough to recognize a checkpoint.
+  /// As the user knows it; else by its first 12 digits, which are enough to recognize a checkpoint.
   private var checkpoint: String {
+    if let label = launch.checkpoint { return "checkpoint \(label)" }
     let name = launch.manifestPath.split(separator: "/").last ?? ""
     return name.count == 64 ? "checkpoint sha256:\(name.prefix(12))" : "the node's checkpoint"
   }
 
   func instanceEnded(_ instance: InstanceID, _ facts: EndFacts) -> LastError {
-    let advice = facts.outOfMemory ? "; give the node more memory if it needs it" : ""
+    let advice = facts.outOfMemory ? "; if the cell needs more, \(Self.moreMemory)" : ""
     return error(
       .execute, facts.exitClass,
-      "instance \(instance) \(facts.words); it is being recreated from \(checkpoint)\(advice)")
+      "instance \(instance) \(facts.words)\(facts.occasion); it is being recreated from \(checkpoint)\(advice)"
+    )
   }
 
   func instanceEndedWithHost(_ instance: InstanceID, _ facts: EndFacts) -> LastError {
     error(
       .execute, facts.exitClass,
-      "instance \(instance) ended because the host process of node \(launch.nodeName) \(facts.words); "
+      "instance \(instance) ended because the host process of node \(launch.nodeName) \(facts.words)\(facts.occasion); "
         + "it is being recreated from \(checkpoint)")
   }
 
@@ -119,7 +127,8 @@ struct FailureWords: Sendable {
     if facts.outOfMemory {
       return failure(
         .restore, .outOfMemory,
-        "restoring \(checkpoint) \(facts.words); give the node more memory", traceback: lines)
+        "restoring \(checkpoint) \(facts.words); if the state needs more, \(Self.moreMemory)",
+        traceback: lines)
     }
     return failure(
       .restore, facts.exitClass, "the process that restores \(checkpoint) \(facts.words)\(said)",

@@ -10,10 +10,13 @@ extension HostLauncher {
   ///
   /// - Parameter launch: nil adopts whatever runs there.
   func adopt(_ launch: NodeLaunch?, folder: RunFolder, timeout: Duration? = nil) -> CellHost? {
-    guard var record = HostRecord.read(folder), launch.map({ $0 == record.launch }) ?? true,
+    guard var record = HostRecord.read(folder), launch?.runsLike(record.launch) ?? true,
       record.sandboxed == sandboxed, record.python == configuration.python,
       record.pythonPath == configuration.pythonPath,
-      let outer = ProcessHandle(pid: record.outerPid, startTicks: record.outerTicks), !outer.hasEnded,
+      let outer = ProcessHandle(pid: record.outerPid, startTicks: record.outerTicks), !outer.hasEnded
+    else { return nil }
+    if let launch { record.launch = launch }
+    guard
       let host = try? attach(&record, folder: folder, outer: outer, timeout: timeout)
     else { return nil }
     configuration.log("\(folder.name): adopted the running host process \(host.process.pid)")

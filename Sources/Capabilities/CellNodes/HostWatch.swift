@@ -69,6 +69,7 @@ struct HostWatch: Sendable {
   private func instanceEnded(_ instance: InstanceID, _ zygoteFacts: EndFacts) {
     var facts = zygoteFacts
     facts.read(host.group(of: instance))
+    facts.request = host.folder.request(of: instance)
     let error = host.words.instanceEnded(instance, facts)
     let isNews = host.state.withLock { state in
       guard !state.silent, state.known[instance]?.end == nil else { return false }
@@ -99,13 +100,15 @@ struct HostWatch: Sendable {
     _ = host.outer?.wait(.seconds(2))
     _ = host.outer?.reap()
     host.group?.remove()
+    let requests = (orphans ?? []).map { host.folder.request(of: $0) }
     Files.removeTree(host.folder.sockets)
     guard let orphans else { return }
     // First the host: who hears of an instance should know already that no new one can be started.
     let error = host.words.hostEnded(facts)
     NodeLog.append(error.message, at: error.at, launch: host.launch, to: host.folder.log)
     tell(error, nil)
-    for instance in orphans {
+    for (instance, request) in zip(orphans, requests) {
+      facts.request = request
       let error = host.words.instanceEndedWithHost(instance, facts)
       host.state.withLock { $0.noteEnd(instance, error) }
       tell(error, instance)

@@ -51,6 +51,19 @@ struct RunFolder: Sendable {
   var record: String { "\(path)/host.json" }
   var log: String { "\(logFolder)/node.jsonl" }
 
+  /// Where an instance notes which request it runs.
+  func mark(of instance: InstanceID) -> String { "\(sockets)/\(instance).run" }
+
+  /// The request that an instance was running when it ended. Written by the cell's process: only to be shown.
+  func request(of instance: InstanceID) -> String? {
+    guard let bytes = Files.readPlain(mark(of: instance), limit: 128), let count = bytes.first else {
+      return nil
+    }
+    let name = bytes.dropFirst().prefix(Int(count)).prefix { $0 != 0x20 }
+    guard (1...64).contains(name.count), name.allSatisfy({ (0x21...0x7e).contains($0) }) else { return nil }
+    return String(decoding: name, as: UTF8.self)
+  }
+
   func socket(of instance: InstanceID) -> String { "\(sockets)/\(instance).sock" }
 
   /// Makes the folders and links the checkpoint's files into them.

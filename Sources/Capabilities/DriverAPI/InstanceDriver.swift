@@ -57,6 +57,8 @@ public struct NodeLaunch: Sendable, Codable, Equatable {
   public var release: Int
   /// Path of the checkpoint's manifest blob.
   public var manifestPath: String
+  /// How its user knows the checkpoint, for messages; nil in records of earlier versions.
+  public var checkpoint: String?
   /// Paths of the blobs that the manifest names; the last path component is the 64 hex digits.
   public var blobPaths: [String]
   public var inputs: [Variable]
@@ -80,7 +82,8 @@ public struct NodeLaunch: Sendable, Codable, Equatable {
     outputs: [Variable], isolation: Isolation = .instance, timeoutMilliseconds: UInt32 = 15000,
     startMode: StartMode = .auto, restore: Restore = .reachable, keepRandomState: Bool = false,
     subnet: Subnet = .none,
-    cpus: Double = 4, memoryBytes: Int64 = 32 << 30, pids: Int = 512, endpoint: Endpoint? = nil
+    cpus: Double = 4, memoryBytes: Int64 = 32 << 30, pids: Int = 512, endpoint: Endpoint? = nil,
+    checkpoint: String? = nil
   ) {
     self.node = node
     self.nodeName = nodeName
@@ -99,6 +102,14 @@ public struct NodeLaunch: Sendable, Codable, Equatable {
     self.memoryBytes = memoryBytes
     self.pids = pids
     self.endpoint = endpoint
+    self.checkpoint = checkpoint
+  }
+
+  /// Equal but for names: a checkpoint that was renamed needs no new host.
+  public func runsLike(_ other: NodeLaunch) -> Bool {
+    var named = self
+    named.checkpoint = other.checkpoint
+    return named == other
   }
 }
 

@@ -59,6 +59,16 @@ public enum Files {
     return readToEnd(file, limit: limit)
   }
 
+  /// The start of a file that others may have put there: nil for links, pipes and all that is no plain file.
+  public static func readPlain(_ path: String, limit: Int) -> [UInt8]? {
+    let file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+    guard file >= 0 else { return nil }
+    defer { _ = close(file) }
+    var status = stat()
+    guard fstat(file, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
+    return readToEnd(file, limit: limit)
+  }
+
   public static func readText(_ path: String) -> String? {
     read(path).map { String(decoding: $0, as: UTF8.self) }
   }

@@ -28,7 +28,7 @@ struct LaunchBuilder {
       startMode: .init(rawValue: cell.startMode) ?? .auto,
       restore: .init(rawValue: cell.restore) ?? .reachable, keepRandomState: cell.keepRandomState,
       subnet: .init(rawValue: spec.subnet) ?? .none, cpus: spec.cpus ?? configuration.cpus,
-      memoryBytes: spec.memoryBytes ?? configuration.memoryBytes)
+      memoryBytes: spec.memoryBytes ?? configuration.memoryBytes, checkpoint: checkpoint.label)
   }
 
   private func paths(of digests: [String]) throws(PlatformError) -> [String] {
@@ -36,6 +36,11 @@ struct LaunchBuilder {
     for digest in digests { result.append(try world.blobs.path(of: digest)) }
     return result
   }
+}
+
+extension CheckpointRecord {
+  /// How messages name it: by its name where it has one.
+  var label: String { name.map { "'\($0)' (\(id))" } ?? "\(id)" }
 }
 
 /// Reads manifests of checkpoints from the blob store.

@@ -12,6 +12,8 @@ struct LiveInstance: Sendable {
   var startedAt: Timestamp?
   var lastError: LastError?
   var failedProbes = 0
+  /// Why it is being killed: its exit says only that it was.
+  var fate: LastError?
   /// Its host died: that was the failure, its own end is none.
   var hostDied = false
   /// The place that it takes, for nodes whose instances can't stand in for each other. Such instances are probed.

@@ -40,6 +40,11 @@ extension NodeReconciler {
     }
   }
 
+  func checkpointLabel() async -> String {
+    guard let id = record.checkpointID else { return "(none)" }
+    return (try? await world.store.checkpoint(id))?.label ?? "\(id)"
+  }
+
   // MARK: Views
 
   /// This node's line of the routing table.

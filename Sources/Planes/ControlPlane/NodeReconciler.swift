@@ -268,14 +268,15 @@ actor NodeReconciler {
       await checkInstances()
     case .hung(let instance, let request):
       guard let handle = instances[instance]?.handle, instances[instance]?.status != .deleting else { return }
+      let error = LastError(
+        phase: .execute, exitClass: .hang,
+        message:
+          "instance \(instance) did not end request \(request) within the node's timeout of \(intent.spec.timeoutSeconds) s plus 1 s; it was killed and is being recreated from checkpoint \(await checkpointLabel())",
+        logReference: "roost node logs \(record.name) --instance \(instance)", at: world.now())
+      // Its exit may be reported before the call below returns.
+      instances[instance]?.fate = error
       await driver.kill(handle)
-      await discard(
-        instance,
-        because: LastError(
-          phase: .execute, exitClass: .hang,
-          message:
-            "instance \(instance) did not end request \(request) within the node's timeout of \(intent.spec.timeoutSeconds) s plus 1 s; it was killed and is being recreated from checkpoint \(record.checkpointID?.text ?? "")",
-          logReference: "roost node logs \(record.name) --instance \(instance)", at: world.now()))
+      await discard(instance, because: error)
     }
     wake()
   }
@@ -297,6 +298,7 @@ actor NodeReconciler {
 
   func discard(_ instance: InstanceID, because error: LastError, counts: Bool = true) async {
     guard let live = instances[instance], live.status != .deleting else { return }
+    let error = live.fate ?? error
     instances[instance]?.status = .deleting
     restarts += 1
     if counts { failed(error) }

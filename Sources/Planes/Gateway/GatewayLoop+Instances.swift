@@ -363,7 +363,7 @@ extension GatewayLoop {
       }
       if request.state == .sent {
         let message =
-          "the instance \(link.shared.routed.id) that ran the request ended: \(reason); the cell may have run in part"
+          "the instance \(link.shared.routed.id) that had the request ended: \(reason); the cell may have run in part; why it ended: roost node describe \(request.node?.entry.routed.name ?? "")"
         respond(request, Refusal(.unavailable, message, origin: .node))
       }
       recycle(request)

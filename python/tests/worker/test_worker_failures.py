@@ -33,6 +33,26 @@ def test_a_cell_is_interrupted_at_its_limit(cell, name, isolation):
     assert client.call({"go": False}) == {"out": 1}
 
 
+@pytest.mark.parametrize("isolation", ["instance", "request"])
+def test_the_running_request_is_noted_where_a_killed_process_leaves_it(cell, isolation):
+    client = cell("import time\nif go: time.sleep(30)\nout = 1", inputs={"go": "bool"}, isolation=isolation)
+    path = client.zygote.folder / "sock" / "ins1.run"
+
+    def note() -> bytes:
+        data = path.read_bytes()
+        return data[1 : 1 + data[0]]
+
+    assert client.call({"go": False}, "first") == {"out": 1}
+    assert note() == b""
+    client.sock.sendall(client.request(5, {"go": False}, "first") + client.request(6, {"go": True}, "second"))
+    eventually(lambda: note() == b"second")
+    client.zygote.op("kill", "ins1")
+    eventually(lambda: client.zygote.op("info")["instances"][0]["state"] == "exited")
+    assert note() == b"second"
+    client.zygote.op("forget", "ins1")
+    assert not path.exists()
+
+
 def test_the_timer_of_a_request_does_not_hit_a_later_one(cell):
     client = cell("import time\ntime.sleep(s)\nout = 1", inputs={"s": "float"}, timeoutSeconds=0.3)
     for _ in range(6):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -17,6 +18,12 @@ INSTANCE_READY_FD = 3
 INSTANCE_LIFELINE_FD = 4
 INSTANCE_GROUP_FD = 5
 """The first of the group files; the others follow."""
+
+
+def remove(path: str) -> None:
+    """Removes a file that may be gone."""
+    with contextlib.suppress(OSError):
+        os.unlink(path)
 
 
 class Child:
@@ -64,10 +71,12 @@ class Child:
 
     def unlink(self, folder: str) -> None:
         """Removes its socket."""
-        try:
-            os.unlink(os.path.join(folder, f"{self.instance}.sock"))
-        except OSError:
-            pass
+        remove(os.path.join(folder, f"{self.instance}.sock"))
+
+    def forget(self, folder: str) -> None:
+        """Removes all it left in the folder of sockets."""
+        self.unlink(folder)
+        remove(os.path.join(folder, f"{self.instance}.run"))
 
     def event(self) -> dict[str, Any]:
         """The line of the event stream."""

@@ -16,6 +16,7 @@ from roost.worker.config import Config
 from roost.worker.connections import Connections
 from roost.worker.errors import CellFailure, RequestTimeout
 from roost.worker.execute import Cell, Executor
+from roost.worker.mark import open_mark
 from roost.worker.output import Capture, LogWriter
 from roost.worker.restore import Restorer, error_json
 from roost.worker.timeouts import Interrupter
@@ -58,6 +59,7 @@ class Instance:
             config.log, config.node, config.release, start.instance, config.max_log_line_bytes
         )
         self.capture = Capture(self.log)
+        self.mark = open_mark(config.sockets, start.instance)
         self.interrupter = Interrupter()
         self.stopping = False
         self.executor: RunsRequests | None = None
@@ -172,6 +174,7 @@ class Instance:
         capture = self.capture
         executor = self.executor
         answer = connections.answer
+        mark = self.mark
         due = monotonic() + FLUSH_SECONDS
         while queue:
             connection, kind, tag, timeout, request, raw = queue.popleft()
@@ -187,6 +190,7 @@ class Instance:
                 continue
             if kind == 2 and executor is not None:
                 connections.running = (connection, tag)
+                mark(request)
                 try:
                     data = executor.run(tag, timeout, request, raw)
                 except RequestTimeout:  # raised a second time, after the cell had ended
@@ -203,6 +207,7 @@ class Instance:
                 connections.flush()
                 self.log.flush()
                 due = monotonic() + FLUSH_SECONDS
+        mark(b"")
         connections.flush()
         connections.cancelled.clear()  # what is left was for connections that are gone
         capture.request = None

@@ -61,7 +61,7 @@ class Zygote:
                     return self._start
             self.log.flush()
         for child in self.children.values():
-            child.unlink(self.config.sockets)
+            child.forget(self.config.sockets)
         try:
             os.unlink(os.path.join(self.config.sockets, "zygote.sock"))
         except OSError:
@@ -383,7 +383,7 @@ class Zygote:
             return refusal("forget", f"instance {name} is running; stop or kill it first")
         if child is not None:
             del self.children[name]
-            child.unlink(self.config.sockets)
+            child.forget(self.config.sockets)
         return {"ok": True}
 
     def _op_events(self, control: Control, _: Any) -> None:
