@@ -3,7 +3,7 @@ import Testing
 import Wire
 
 /// Parses a head as the server does: nil when it is not complete.
-func parseHead(_ text: [UInt8]) throws -> HTTP1Head? {
+func parseHead(_ text: [UInt8]) throws(HTTP1Fault) -> HTTP1Head? {
   let fields = UnsafeMutablePointer<HTTP1Field>.allocate(capacity: HTTP1Head.maximumFields)
   defer { fields.deallocate() }
   var result: Result<HTTP1Head?, HTTP1Fault> = .success(nil)
@@ -80,7 +80,8 @@ func oracleAccepts(_ bytes: [UInt8]) -> Bool {
       ("GET /é HTTP/1.1" + rest, .target), ("GET /#f HTTP/1.1" + rest, .target),
       ("GET / HTTP/1.1 " + rest, .lineEnd),
       ("GET / HTTP/1.2" + rest, .version), ("GET / HTTP/2.0" + rest, .version), ("GET /" + rest, .version),
-      ("GET / http/1.1" + rest, .version), ("GET http://a/ HTTP/1.1" + rest, .absoluteTarget),
+      ("GET / http/1.1" + rest, .version), ("GET /a b HTTP/1.1" + rest, .target),
+      ("GET http://a/ HTTP/1.1" + rest, .absoluteTarget),
       ("CONNECT a:80 HTTP/1.1" + rest, .absoluteTarget), ("GET / HTTP/1.1\nhost: a\n\n", .lineEnd),
       ("GET / HTTP/1.1\r\nhost: a\n\r\n", .lineEnd), ("GET / HTTP/1.1\r\nhost: a\rb: c\r\n\r\n", .lineEnd),
       ("GET / HTTP/1.1\r\nhost: a\r\nx: b\0c\r\n\r\n", .fieldValue),
@@ -101,7 +102,20 @@ func oracleAccepts(_ bytes: [UInt8]) -> Bool {
         "GET / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ncontent-length: 1\r\n\r\n", .duplicateContentLength
       ),
       ("GET / HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n", .bothLengths),
-      ("GET / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: xchunked\r\n\r\n", .unknownTransferEncoding),
+      ("GET / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: xchunked\r\n\r\n", .transferEncoding),
+      ("GET / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked, chunked\r\n\r\n", .transferEncoding),
+      ("GET / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked, identity\r\n\r\n", .transferEncoding),
+      ("GET / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked;q=1\r\n\r\n", .transferEncoding),
+      ("GET / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: \"chunked\"\r\n\r\n", .transferEncoding),
+      ("GET / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: ,chunked\r\n\r\n", .transferEncoding),
+      ("GET / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip\r\n\r\n", .unknownTransferEncoding),
+      ("GET / HTTP/1.1\r\nhost: a\r\ntransfer_encoding: chunked\r\n\r\n", .transferEncoding),
+      ("GET / HTTP/1.1\r\nhost: a\r\ncontent_length: 1\r\n\r\n", .contentLength),
+      ("GET / HTTP/1.1\r\nhost: a:b\r\n\r\n", .badHost), ("GET / HTTP/1.1\r\nhost: [::1\r\n\r\n", .badHost),
+      ("GET / HTTP/1.1\r\nhost: a:65536\r\n\r\n", .badHost),
+      ("GET / HTTP/1.1\r\nhost: a:1:2\r\n\r\n", .badHost), ("GET / HTTP/1.1\r\nhost: :80\r\n\r\n", .badHost),
+      ("GET / HTTP/1.1\r\nhost: a%2\r\n\r\n", .badHost), ("GET / HTTP/1.1\r\nhost: a,b\r\n\r\n", .badHost),
+      ("GET /" + String(repeating: "a", count: HTTP1Head.maximumTarget) + " HTTP/1.1" + rest, .targetTooLong),
       ("GET / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: gzip, chunked\r\n\r\n", .unknownTransferEncoding),
       (
         "GET / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n\r\n",
@@ -114,6 +128,44 @@ func oracleAccepts(_ bytes: [UInt8]) -> Bool {
     ] as [(String, HTTP1Fault)])
   func `what two parsers could read differently is refused`(text: String, fault: HTTP1Fault) {
     #expect(throws: fault) { try parseHead(Array(text.utf8)) }
+  }
+
+  @Test func `what exceeds a limit is told with the limit and its size`() {
+    func message(_ text: String, isWhole: Bool = true) -> String {
+      let bytes = Array(text.utf8)
+      return bytes.withUnsafeBufferPointer { buffer in
+        guard let base = buffer.baseAddress else { return "" }
+        guard isWhole else { return HTTP1Head.endless(base, buffer.count).message(base, buffer.count) }
+        do throws(HTTP1Fault) {
+          _ = try parseHead(bytes)
+          return "accepted"
+        } catch { return error.message(base, buffer.count) }
+      }
+    }
+    let many = "GET / HTTP/1.1\r\nhost: a\r\n" + String(repeating: "x: y\r\n", count: 149) + "\r\n"
+    #expect(message(many) == "more than 100 headers; it has 150")
+    let long = "GET /" + String(repeating: "a", count: 20000) + " HTTP/1.1" + Self.rest
+    #expect(message(long) == "the request target is longer than 16384 bytes; it has 20001")
+    let endless = "GET / HTTP/1.1\r\nx: " + String(repeating: "a", count: 70000)
+    let size = endless.utf8.count
+    #expect(
+      message(endless, isWhole: false)
+        == "the head is larger than 65536 bytes; \(size) bytes have arrived and it goes on")
+    let line = "GET /" + String(repeating: "a", count: 70000)
+    #expect(
+      message(line, isWhole: false)
+        == "the request target is longer than 16384 bytes; 70001 have arrived and it goes on")
+  }
+
+  @Test func `extensions of chunks must not outweigh the body`() throws {
+    let name = String(repeating: "x", count: 200)
+    let small = Array((String(repeating: "1;\(name)\r\na\r\n", count: 200) + "0\r\n\r\n").utf8)
+    #expect(throws: HTTP1Fault.chunkExtension) { try dechunk(small, step: 4096) }
+    let part = String(repeating: "a", count: 0x200)
+    let large = Array((String(repeating: "200;\(name)\r\n\(part)\r\n", count: 200) + "0\r\n\r\n").utf8)
+    #expect(try dechunk(large, step: 4096)?.count == 200 * 0x200)
+    let tiny = Array((String(repeating: "1\r\na\r\n", count: 50_000) + "0\r\n\r\n").utf8)
+    #expect(try dechunk(tiny, step: 4096)?.count == 50_000)
   }
 
   @Test(arguments: 1...7) func `a chunked body is the same at any cut`(step: Int) throws {

@@ -114,10 +114,14 @@ extension HTTPServer {
   private func takeHead(_ connection: HTTPConnection, _ base: UnsafePointer<UInt8>, _ count: Int) -> Bool {
     let end = HTTP1Head.end(base, min(count, HTTP1Head.maximumBytes), from: connection.scanned)
     guard let end else {
-      connection.scanned = count
       if count >= HTTP1Head.maximumBytes {
-        refuse(connection, HTTP1Fault.headTooLarge.status, HTTP1Fault.headTooLarge.message)
+        let fault = HTTP1Head.endless(base, count)
+        refuse(connection, fault.status, fault.message(base, count))
+      } else if connection.scanned == 0, connection.requests > 0 {
+        // A kept connection may be idle for long; a head that has begun may not.
+        hurry(connection, seconds: limits.headSeconds)
       }
+      connection.scanned = count
       return false
     }
     connection.scanned = 0
@@ -125,7 +129,7 @@ extension HTTPServer {
       fieldsKey = connection.key
       connection.head = try HTTP1Head.parseRequest(base, end, fields)
     } catch {
-      refuse(connection, error.status, error.message)
+      refuse(connection, error.status, error.message(base, end))
       return false
     }
     connection.base = base

@@ -100,8 +100,12 @@ extension HTTPServer {
     do throws(HTTP1Fault) {
       event = try connection.decoder.next(base, count, at: &at)
     } catch {
-      // The owner may have begun an answer: only the end of the connection tells that the request is broken.
-      disconnect(connection)
+      if connection.hasBegun {
+        // Only the end of the connection can still tell that the request is broken.
+        disconnect(connection)
+      } else {
+        refuse(connection, error.status, error.message)
+      }
       return count
     }
     switch event {

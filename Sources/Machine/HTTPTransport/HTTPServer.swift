@@ -234,6 +234,13 @@ public final class HTTPServer {
     if connection.timer == .none { arm(connection) }
   }
 
+  /// As `expect`, for a deadline that may be nearer than the timer.
+  func hurry(_ connection: HTTPConnection, seconds: Int) {
+    connection.deadline = min(connection.deadline, loop.now + Int64(seconds) * 1_000_000_000)
+    loop.cancel(&connection.timer)
+    arm(connection)
+  }
+
   /// The timer is set once and looks at the deadline when it fires: requests only move the deadline.
   func arm(_ connection: HTTPConnection) {
     connection.timer = loop.setTimer(

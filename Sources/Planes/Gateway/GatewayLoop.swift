@@ -191,6 +191,10 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
   }
 
   func refused(_ connection: HTTPExchange, status: Int, message: String) {
+    if let request = proxy(connection.ownerTag) {
+      dropUpstream(request)
+      return refuse(request, Refusal(.invalidArgument, message, status: status))
+    }
     counters.refused.add()
     let code: PlatformError.Code =
       switch status {

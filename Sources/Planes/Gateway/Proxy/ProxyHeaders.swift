@@ -34,6 +34,11 @@ enum ProxyField: UInt8 {
     case 12 where named("x-request-id"): self = .drop
     case 13 where named("authorization"): self = .authorization
     case 14 where named("content-length") || named("http2-settings"): self = .drop
+    // Instances behind CGI or WSGI could not tell these from those that we write.
+    case 15 where named("x_forwarded_for"): self = .drop
+    case 16 where named("x_forwarded_host"): self = .drop
+    case 17 where named("x_forwarded_proto"): self = .drop
+    case 18 where named("x_forwarded_prefix"): self = .drop
     case 15 where named("x-forwarded-for"): self = .forwarded
     case 16 where named("proxy-connection") || named("x-forwarded-host"):
       self = named("x-forwarded-host") ? .forwarded : .drop

@@ -23,6 +23,8 @@ public struct ChunkedDecoder: Sendable {
   private var state = State.size
   private var remaining = 0
   private var extra = 0
+  /// Bytes of extensions that the body has not yet paid for: many small chunks with long ones are an attack.
+  private var debt = 0
   /// Where bytes of trailer lines (CR LF included) lie that the last `next` used up; empty when it met none.
   public private(set) var trailers = 0..<0
 
@@ -68,10 +70,14 @@ public struct ChunkedDecoder: Sendable {
         state = .sizeLineFeed
       } else {
         extra += 1
-        guard extra <= 256, byte == 0x09 || (0x20...0x7e).contains(byte) else { throw .chunkExtension }
+        debt += 1
+        guard extra <= 256, debt <= 16384, byte == 0x09 || (0x20...0x7e).contains(byte) else {
+          throw .chunkExtension
+        }
       }
     case .sizeLineFeed:
       guard byte == 0x0a else { throw .chunkSize }
+      debt = max(0, debt - 16 - remaining)
       extra = 0
       state = remaining == 0 ? .lineStart : .data
     case .dataReturn:

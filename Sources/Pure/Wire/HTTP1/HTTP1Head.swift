@@ -17,6 +17,8 @@ public struct HTTP1Field: Sendable {
 public struct HTTP1Head: Sendable {
   public static let maximumFields = 100
   public static let maximumBytes = 65536
+  /// Bytes of a request target.
+  public static let maximumTarget = 16384
 
   /// Of an answer; 0 in a request.
   public var status: Int32 = 0
@@ -66,6 +68,12 @@ public struct HTTP1Head: Sendable {
     return nil
   }
 
+  /// Why a head without an end is refused after `maximumBytes`: its first line may be what is too long.
+  public static func endless(_ base: UnsafePointer<UInt8>, _ count: Int) -> HTTP1Fault {
+    for index in 0..<min(count, maximumTarget) where base[index] == 0x0a { return .headTooLarge }
+    return .targetTooLong
+  }
+
   /// Parses a whole request head that ends at `count`.
   public static func parseRequest(
     _ base: UnsafePointer<UInt8>, _ count: Int, _ fields: UnsafeMutablePointer<HTTP1Field>
@@ -85,7 +93,10 @@ public struct HTTP1Head: Sendable {
     head.targetStart = Int32(truncatingIfNeeded: start)
     head.targetCount = Int32(truncatingIfNeeded: target)
     let version = end + 1
-    guard count - version >= 10, equals(base + version, "HTTP/1.") else { throw .version }
+    guard count - version >= 10, equals(base + version, "HTTP/1.") else {
+      // Where no version follows, a space stood within the target.
+      throw count - version < 5 || equalsLower(base + version, 5, "http/") ? .version : .target
+    }
     guard base[version + 7] == 0x31 || base[version + 7] == 0x30 else { throw .version }
     head.minorVersion = base[version + 7] - 0x30
     guard base[version + 8] == 0x0d, base[version + 9] == 0x0a else { throw .lineEnd }
@@ -98,6 +109,7 @@ public struct HTTP1Head: Sendable {
     _ base: UnsafePointer<UInt8>, _ method: Int, _ start: Int, _ count: Int
   ) throws(HTTP1Fault) {
     guard count > 0 else { throw .target }
+    guard count <= maximumTarget else { throw .targetTooLong }
     if base[start] != 0x2f {
       if count == 1, base[start] == 0x2a, method == 7, equals(base, "OPTIONS") { return }
       let first = base[start]
@@ -182,12 +194,15 @@ public struct HTTP1Head: Sendable {
     case 13 where isRequest && named("authorization"):
       // Two different credentials are as ambiguous as two lengths: the second one makes both void.
       authorization = authorization == -1 ? fieldCount : -2
+    // Behind us these spellings may be taken for the real ones (CGI makes '_' of '-').
+    case 14 where named("content_length"): throw .contentLength
+    case 17 where named("transfer_encoding"): throw .transferEncoding
     case 14 where named("content-length"):
       guard contentLength < 0 else { throw .duplicateContentLength }
       contentLength = try Self.decimal(value, count)
     case 17 where named("transfer-encoding"):
       guard !isChunked, count > 0 else { throw .transferEncoding }
-      guard Self.equalsLower(value, count, "chunked") else { throw .unknownTransferEncoding }
+      guard Self.equalsLower(value, count, "chunked") else { throw Self.otherEncoding(value, count) }
       isChunked = true
     default: break
     }
@@ -203,14 +218,66 @@ public struct HTTP1Head: Sendable {
     return number
   }
 
-  private static func checkHost(_ value: UnsafePointer<UInt8>, _ count: Int) throws(HTTP1Fault) {
-    for index in 0..<count {
-      switch value[index] {
-      case 0x30...0x39, 0x41...0x5a, 0x61...0x7a: break
-      case 0x2d, 0x2e, 0x5f, 0x7e, 0x25, 0x3a, 0x5b, 0x5d, 0x21, 0x24, 0x26...0x2b, 0x3b, 0x3d: break
-      default: throw .badHost
+  /// Codings that exist and that nobody here undoes are refused as such; what may hide "chunked" is malformed.
+  private static func otherEncoding(_ value: UnsafePointer<UInt8>, _ count: Int) -> HTTP1Fault {
+    var start = 0
+    while start < count {
+      let name = scan_token(value + start, count - start)
+      let known =
+        equalsLower(value + start, name, "gzip") || equalsLower(value + start, name, "deflate")
+        || equalsLower(value + start, name, "compress") || equalsLower(value + start, name, "x-gzip")
+      start += name
+      // At the end of a list "chunked" is right, but what it frames would still be encoded.
+      if !known {
+        return equalsLower(value + start - name, name, "chunked") && start == count && name < count
+          ? .unknownTransferEncoding : .transferEncoding
       }
+      if start == count { return .unknownTransferEncoding }
+      guard value[start] == 0x2c else { return .transferEncoding }
+      start += 1
+      while start < count, value[start] == 0x20 { start += 1 }
     }
+    return .transferEncoding
+  }
+
+  /// `host`, `host:port` or `[address]:port`; may be empty (RFC 9110 7.2).
+  private static func checkHost(_ value: UnsafePointer<UInt8>, _ count: Int) throws(HTTP1Fault) {
+    var at = 0
+    if count > 0, value[0] == 0x5b {
+      at = 1
+      while at < count, value[at] != 0x5d {
+        guard isHexadecimal(value[at]) || value[at] == 0x3a || value[at] == 0x2e else { throw .badHost }
+        at += 1
+      }
+      guard at > 2, at < count else { throw .badHost }
+      at += 1
+    } else {
+      while at < count, value[at] != 0x3a {
+        switch value[at] {
+        case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x2d, 0x2e, 0x5f, 0x7e: break
+        case 0x21, 0x24, 0x26...0x2b, 0x3b, 0x3d: break
+        case 0x25:
+          guard at + 2 < count, isHexadecimal(value[at + 1]), isHexadecimal(value[at + 2]) else {
+            throw .badHost
+          }
+        default: throw .badHost
+        }
+        at += 1
+      }
+      guard at > 0 || count == 0 else { throw .badHost }
+    }
+    guard at < count else { return }
+    guard value[at] == 0x3a, count - at <= 6 else { throw .badHost }
+    var port = 0
+    for index in (at + 1)..<count {
+      guard (0x30...0x39).contains(value[index]) else { throw .badHost }
+      port = port * 10 + Int(value[index] - 0x30)
+    }
+    guard port <= 65535 else { throw .badHost }
+  }
+
+  private static func isHexadecimal(_ byte: UInt8) -> Bool {
+    (0x30...0x39).contains(byte) || (0x41...0x46).contains(byte) || (0x61...0x66).contains(byte)
   }
 
   private mutating func noteConnection(_ value: UnsafePointer<UInt8>, _ count: Int) {
