@@ -21,6 +21,7 @@ extension HTTPServer {
       connection.head.isChunked ? .chunked : connection.head.contentLength > 0 ? .counted : .nothing
     connection.remaining = max(0, connection.head.contentLength)
     connection.decoder = ChunkedDecoder()
+    connection.collected.clear()
     connection.closesAfterAnswer = isDraining || !connection.head.keepsAlive
     connection.requests += 1
     let plan = owner.arrived(connection, fields: fields)
@@ -108,12 +109,16 @@ extension HTTPServer {
       }
       return count
     }
+    // A streamed body is not collected: the room is used for its trailers.
+    let lines = connection.decoder.trailers
+    if !lines.isEmpty { connection.collected.append(base + lines.lowerBound, lines.count) }
     switch event {
     case .needMore: break
     case .data(let range): owner.bodyPart(connection, base + range.lowerBound, range.count)
     case .end:
       connection.incoming = .nothing
-      owner.bodyEnded(connection, trailers: UnsafeBufferPointer(start: nil, count: 0))
+      owner.bodyEnded(connection, trailers: connection.collected.bytes)
+      connection.collected.clear()
     }
     return at
   }

@@ -83,8 +83,7 @@ final class LoopNode {
   var targets: [ProxyTarget] = []
   /// Its instances speak HTTP/2.
   var speaksHTTP2: Bool { targets.first?.upstream.isHTTP2 ?? false }
-  /// Nanoseconds; 0: none.
-  var slowStart: Int64 = 0
+  var plan = ProxyPlan()
   var retries = RetryBudget()
   let key: NodeKey?
   var pathCache = PathCache()

@@ -36,7 +36,7 @@ extension GatewayLoop {
         guard instance.routed.endpoint.wireProtocol != .frames else { return nil }
         return oldTargets.removeValue(forKey: ObjectIdentifier(instance)) ?? ProxyTarget(instance)
       }
-      node.slowStart = Int64(entry.routed.proxying.slowStartMilliseconds) * 1_000_000
+      node.plan = ProxyPlan(entry.routed)
       if let key = nodeKey(entry.routed.id.text) { places[key] = slot }
       return node
     }

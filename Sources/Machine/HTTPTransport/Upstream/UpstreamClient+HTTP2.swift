@@ -152,6 +152,15 @@ extension UpstreamClient {
     }
   }
 
+  func flushSessions() {
+    let changed = dirtySessions
+    dirtySessions.removeAll(keepingCapacity: true)
+    for session in changed {
+      session.isDirty = false
+      flush(session)
+    }
+  }
+
   func soil(_ session: UpstreamSession) {
     guard !session.isDirty, !session.isClosed else { return }
     session.isDirty = true

@@ -30,6 +30,8 @@ public final class UpstreamClient {
   private var free: [Int] = []
   private var recycled: [Int] = []
   private var dirty: [UpstreamConnection] = []
+  /// Takes turns with `dirty`, so that a batch costs no memory.
+  private var changed: [UpstreamConnection] = []
   var sessions: [UpstreamSession?] = []
   var freeSessions: [Int] = []
   var sessionSerial: UInt32 = 0
@@ -251,23 +253,16 @@ public final class UpstreamClient {
   /// Writes what the batch made, and recycles what closed.
   public func flush() {
     while hasWork {
-      let changedSessions = dirtySessions
-      dirtySessions.removeAll(keepingCapacity: true)
-      for session in changedSessions {
-        session.isDirty = false
-        flush(session)
-      }
-      let changed = dirty
-      dirty.removeAll(keepingCapacity: true)
+      if !dirtySessions.isEmpty { flushSessions() }
+      swap(&dirty, &changed)
       for connection in changed {
         connection.isDirty = false
         if connection.state != .closed, connection.state != .connecting { flush(connection) }
       }
+      changed.removeAll(keepingCapacity: true)
     }
-    free.append(contentsOf: recycled)
-    recycled.removeAll(keepingCapacity: true)
-    freeStreams.append(contentsOf: recycledStreams)
-    recycledStreams.removeAll(keepingCapacity: true)
+    while let slot = recycled.popLast() { free.append(slot) }
+    while let slot = recycledStreams.popLast() { freeStreams.append(slot) }
   }
 
   func soil(_ connection: UpstreamConnection) {

@@ -103,7 +103,7 @@ extension GatewayLoop {
     do throws(Refusal) {
       let node = try admit(request, exchange, fields, found, route)
       let timeout = try callerTimeout(exchange, fields.fields)
-      let own = Int64(node.entry.routed.timeoutMilliseconds) * 1_000_000
+      let own = node.plan.total
       request.totalDeadline = own > 0 ? request.arrived + own : .max
       if let timeout, own == 0 || timeout < own {
         request.totalDeadline = request.arrived + timeout
@@ -111,7 +111,7 @@ extension GatewayLoop {
       }
       frame(request, exchange)
       writeHead(
-        request, exchange, fields, route, passesCredentials: node.entry.routed.proxying.passCredentials)
+        request, exchange, fields, route, passesCredentials: node.plan.passesCredentials)
       begin(request, node)
     } catch { refuse(request, error) }
   }
@@ -145,8 +145,7 @@ extension GatewayLoop {
     }
     request.node = node
     request.path = pathCounters(node, exchange)
-    let routed = node.entry.routed
-    try mayCall(verdict, routed)
+    try mayCall(verdict, node.entry.routed)
     if found.folderID >= 0 {
       let folder = fields.value(found.folderID)
       guard let base = folder.baseAddress, let key = NodeKey(base, folder.count), node.folders.contains(key)
@@ -154,42 +153,33 @@ extension GatewayLoop {
         let text = String(decoding: folder.prefix(64), as: UTF8.self)
         throw Refusal(
           .permissionDenied,
-          "x-folder-id: the ACL of node \(routed.id) does not allow calls from folder '\(text)'")
+          "x-folder-id: the ACL of node \(node.shared.id) does not allow calls from folder '\(text)'")
       }
     } else {
-      guard routed.acl.contains(routed.folderID) else {
+      guard node.plan.allowsOwnFolder else {
         throw Refusal(
           .permissionDenied,
-          "x-folder-id: missing; the ACL of node \(routed.id) does not allow calls from its own folder, so name another"
+          "x-folder-id: missing; the ACL of node \(node.shared.id) does not allow calls from its own folder, so name another"
         )
       }
     }
-    if let limit = routed.rateLimit, let wait = node.shared.rates.take(limit, loop.now) {
-      throw Refusal(
-        .resourceExhausted, "node \(routed.id) takes \(limit.requestsPerSecond) requests per second",
-        origin: .caller,
-        retryAfter: wait)
-    }
-    if let limit = routed.callerRateLimit,
-      let wait = node.shared.rates.take(limit, loop.now, caller: verdict.principal.subject)
-    {
-      throw Refusal(
-        .resourceExhausted,
-        "node \(routed.id) takes \(limit.requestsPerSecond) requests per second of one caller, and "
-          + "\(verdict.principal.subject) sends more", origin: .caller, retryAfter: wait)
-    }
+    try limitRate(verdict, node)
     if exchange.isExtendedConnect, node.speaksHTTP2 {
       throw Refusal(
         .unimplemented,
-        "node \(routed.id) can't be reached by WebSocket: its endpoints are of protocol http2, not http1")
+        "node \(node.shared.id) can't be reached by WebSocket: its endpoints are of protocol http2, not http1"
+      )
     }
-    if let refusal = routed.refusal { throw Refusal(.unavailable, refusal, origin: .node) }
+    if let refusal = node.entry.routed.refusal { throw Refusal(.unavailable, refusal, origin: .node) }
     return node
   }
 
   private func frame(_ request: ProxyRequest, _ exchange: HTTPExchange) {
     let head = exchange.head
-    if head.isChunked {
+    if exchange.isExtendedConnect {
+      // What comes are bytes of the WebSocket, not a body.
+      request.framing = .none
+    } else if head.isChunked {
       request.framing = .unknown
     } else if head.contentLength >= 0 {
       request.framing = .counted(head.contentLength)

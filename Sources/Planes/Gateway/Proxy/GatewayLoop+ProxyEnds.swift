@@ -162,11 +162,8 @@ extension GatewayLoop {
   }
 
   private func nextDeadline(_ request: ProxyRequest) -> (at: Int64, which: ProxyRequest.Deadline) {
-    guard let routed = request.node?.entry.routed else { return (.max, .total) }
-    let limits = routed.proxying
-    func after(_ from: Int64, _ milliseconds: UInt32) -> Int64 {
-      milliseconds == 0 ? .max : from + Int64(milliseconds) * 1_000_000
-    }
+    guard let plan = request.node?.plan else { return (.max, .total) }
+    func after(_ from: Int64, _ time: Int64) -> Int64 { time == 0 ? .max : from + time }
     var best: (at: Int64, which: ProxyRequest.Deadline) = (
       request.state == .upgraded && !request.isLeaving ? .max : request.totalDeadline,
       request.callerSetDeadline ? .caller : .total
@@ -174,28 +171,29 @@ extension GatewayLoop {
     func consider(_ at: Int64, _ which: ProxyRequest.Deadline) { if at < best.at { best = (at, which) } }
     switch request.state {
     case .queued:
-      consider(after(request.arrived, routed.queueAgeMilliseconds), .queue)
-      consider(after(request.arrived, limits.firstByteTimeoutMilliseconds), .firstByte)
+      consider(after(request.arrived, plan.queueAge), .queue)
+      consider(after(request.arrived, plan.firstByte), .firstByte)
     case .connecting:
-      consider(after(request.attemptBegan, limits.connectTimeoutMilliseconds), .connect)
+      consider(after(request.attemptBegan, plan.connect), .connect)
       fallthrough
     case .waiting:
       if request.requestEnded || request.framing == .none {
-        consider(after(request.active, limits.firstByteTimeoutMilliseconds), .firstByte)
+        consider(after(request.active, plan.firstByte), .firstByte)
       } else {
-        consider(after(request.active, limits.idleTimeoutMilliseconds), .idle)
+        consider(after(request.active, plan.idle), .idle)
       }
-    case .answering, .upgraded: consider(after(request.active, limits.idleTimeoutMilliseconds), .idle)
+    case .answering, .upgraded: consider(after(request.active, plan.idle), .idle)
     case .free: break
     }
     return best
   }
 
   func proxyTimerFired(_ tag: UInt64) {
-    guard let request = proxy(tag), let routed = request.node?.entry.routed else { return }
+    guard let request = proxy(tag) else { return }
     request.timer = .none
     let (at, which) = nextDeadline(request)
     guard at <= loop.now else { return arm(request) }
+    guard let routed = request.node?.entry.routed else { return }
     let limits = routed.proxying
     if which == .connect, let upstream = request.upstream {
       self.upstream.cancel(upstream)

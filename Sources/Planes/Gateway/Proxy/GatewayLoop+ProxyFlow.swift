@@ -15,8 +15,8 @@ extension GatewayLoop {
     if node.shared.queueLength == 0, let target = acquireTarget(node, request, except: nil) {
       return attempt(request, target)
     }
-    let routed = node.entry.routed
-    guard node.shared.enterQueue(limit: routed.queueLimit) else {
+    guard node.shared.enterQueue(limit: node.entry.routed.queueLimit) else {
+      let routed = node.entry.routed
       return refuse(
         request,
         Refusal(
@@ -47,7 +47,7 @@ extension GatewayLoop {
         let load = target.shared.load
         guard load < target.shared.limit else { continue }
         var score = load
-        if node.slowStart > 0 { score = target.shared.slowed(load, node.slowStart, loop.now) }
+        if node.plan.slowStart > 0 { score = target.shared.slowed(load, node.plan.slowStart, loop.now) }
         if target.shared.isResting(loop.now) { score += 1 << 40 }
         if let tried, target === tried { score += 1 << 41 }
         if score < least {
@@ -78,7 +78,7 @@ extension GatewayLoop {
     } catch { return attemptFailed(request, error) }
     request.upstream = upstream
     if upstream.isConnected { request.state = .waiting }
-    if let body = request.body.base, !request.body.isEmpty {
+    if request.framing != .none, let body = request.body.base, !request.body.isEmpty {
       self.upstream.send(upstream, body, request.body.count)
     }
     if request.requestEnded, request.framing != .none {
@@ -102,6 +102,11 @@ extension GatewayLoop {
     request.active = loop.now
     request.received += count
     if request.state == .upgraded { return passRaw(request, exchange, bytes, count) }
+    if request.framing == .none {
+      // Bytes of a WebSocket that is not accepted yet.
+      request.body.append(bytes, count)
+      return server.pause(exchange)
+    }
     if request.keepsBody {
       if request.body.count + count <= ProxyRequest.replayLimit || request.state == .queued
         || request.state == .connecting
@@ -189,10 +194,10 @@ extension GatewayLoop {
     request.answered = loop.clock()
     request.status = Int(head.status)
     _ = request.target?.shared.answered(isFailure: head.status >= 500, now: loop.now)
+    if head.status == 101 { return upgrade(request, exchange, upstream, fields) }
     request.body.clear()
     request.keepsBody = false
     if request.isGRPC, let base = upstream.base { request.noteStatus(base, fields, Int(head.fieldCount)) }
-    if head.status == 101 { return upgrade(request, exchange, upstream, fields) }
     request.state = .answering
     writeAnswerHead(request, exchange, upstream, fields, status: request.status)
     if head.contentLength >= 0 {
@@ -217,10 +222,20 @@ extension GatewayLoop {
         Refusal(.unavailable, "\(name(request)) switched protocols unasked", status: 502, origin: .node))
     }
     request.state = .upgraded
-    request.requestEnded = false
     let isStream = exchange.isExtendedConnect
+    let hasEnded = isStream && request.requestEnded
+    request.requestEnded = hasEnded
     writeAnswerHead(request, exchange, upstream, fields, status: isStream ? 200 : 101)
     server.upgrade(exchange)
+    if !request.body.isEmpty {
+      if let early = request.body.base { self.upstream.send(upstream, early, request.body.count) }
+      if request.isWebSocket, let early = request.body.base {
+        request.toInstance.pass(early, request.body.count)
+      }
+      request.body.clear()
+      server.resume(exchange)
+    }
+    if hasEnded { self.upstream.end(upstream) }
     arm(request)
   }
 

@@ -31,7 +31,7 @@ extension GatewayLoop {
     }
     for index in 0..<fields.count {
       switch ProxyField(request: fields.name(index), fields.fields[index].nameCount) {
-      case .pass: break
+      case .pass, .accept: break
       case .upgrade:
         upgrade = index
         continue
@@ -152,10 +152,13 @@ extension GatewayLoop {
     exchange.output.append(", upstream;dur=")
     append(milliseconds: request.answered - request.dispatched, to: exchange)
     exchange.output.append("\r\n")
-    copyAnswerFields(fields, into: &exchange.output, isUpgrade: status == 101)
+    copyAnswerFields(
+      fields, into: &exchange.output, isUpgrade: status == 101, isStream: exchange.isExtendedConnect)
   }
 
-  func copyAnswerFields(_ fields: ProxyFields, into output: inout ByteQueue, isUpgrade: Bool) {
+  func copyAnswerFields(
+    _ fields: ProxyFields, into output: inout ByteQueue, isUpgrade: Bool, isStream: Bool = false
+  ) {
     var namesOthers = false
     for index in 0..<fields.count where fields.fields[index].nameCount == 10 {
       guard ProxyField(response: fields.name(index), 10) == .connection else { continue }
@@ -164,6 +167,7 @@ extension GatewayLoop {
     for index in 0..<fields.count {
       switch ProxyField(response: fields.name(index), fields.fields[index].nameCount) {
       case .upgrade: if !isUpgrade { continue }
+      case .accept: if isStream { continue }
       case .connection, .drop: continue
       default: break
       }

@@ -12,6 +12,8 @@ enum ProxyField: UInt8 {
   case forwarded
   /// Goes on only together with the `traceparent` that it belongs to.
   case traceState
+  /// Answers the key of a WebSocket's caller; HTTP/2 has none.
+  case accept
 
   /// By the name of a request's header.
   init(request name: UnsafePointer<UInt8>, _ count: Int32) {
@@ -67,6 +69,7 @@ enum ProxyField: UInt8 {
     case 14 where named("content-length"): self = .drop
     case 16 where named("proxy-connection"): self = .drop
     case 17 where named("transfer-encoding"): self = .drop
+    case 20 where named("sec-websocket-accept"): self = .accept
     default: break
     }
   }

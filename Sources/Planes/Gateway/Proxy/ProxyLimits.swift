@@ -39,6 +39,33 @@ final class ProxyRates: Sendable {
   }
 }
 
+/// What a node's proxying asks for, in plain numbers: looked at several times per request. Nanoseconds; 0: no limit.
+struct ProxyPlan {
+  var connect: Int64 = 0
+  var firstByte: Int64 = 0
+  var idle: Int64 = 0
+  var total: Int64 = 0
+  var queueAge: Int64 = 0
+  var slowStart: Int64 = 0
+  var passesCredentials = false
+  /// The node's own folder is in its ACL: a request need not name one.
+  var allowsOwnFolder = false
+
+  init() {}
+
+  init(_ routed: RoutedNode) {
+    func nanoseconds(_ milliseconds: UInt32) -> Int64 { Int64(milliseconds) * 1_000_000 }
+    connect = nanoseconds(routed.proxying.connectTimeoutMilliseconds)
+    firstByte = nanoseconds(routed.proxying.firstByteTimeoutMilliseconds)
+    idle = nanoseconds(routed.proxying.idleTimeoutMilliseconds)
+    total = nanoseconds(routed.timeoutMilliseconds)
+    queueAge = nanoseconds(routed.queueAgeMilliseconds)
+    slowStart = nanoseconds(routed.proxying.slowStartMilliseconds)
+    passesCredentials = routed.proxying.passCredentials
+    allowsOwnFolder = routed.acl.contains(routed.folderID)
+  }
+}
+
 /// How many requests of a node one loop may send again: a fifth of those that come, and a few at any time.
 struct RetryBudget {
   private static let most = 20.0
