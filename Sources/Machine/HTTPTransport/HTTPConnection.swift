@@ -40,7 +40,7 @@ final class HTTPConnection: HTTPExchange {
   var descriptor: Int32 = -1
   var state = State.closed
   var address = sockaddr_storage()
-  var input = ByteQueue()
+  let input = ByteQueue()
   var scanned = 0
   var bodyLimit = 0
   var decoder = ChunkedDecoder()
@@ -54,12 +54,12 @@ final class HTTPConnection: HTTPExchange {
   var lingers = false
   var requests = 0
   /// The decoded body of a chunked request.
-  var collected = ByteQueue()
+  let collected = ByteQueue()
   var session: HTTP2Session?
   /// Ciphers what comes and goes; nil in plaintext.
   var tls: TLSEngine?
   /// Ciphertext that the socket has not taken yet.
-  var wire = ByteQueue()
+  let wire = ByteQueue()
   var incoming = Incoming.nothing
   /// Bytes of a streamed body of known length that are still to come.
   var remaining = 0

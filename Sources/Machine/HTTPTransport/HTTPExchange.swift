@@ -25,7 +25,7 @@ public class HTTPExchange {
   /// The bytes of the head: valid while `arrived` or `received` runs. Heads of HTTP/2 are written in the form of HTTP/1.1.
   public final internal(set) var base: UnsafePointer<UInt8>?
   /// Where answers are written: header lines between `begin` and `endHead`, then a body of known length.
-  public final var output = ByteQueue()
+  public final let output = ByteQueue()
   /// Free for the owner: which of its requests this exchange waits for.
   public final var ownerTag: UInt64 = 0
   /// An extended CONNECT for WebSocket (RFC 8441): answered with 200 and `upgrade`, not with 101.

@@ -9,7 +9,7 @@ extension HTTPServer {
   }
 
   /// Adds the peer's numeric address, without its port: `192.0.2.1`, `2001:db8::1`, `unix`.
-  public func appendPeerAddress(_ exchange: HTTPExchange, to queue: inout ByteQueue) {
+  public func appendPeerAddress(_ exchange: HTTPExchange, to queue: ByteQueue) {
     let room = queue.room(64)
     let connection = exchange.isHTTP2 ? http2(exchange).session?.connection : http1(exchange)
     guard let connection else { return }

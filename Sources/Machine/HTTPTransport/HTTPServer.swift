@@ -36,7 +36,7 @@ public final class HTTPServer {
   }
 
   let loop: EventLoop
-  unowned let owner: any HTTPServerOwner
+  unowned(unsafe) let owner: any HTTPServerOwner
   let limits: Limits
   private var listeners: [HTTPListener]
   /// What new connections of listeners with TLS use; replacing it leaves open connections as they are.

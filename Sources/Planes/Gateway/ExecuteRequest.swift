@@ -45,7 +45,7 @@ final class ExecuteRequest {
   var path: PathCounters?
   /// How often it was given to an instance.
   var attempts = 0
-  var input = ByteQueue()
+  let input = ByteQueue()
   var inputCount = 0
   /// Where its frame begins in all that was ever written to the instance.
   var frameStart = 0
@@ -104,8 +104,8 @@ final class InstanceLink {
   /// Counts uses of the socket, so that an event of an earlier one is not taken for the present one's.
   var generation: UInt32 = 0
   var descriptor: Int32 = -1
-  var input = ByteQueue()
-  var output = ByteQueue()
+  let input = ByteQueue()
+  let output = ByteQueue()
   /// Bytes ever given to the socket.
   var sent = 0
   /// Payload bytes of an answer over the limit that are still to be thrown away.

@@ -120,13 +120,13 @@ extension GatewayLoop {
   private func admit(
     _ verdict: VerdictCache.Verdict, _ node: LoopNode, _ body: UnsafePointer<UInt8>, _ count: Int
   ) throws(Refusal) -> Range<Int> {
-    let routed = node.entry.routed
-    try mayCall(verdict, routed)
+    let entry = node.entry
+    try mayCall(verdict, entry.routed)
     try limitRate(verdict, node)
-    if node.links.isEmpty, !routed.instances.isEmpty {
+    if node.links.isEmpty, !entry.routed.instances.isEmpty {
       throw Refusal(
         .failedPrecondition,
-        "node \(routed.id) is made of servers and has no cell to execute; send them requests with the header x-node-id"
+        "node \(entry.routed.id) is made of servers and has no cell to execute; send them requests with the header x-node-id"
       )
     }
     let slices: JSONSlicer
@@ -144,9 +144,9 @@ extension GatewayLoop {
         as: UTF8.self)
       throw Refusal(
         .permissionDenied,
-        "folder_id: the ACL of node \(routed.id) does not allow calls from folder '\(text)'")
+        "folder_id: the ACL of node \(entry.routed.id) does not allow calls from folder '\(text)'")
     }
-    if let refusal = routed.refusal { throw Refusal(.unavailable, refusal, origin: .node) }
+    if let refusal = entry.routed.refusal { throw Refusal(.unavailable, refusal, origin: .node) }
     return input
   }
 

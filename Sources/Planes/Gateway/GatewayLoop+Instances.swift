@@ -345,8 +345,7 @@ extension GatewayLoop {
     let pending = link.pending
     link.pending = []
     let sent = link.sent
-    var unwritten = link.output
-    link.output = ByteQueue()
+    let unwritten = link.output.moved()
     if !pending.isEmpty || !link.isRetired { rest(link, reason) }
     close(link)
     var touched: [LoopNode] = []

@@ -51,9 +51,7 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
   var verdicts = VerdictCache()
   let journal: RequestJournal
   var spans: [RequestRecord] = []
-  var logLines: [UInt8] = []
-  var logSecond: Int64 = -1
-  var logTime: [UInt8] = []
+  let logText = LogText()
   /// Where the search for the least loaded instance begins: equal loads take turns.
   var rotation: UInt = 0
   var randomState = UInt64.random(in: 0...UInt64.max)
@@ -86,7 +84,7 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
     _ = server
     _ = loop.setTimer(at: loop.now + 1_000_000_000, data: Kind.second << 56)
     loop.run(self)
-    accessLog?.append(logLines)
+    flushLog()
     flushSpans()
     counters.connections.set(0)
   }
@@ -121,7 +119,7 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
 
   func batchEnded() {
     writeAll()
-    if logLines.count > 65536 { flushLog() }
+    if logText.count > 65536 { flushLog() }
     counters.connections.set(server.openCount)
     counters.accepted.add(server.acceptedCount - counters.accepted.current)
     guard server.http2.connections > 0 else { return }
@@ -141,9 +139,7 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
   }
 
   private func flushLog() {
-    guard !logLines.isEmpty else { return }
-    accessLog?.append(logLines)
-    logLines.removeAll(keepingCapacity: false)
+    if logText.count > 0 { accessLog?.append(logText.take()) }
   }
 
   func rung() {

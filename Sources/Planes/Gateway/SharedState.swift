@@ -181,12 +181,22 @@ final class LoopTable: Sendable {
     var subject: String
     var folder: String
   }
-  struct Node: Sendable {
-    var routed: RoutedNode
-    var shared: SharedNode
-    var instances: [SharedInstance]
+  /// A class, so that a request that looks at its node copies none of the many fields.
+  final class Node: Sendable {
+    let routed: RoutedNode
+    let shared: SharedNode
+    let instances: [SharedInstance]
     /// The API of a cell; nil for nodes of other kinds.
-    var contract: NodeContract?
+    let contract: NodeContract?
+
+    init(
+      routed: RoutedNode, shared: SharedNode, instances: [SharedInstance], contract: NodeContract?
+    ) {
+      self.routed = routed
+      self.shared = shared
+      self.instances = instances
+      self.contract = contract
+    }
   }
 
   let generation: UInt64

@@ -49,8 +49,8 @@ final class HTTP2Session {
   private var current: HTTP2Stream?
   private var isTrailers = false
   private var listSize = 0
-  private var pseudo = ByteQueue()
-  private var cookies = ByteQueue()
+  private let pseudo = ByteQueue()
+  private let cookies = ByteQueue()
   private var method = 0..<0
   private var path = 0..<0
   private var authority = 0..<0
@@ -191,7 +191,7 @@ final class HTTP2Session {
     }
     if isTrailers {
       guard name[0] != 0x3a else { return 0 }
-      append(name, count, value, size, to: &stream.trailers)
+      append(name, count, value, size, to: stream.trailers)
     } else if name[0] == 0x3a {
       pseudoField(name, count, value, size)
     } else {
@@ -202,7 +202,7 @@ final class HTTP2Session {
 
   private func append(
     _ name: UnsafePointer<UInt8>, _ count: Int, _ value: UnsafePointer<UInt8>, _ size: Int,
-    to queue: inout ByteQueue
+    to queue: ByteQueue
   ) {
     let target = queue.room(count + size + 4)
     memcpy(target, name, count)
@@ -257,8 +257,8 @@ final class HTTP2Session {
       stream.isGRPC =
         size >= 16 && Self.equals(value, 16, "application/grpc")
         && (size == 16 || value[16] == 0x2b || value[16] == 0x3b)
-      append(name, count, value, size, to: &stream.headBytes)
-    default: append(name, count, value, size, to: &stream.headBytes)
+      append(name, count, value, size, to: stream.headBytes)
+    default: append(name, count, value, size, to: stream.headBytes)
     }
   }
 

@@ -32,11 +32,11 @@ final class HTTP2Stream: HTTPExchange {
   var place = 0
   var state = State.closed
   /// The head in the form of HTTP/1.1.
-  var headBytes = ByteQueue()
+  let headBytes = ByteQueue()
   /// The body so far, or what came of it while the owner paused.
-  var collected = ByteQueue()
+  let collected = ByteQueue()
   /// Trailers of the request, as lines.
-  var trailers = ByteQueue()
+  let trailers = ByteQueue()
   var bodyLimit = 0
   /// Why the head can't be served, found while it arrived.
   var fault: (status: Int, message: String)?
@@ -63,9 +63,9 @@ final class HTTP2Stream: HTTPExchange {
   var isOverdue = false
   /// The library waits for more of the body.
   var isDeferred = false
-  var answerTrailers = ByteQueue()
+  let answerTrailers = ByteQueue()
   /// Interim answers: a status of three digits, lines, an empty line.
-  var interim = ByteQueue()
+  let interim = ByteQueue()
   /// The owner gave up: the stream is to be reset with this code.
   var resetCode: UInt32?
   /// The reset is the client's fault.

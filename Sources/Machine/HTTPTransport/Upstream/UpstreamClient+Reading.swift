@@ -168,8 +168,7 @@ extension UpstreamClient {
 
   /// The answer is whole. `clean`: nothing came behind it.
   private func complete(_ connection: UpstreamConnection, clean: Bool) {
-    var trailers = connection.trailers
-    connection.trailers = ByteQueue()
+    let trailers = connection.trailers.moved()
     connection.base = nil
     // The owner may have more to send, which nobody would read: `release` closes then.
     release(connection, clean: clean)

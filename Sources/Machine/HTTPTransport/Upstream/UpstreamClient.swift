@@ -24,7 +24,7 @@ public final class UpstreamClient {
   }
 
   let loop: EventLoop
-  unowned let owner: any UpstreamOwner
+  unowned(unsafe) let owner: any UpstreamOwner
   let limits: Limits
   private var connections: [UpstreamConnection] = []
   private var free: [Int] = []

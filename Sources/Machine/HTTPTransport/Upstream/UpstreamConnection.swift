@@ -21,9 +21,9 @@ final class UpstreamConnection: UpstreamExchange {
   var descriptor: Int32 = -1
   var state = State.closed
   /// The beginning of a head whose end has not come.
-  var input = ByteQueue()
-  var output = ByteQueue()
-  var trailers = ByteQueue()
+  let input = ByteQueue()
+  let output = ByteQueue()
+  let trailers = ByteQueue()
   var decoder = ChunkedDecoder()
   /// Bytes of a counted body that are still to come.
   var remaining = 0

@@ -25,7 +25,7 @@ final class UpstreamSession {
   var pending: [UpstreamStream] = []
   /// Streams whose output fell below the low-water mark.
   var drained: [UpstreamStream] = []
-  var output = ByteQueue()
+  let output = ByteQueue()
   var isConnected: Bool
   var isDirty = false
   var watched: ReadyEvents = []
@@ -307,7 +307,7 @@ final class UpstreamSession {
 
 extension ByteQueue {
   /// Adds a line `name: value`.
-  mutating func append(
+  func append(
     _ name: UnsafePointer<UInt8>, _ count: Int, _ value: UnsafePointer<UInt8>, _ size: Int
   ) {
     let target = room(count + size + 4)

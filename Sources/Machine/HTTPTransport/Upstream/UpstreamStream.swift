@@ -18,19 +18,19 @@ final class UpstreamStream: UpstreamExchange {
   /// Where it stands in the session's list.
   var place = 0
   /// The request's head in the form of HTTP/1.1.
-  var request = ByteQueue()
+  let request = ByteQueue()
   var framing = UpstreamBody.none
   /// Bytes of the request's body that wait to be sent.
-  var output = ByteQueue()
-  var requestTrailers = ByteQueue()
+  let output = ByteQueue()
+  let requestTrailers = ByteQueue()
   /// The library waits for more of the body.
   var isDeferred = false
   /// The head of the answer in the form of HTTP/1.1.
-  var headBytes = ByteQueue()
+  let headBytes = ByteQueue()
   var hasHead = false
-  var trailers = ByteQueue()
+  let trailers = ByteQueue()
   /// What came while the owner paused.
-  var held = ByteQueue()
+  let held = ByteQueue()
   /// Bytes that the owner has taken and the instance's window has not got back.
   var consumed = 0
   /// The instance has sent everything.

@@ -100,7 +100,7 @@ extension GatewayLoop {
     record.duration = microseconds
     record.endedAt = WallClock.microseconds()
     journal.note(record)
-    logLine(record)
+    if accessLog != nil { logText.add(record) }
     guard trace.isSampled, shared.spans != nil else { return }
     spans.append(record)
     if spans.count >= 256 { flushSpans() }

@@ -177,9 +177,9 @@ extension GatewayLoop {
       let base = upstream.base
     else { return }
     request.saidInterim = true
-    var lines = ByteQueue()
+    let lines = ByteQueue()
     copyAnswerFields(
-      ProxyFields(base: base, fields: fields, count: Int(upstream.head.fieldCount)), into: &lines,
+      ProxyFields(base: base, fields: fields, count: Int(upstream.head.fieldCount)), into: lines,
       isUpgrade: false)
     server.informational(exchange, status: Int(upstream.head.status), fields: lines.bytes)
     lines.free()

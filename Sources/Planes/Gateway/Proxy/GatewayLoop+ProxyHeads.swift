@@ -51,7 +51,7 @@ extension GatewayLoop {
       if request.asksTrailers { request.head.append("te: trailers\r\n") }
     } else if exchange.isExtendedConnect {
       request.head.append("connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-key: ")
-      appendWebSocketKey(&request.head)
+      appendWebSocketKey(request.head)
       request.head.append("\r\n")
     } else if upgrade >= 0, connectionAsksUpgrade, head.minorVersion > 0, request.framing == .none {
       request.asksUpgrade = true
@@ -90,7 +90,7 @@ extension GatewayLoop {
     }
     request.head.append("\r\nx-forwarded-for: ")
     let from = request.head.count
-    server.appendPeerAddress(exchange, to: &request.head)
+    server.appendPeerAddress(exchange, to: request.head)
     let size = request.head.count - from
     request.head.append(exchange.isTLS ? "\r\nx-forwarded-proto: https" : "\r\nx-forwarded-proto: http")
     let host = exchange.head.host >= 0 ? fields.value(Int(exchange.head.host)) : nil
@@ -120,7 +120,7 @@ extension GatewayLoop {
     request.head.append(exchange.isTLS ? ";proto=https\r\n" : ";proto=http\r\n")
   }
 
-  private func appendWebSocketKey(_ head: inout ByteQueue) {
+  private func appendWebSocketKey(_ head: ByteQueue) {
     let alphabet: StaticString = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
     let target = head.room(24)
     var bits = nextRandom()
@@ -153,11 +153,11 @@ extension GatewayLoop {
     append(milliseconds: request.answered - request.dispatched, to: exchange)
     exchange.output.append("\r\n")
     copyAnswerFields(
-      fields, into: &exchange.output, isUpgrade: status == 101, isStream: exchange.isExtendedConnect)
+      fields, into: exchange.output, isUpgrade: status == 101, isStream: exchange.isExtendedConnect)
   }
 
   func copyAnswerFields(
-    _ fields: ProxyFields, into output: inout ByteQueue, isUpgrade: Bool, isStream: Bool = false
+    _ fields: ProxyFields, into output: ByteQueue, isUpgrade: Bool, isStream: Bool = false
   ) {
     var namesOthers = false
     for index in 0..<fields.count where fields.fields[index].nameCount == 10 {
@@ -179,7 +179,7 @@ extension GatewayLoop {
 
 extension ByteQueue {
   /// Adds a copy of bytes that the queue holds already.
-  fileprivate mutating func append(copyOf start: Int, _ count: Int) {
+  fileprivate func append(copyOf start: Int, _ count: Int) {
     let target = room(count)
     guard let base else { return }
     roost_copy(target, base + start, count)

@@ -149,18 +149,18 @@ struct ProxyFields {
 
 extension ByteQueue {
   /// Adds the line of a header as it was received, with CR LF.
-  mutating func append(line index: Int, of fields: ProxyFields) {
+  func append(line index: Int, of fields: ProxyFields) {
     let field = fields.fields[index]
     let start = Int(field.nameStart)
     append(fields.base + start, Int(field.valueStart + field.valueCount) - start)
     append("\r\n")
   }
 
-  mutating func append(_ bytes: UnsafeBufferPointer<UInt8>) {
+  func append(_ bytes: UnsafeBufferPointer<UInt8>) {
     if let base = bytes.baseAddress { append(base, bytes.count) }
   }
 
-  mutating func append(identifier: InlineArray<64, UInt8>, _ count: Int) {
+  func append(identifier: InlineArray<64, UInt8>, _ count: Int) {
     let target = room(count)
     for index in 0..<count { target[index] = identifier[index] }
     wrote(count)

@@ -54,11 +54,11 @@ final class ProxyRequest {
   /// What counts its answer.
   var path: PathCounters?
   /// Request line and header lines for the instance.
-  var head = ByteQueue()
+  let head = ByteQueue()
   var framing = UpstreamBody.none
   /// The beginning of the body, as long as it may be sent (again).
-  var body = ByteQueue()
-  var trailers = ByteQueue()
+  let body = ByteQueue()
+  let trailers = ByteQueue()
   /// Everything of the body that has come is in `body`.
   var keepsBody = true
   var requestEnded = false

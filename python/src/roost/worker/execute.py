@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import contextlib
 import errno
 import json
@@ -10,8 +11,9 @@ import linecache
 import os
 import sys
 import traceback
+from functools import partial
 from time import monotonic
-from types import CodeType
+from types import CodeType, FunctionType
 from typing import Any, Callable, Iterator
 
 from roost import tracing
@@ -82,11 +84,13 @@ class Executor:
         self._bind = Inputs(config.inputs).bind
         self._render = Outputs(config.outputs, codec, int(config.max_answer_bytes)).render
         self._timeout = config.timeout_seconds
-        self._enter: Callable[[CodeType, dict[str, Any]], Any] = exec
+        # The same as `exec(code, namespace)`, which makes such a function each time.
+        namespace.setdefault("__builtins__", builtins)
+        self._enter: Callable[[], Any] = FunctionType(cell.code, namespace)
         if cell.is_async:
             from roost.worker.asyncrun import AsyncRunner
 
-            self._enter = AsyncRunner(interrupter).run
+            self._enter = partial(AsyncRunner(interrupter).run, cell.code, namespace)
         magics.install(namespace, cell.filename)
         tracing.current = lambda: capture.request
 
@@ -104,8 +108,11 @@ class Executor:
             capture.running = True
             started = monotonic()
             capture.due = started + SPILL_SECONDS
-            interrupter.start(started + limit)
-            self._enter(self.cell.code, namespace)
+            interrupter.deadline = deadline = started + limit
+            if interrupter.armed > deadline:
+                interrupter.arm_until(deadline)
+            interrupter.active = True
+            self._enter()
             interrupter.active = False
             ended = monotonic()
             if capture.parts:

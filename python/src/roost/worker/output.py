@@ -16,6 +16,7 @@ SPILL_PARTS = 512
 SPILL_SECONDS = 0.5
 REOPEN_SECONDS = 1.0
 MAX_PENDING_BYTES = 1024 * 1024
+_DIGITS = tuple(f"{value:03d}" for value in range(1000))
 
 
 class LogWriter:
@@ -32,8 +33,9 @@ class LogWriter:
         self._lock = threading.RLock()
         self._pending: list[str] = []
         self._pending_bytes = 0
-        self._second = -1
-        self._second_text = ""
+        self._millisecond = -1
+        self._time = ""
+        self._after: dict[str, tuple[str, str]] = {}
         self.identify(node, release, instance)
 
     def identify(self, node: str, release: int, instance: str | None) -> None:
@@ -42,7 +44,8 @@ class LogWriter:
         if instance is not None:
             fields += f',"instance":{json.dumps(instance)}'
         self._head = '{"time":"'
-        self._fields = 'Z",' + fields + ',"stream":"'
+        self._fields = 'Z",' + fields + ',"stream":'
+        self._after.clear()
 
     def close(self) -> None:
         """Closes the file; a later flush opens it again."""
@@ -59,24 +62,35 @@ class LogWriter:
     def add(self, stream: str, text: str, request: bytes | None = None) -> None:
         """Queues the lines of `text`; `flush` writes them."""
         prefix = self._prefix(stream, request)
+        if text[-1:] == "\n":
+            text = text[:-1]
         if "\n" in text:
-            text = text.removesuffix("\n")
             for line in text.split("\n"):
                 self._line(prefix, line)
         else:
             self._line(prefix, text)
 
     def _prefix(self, stream: str, request: bytes | None) -> str:
-        second, micro = divmod(time_ns() // 1000, 1000000)
-        if second != self._second:
-            self._second = second
-            self._second_text = self._head + time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
+        micro = time_ns() // 1000 - self._millisecond
+        if not 0 <= micro < 1000:
+            micro = self._renew(micro)
+        after = self._after.get(stream)
+        if after is None:
+            fields = self._fields + json.dumps(stream)
+            after = self._after[stream] = (f'{fields},"message":', f'{fields},"requestId":')
         if request:
             name = encode_basestring_ascii(request.partition(b" ")[0].decode("utf-8", "replace"))
-            stream = f'{stream}","requestId":{name},"message":'
-        else:
-            stream += '","message":'
-        return f"{self._second_text}{micro:06d}{self._fields}{stream}"
+            return f'{self._time}{_DIGITS[micro]}{after[1]}{name},"message":'
+        return f"{self._time}{_DIGITS[micro]}{after[0]}"
+
+    def _renew(self, micro: int) -> int:
+        """The text of another millisecond; returns the microseconds within it."""
+        now = micro + self._millisecond
+        milli, micro = divmod(now, 1000)
+        second, part = divmod(milli, 1000)
+        self._millisecond = milli * 1000
+        self._time = self._head + time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second)) + _DIGITS[part]
+        return micro
 
     def _line(self, prefix: str, line: str) -> None:
         if "\r" in line:
@@ -161,7 +175,10 @@ class Capture:
 
     def collect(self) -> None:
         """Turns what was written since the last call into log lines."""
-        text = self._take()
+        parts = self.parts
+        count = len(parts)
+        text = "".join(parts[:count])
+        del parts[:count]  # not `clear`: a thread may have written meanwhile
         if text:
             self.log.add(self.stream, text, self.request)
 

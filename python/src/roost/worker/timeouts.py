@@ -43,9 +43,13 @@ class Interrupter:
         """User code begins and must end by `deadline` (monotonic); the caller clears `active` at its end."""
         self.deadline = deadline
         if self.armed > deadline:
-            self.armed = deadline
-            signal.setitimer(signal.ITIMER_REAL, max(deadline - monotonic(), 1e-6))
+            self.arm_until(deadline)
         self.active = True
+
+    def arm_until(self, deadline: float) -> None:
+        """Sets the timer for `deadline`, where it is not armed or for later."""
+        self.armed = deadline
+        signal.setitimer(signal.ITIMER_REAL, max(deadline - monotonic(), 1e-6))
 
     def take_poke(self) -> bool:
         """Whether SIGUSR1 came while no user code ran; asked once."""
