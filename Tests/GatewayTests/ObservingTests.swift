@@ -157,6 +157,8 @@ private final class Collector: HTTPResponder {
     _ = try await gateway.execute(headers: [parent(), ("x-request-id", "r1")])
     _ = try await gateway.execute(headers: [parent("00"), ("x-request-id", "r2")])
     _ = try await gateway.execute(headers: [("x-request-id", "r3")])
+    // A gateway that stops gives the collector one second only.
+    await eventually { metric(gateway, "roost_gateway_exported_spans_total") == "2" }
     await gateway.stop(peer)
     let spans = collector.spans
     #expect(spans.count == 2, "a caller that records nothing is left out")

@@ -41,9 +41,7 @@ import Testing
     defer { server.stop() }
     let slow = try HTTP1Client(port: server.port)
     slow.send("GET /collect HTTP/1.1\r\nhost: a\r\nx: ")
-    let began = ContinuousClock.now
     _ = await Self.trickle(slow, "y")
-    #expect(ContinuousClock.now - began < .seconds(6))
     await eventually { server.seen.refused == [408] && server.seen.open == 0 }
   }
 

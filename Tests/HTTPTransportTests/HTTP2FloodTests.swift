@@ -98,8 +98,8 @@ import Testing
         break
       }
     }
+    await eventually { server.seen.counts.streams == 3000 }
     #expect(server.seen.counts.faults == 0)
-    #expect(server.seen.counts.streams == 3000)
   }
 
   @Test func `more than 256 streams at once are refused, and safe to send again`() async throws {
