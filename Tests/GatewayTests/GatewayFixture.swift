@@ -63,7 +63,7 @@ final class GatewayFixture: Sendable {
 
   init(
     loops: Int = 1, requestLimit: Int = 16 << 20, responseLimit: Int = 16 << 20, log: Bool = false,
-    spans: SpanTarget? = nil
+    logLimits: LogLimits = LogLimits(), spans: SpanTarget? = nil
   ) throws {
     var template = Array("/tmp/roost-gateway-XXXXXX".utf8CString)
     folderPath = template.withUnsafeMutableBufferPointer { buffer in
@@ -74,7 +74,7 @@ final class GatewayFixture: Sendable {
     server = GatewayServer(
       configuration: GatewayConfiguration(
         loops: loops, requestLimit: requestLimit, responseLimit: responseLimit,
-        accessLogPath: log ? folderPath + "/access.jsonl" : nil, spans: spans),
+        accessLogFolder: log ? folderPath : nil, logLimits: logLimits, spans: spans),
       verifier: verifier, responder: responder,
       observe: { observation in
         seen.all.withLock { $0.append(observation) }

@@ -77,6 +77,36 @@ private final class Collector: HTTPResponder {
     await gateway.stop(peer)
   }
 
+  @Test func `the access log is put aside when it has grown, in whole lines, and the oldest go`() async throws
+  {
+    let gateway = try GatewayFixture(log: true, logLimits: LogLimits(fileBytes: 4096, files: 2))
+    let peer = try gateway.peer("w") { _ in .output("{}") }
+    gateway.publish([peer])
+    let folder = gateway.folderPath
+    func exists(_ number: Int) -> Bool { Glibc.access(folder + "/access.\(number).jsonl", F_OK) == 0 }
+    // Lines are handed over once a second.
+    for round in 0..<4 {
+      for index in round * 25..<round * 25 + 25 {
+        let answer = try await gateway.execute(headers: [("x-request-id", "r\(index)")])
+        #expect(answer.status == 200)
+      }
+      let deadline = ContinuousClock.now + .seconds(20)
+      while !exists(round + 1), ContinuousClock.now < deadline {
+        try await Task.sleep(for: .milliseconds(20))
+      }
+    }
+    _ = try await gateway.execute(headers: [("x-request-id", "r100")])
+    await gateway.server.drain(grace: .milliseconds(100))
+    let numbers = (1...40).filter(exists)
+    #expect(numbers.count == 2 && numbers.last == numbers.first.map { $0 + 1 }, "\(numbers)")
+    let files = numbers.map { "access.\($0).jsonl" } + ["access.jsonl"]
+    let all = try files.flatMap { try lines(gateway.folderPath + "/" + $0) }
+    #expect(all.last?.contains("\"r100\"") == true)
+    let ids = (101 - all.count..<101).map { "\"r\($0)\"" }
+    #expect(zip(all, ids).allSatisfy { $0.contains($1) && $0.hasPrefix("{") && $0.hasSuffix("}") })
+    await gateway.stop(peer)
+  }
+
   @Test func `a request without a trace costs the worker nothing`() async throws {
     let gateway = try GatewayFixture()
     let peer = try gateway.peer("w") { _ in .output("{}") }

@@ -1,20 +1,43 @@
 public import Domain
 import FoundationEssentials
 import Glibc
+import Synchronization
 
-/// The logs of nodes: one JSON-lines file a node under `DATA/logs/NODE/`, appended by its worker and by the service.
+/// The logs of nodes: JSON lines in `DATA/logs/NODE/node.jsonl`, appended by the node's workers and by the service.
 ///
-/// They outlive instances, and the node too: nothing removes them yet. A file above `rotateBytes` becomes `node.1.jsonl`.
-public struct NodeLogs: Sendable {
-  private let folder: String
-  private let rotateBytes: Int
+/// A file that has grown too large is put aside (`node.7.jsonl`, `LogNames`), and the oldest of these are removed. Who
+/// follows a log misses nothing as long as the file it reads is there.
+/// Cells may write to the folder of their node: nothing but plain files is opened there.
+public final class NodeLogs: Sendable {
+  private static let names = LogNames("node")
+  /// Writers notice within a second that their file was put aside.
+  private static let settling = Duration.seconds(2)
+  private static let readBytes = 1 << 20
+  private static let tailBytes = 4 << 20
 
-  public init(folder: String, rotateBytes: Int = 64 << 20) {
-    self.folder = folder
-    self.rotateBytes = rotateBytes
+  private let folder: String
+  private let limits: LogLimits
+  /// When files were put aside, for those of the last moments. The lock also keeps a file from being put aside between
+  /// the look at its name and its opening.
+  private let recent = Mutex<[Place: ContinuousClock.Instant]>([:])
+
+  private struct Place: Hashable {
+    var node: NodeID
+    var number: Int
   }
 
-  private func path(_ node: NodeID) -> String { "\(folder)/\(node)/node.jsonl" }
+  public init(folder: String, limits: LogLimits = LogLimits()) {
+    self.folder = folder
+    self.limits = limits
+  }
+
+  private func folder(_ node: NodeID) -> String { "\(folder)/\(node)" }
+  private func path(_ node: NodeID) -> String { "\(folder)/\(node)/\(Self.names.current)" }
+  private func path(_ node: NodeID, _ number: Int) -> String {
+    "\(folder)/\(node)/\(Self.names.aside(number))"
+  }
+
+  // MARK: Writing
 
   /// Appends a line of the service. Failing to log never fails the caller.
   public func append(_ node: NodeID, instance: InstanceID?, release: Int, message: String, at now: Timestamp)
@@ -24,45 +47,180 @@ public struct NodeLogs: Sendable {
       message: message)
     guard var bytes = try? Array(JSONEncoder().encode(line)) else { return }
     bytes.append(UInt8(ascii: "\n"))
-    _ = mkdir("\(folder)/\(node)", 0o700)
-    let file = open(path(node), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0o600)
+    _ = mkdir(folder(node), 0o700)
+    let file = Self.open(path(node), O_WRONLY | O_APPEND | O_CREAT)
     guard file >= 0 else { return }
     defer { close(file) }
     _ = bytes.withUnsafeBytes { write(file, $0.baseAddress, $0.count) }
   }
 
-  /// Lines after a cursor, or the newest `tail` without one. The cursor names the file by its inode, so that rotation is noticed.
-  public func read(_ node: NodeID, after cursor: String?, tail: Int) throws(PlatformError) -> LogPage {
-    let file = open(path(node), O_RDONLY | O_CLOEXEC)
-    guard file >= 0 else { return LogPage(lines: [], cursor: "0-0") }
-    defer { close(file) }
+  /// -1 for what isn't a plain file.
+  private static func open(_ path: String, _ flags: Int32) -> Int32 {
+    let file = Glibc.open(path, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o600)
     var info = stat()
-    fstat(file, &info)
-    let size = Int(info.st_size)
-    guard let cursor else {
-      let from = max(0, size - (4 << 20))
-      var lines = parse(readBytes(file, from: from, limit: size - from), skipFirst: from > 0).lines
-      lines = Array(lines.suffix(tail))
-      return LogPage(lines: lines, cursor: "\(info.st_ino)-\(size)")
+    guard file >= 0, fstat(file, &info) == 0, info.st_mode & S_IFMT == S_IFREG else {
+      if file >= 0 { close(file) }
+      return -1
     }
-    let parts = cursor.split(separator: "-")
-    guard parts.count == 2, let inode = UInt(parts[0]), let offset = Int(parts[1]), offset >= 0 else {
+    return file
+  }
+
+  // MARK: Rotation and retention
+
+  /// Puts files aside that have grown too large, and removes the oldest of each node. Cheap: to be called every second or two.
+  public func rotate() { for node in nodes() { rotate(node) } }
+
+  func rotate(_ node: NodeID) {
+    var info = stat()
+    guard lstat(path(node), &info) == 0, Int(info.st_size) > limits.fileBytes else { return }
+    recent.withLock { recent in
+      let now = ContinuousClock.now
+      recent = recent.filter { now - $0.value < Self.settling }
+      var numbers = self.numbers(node)
+      let next = (numbers.last ?? 0) + 1
+      guard rename(path(node), path(node, next)) == 0 else { return }
+      numbers.append(next)
+      recent[Place(node: node, number: next)] = now
+      for old in numbers.dropLast(limits.files) { unlink(path(node, old)) }
+    }
+  }
+
+  /// The nodes that have a log.
+  public func nodes() -> Set<NodeID> { Set(Self.list(folder).compactMap { NodeID($0) }) }
+
+  /// Removes logs of deleted nodes that are too old, then the oldest of those that are too much. Returns how many.
+  public func retain(deleted: Set<NodeID>, at now: Timestamp) -> Int {
+    var removed = 0
+    var total: Int64 = 0
+    for (node, size) in deleted.map({ ($0, size($0)) }).sorted(by: { $0.1.newest > $1.1.newest }) {
+      total += size.bytes
+      guard total > limits.deletedBytes || now - size.newest > limits.deletedAge else { continue }
+      total -= size.bytes
+      if (try? FileManager.default.removeItem(atPath: folder(node))) != nil { removed += 1 }
+    }
+    return removed
+  }
+
+  /// Bytes of a node's log and when it was last written to.
+  private func size(_ node: NodeID) -> (bytes: Int64, newest: Timestamp) {
+    var bytes: Int64 = 0
+    var newest = Timestamp(microseconds: 0)
+    for name in Self.list(folder(node)) {
+      var info = stat()
+      guard lstat("\(folder(node))/\(name)", &info) == 0 else { continue }
+      bytes += Int64(info.st_size)
+      newest = max(
+        newest,
+        Timestamp(microseconds: Int64(info.st_mtim.tv_sec) * 1_000_000 + Int64(info.st_mtim.tv_nsec) / 1000))
+    }
+    return (bytes, newest)
+  }
+
+  private static func list(_ folder: String) -> [String] {
+    (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+  }
+
+  private func numbers(_ node: NodeID) -> [Int] { Self.names.numbers(among: Self.list(folder(node))) }
+
+  // MARK: Reading
+
+  /// A file of a log, open to be read.
+  private struct Source {
+    /// -1: it isn't there.
+    var file: Int32
+    var number: Int
+    /// Nothing is written to it any more.
+    var isSettled: Bool
+  }
+
+  /// Lines after a cursor, or the newest `tail` without one. The cursor is the number of a file and an offset in it.
+  public func read(_ node: NodeID, after cursor: String?, tail: Int) throws(PlatformError) -> LogPage {
+    guard let cursor else { return newest(node, tail) }
+    let parts = cursor.split(separator: "-", omittingEmptySubsequences: false)
+    guard parts.count == 2, var number = Int(parts[0]), var offset = Int(parts[1]), number >= 0, offset >= 0
+    else {
       throw .invalid(
         "after", "after: '\(cursor)' is not a cursor of this call; leave it out to start at the newest lines")
     }
-    let from = inode == info.st_ino && offset <= size ? offset : 0
-    let (lines, used) = parse(readBytes(file, from: from, limit: min(size - from, 1 << 20)), skipFirst: false)
-    return LogPage(lines: lines, cursor: "\(info.st_ino)-\(from + used)")
+    var lines: [LogLine] = []
+    while true {
+      let (source, isNewest) = self.source(node, number)
+      defer { if source.file >= 0 { close(source.file) } }
+      let wasLost = source.number > number
+      if source.number != number { (number, offset) = (source.number, 0) }
+      let size = Self.size(source.file)
+      // Truncated by hand.
+      if offset > size { offset = 0 }
+      let chunk = Self.read(source.file, from: offset, limit: min(size - offset, Self.readBytes))
+      let (found, used) = Self.parse(chunk, skipFirst: false)
+      let isAtEnd = offset + chunk.count >= size
+      // No line of a worker is that long.
+      offset += used == 0 && chunk.count == Self.readBytes ? chunk.count : used
+      if wasLost { lines.append(Self.lost(before: found.first)) }
+      lines += found
+      guard lines.isEmpty, isAtEnd, source.isSettled, !isNewest else {
+        return LogPage(lines: lines, cursor: "\(number)-\(offset)")
+      }
+      (number, offset) = (number + 1, 0)
+    }
   }
 
-  /// Renames files that have grown too large; writers notice within a second.
-  public func rotate(_ node: NodeID) {
+  /// Said in place of lines that were removed before they were read.
+  private static func lost(before next: LogLine?) -> LogLine {
+    LogLine(
+      time: next?.time ?? "", stream: "system",
+      message: "older lines were removed (--log-files, --log-file-size) before they were read here")
+  }
+
+  /// Opens a file of a log by its number, or the nearest there is; `isNewest` for the one that is written to.
+  private func source(_ node: NodeID, _ wanted: Int) -> (source: Source, isNewest: Bool) {
+    recent.withLock { recent in
+      let numbers = self.numbers(node)
+      let current = (numbers.last ?? 0) + 1
+      let number = wanted >= current ? current : numbers.first { $0 >= wanted } ?? current
+      let file = Self.open(number == current ? path(node) : path(node, number), O_RDONLY)
+      let aside = recent[Place(node: node, number: number)]
+      let isSettled = number != current && aside.map { ContinuousClock.now - $0 > Self.settling } ?? true
+      return (Source(file: file, number: number, isSettled: isSettled), number == current)
+    }
+  }
+
+  private func newest(_ node: NodeID, _ tail: Int) -> LogPage {
+    var (source, _) = self.source(node, .max)
+    var lines: [LogLine] = []
+    var cursor: String?
+    while true {
+      let size = Self.size(source.file)
+      let from = max(0, size - Self.tailBytes)
+      let (found, used) = Self.parse(
+        Self.read(source.file, from: from, limit: size - from), skipFirst: from > 0)
+      if source.file >= 0 { close(source.file) }
+      let number = source.number
+      lines = found + lines
+      if cursor == nil { cursor = "\(number)-\(from + used)" }
+      let (before, isNewest) = self.source(node, number - 1)
+      guard !isNewest, before.number < number else {
+        if before.file >= 0 { close(before.file) }
+        break
+      }
+      if !before.isSettled {
+        // It may still get lines: who goes on from here must not miss them. The rest is read after it.
+        (lines, cursor) = ([], nil)
+      } else if lines.count >= tail {
+        if before.file >= 0 { close(before.file) }
+        break
+      }
+      source = before
+    }
+    return LogPage(lines: Array(lines.suffix(tail)), cursor: cursor ?? "0-0")
+  }
+
+  private static func size(_ file: Int32) -> Int {
     var info = stat()
-    guard stat(path(node), &info) == 0, Int(info.st_size) > rotateBytes else { return }
-    rename(path(node), "\(folder)/\(node)/node.1.jsonl")
+    return file >= 0 && fstat(file, &info) == 0 ? Int(info.st_size) : 0
   }
 
-  private func readBytes(_ file: Int32, from: Int, limit: Int) -> [UInt8] {
+  private static func read(_ file: Int32, from: Int, limit: Int) -> [UInt8] {
     guard limit > 0 else { return [] }
     return [UInt8](unsafeUninitializedCapacity: limit) { buffer, count in
       count = max(0, pread(file, buffer.baseAddress, limit, from))
@@ -70,7 +228,7 @@ public struct NodeLogs: Sendable {
   }
 
   /// Whole lines only: the tail of a line being written is left for the next read.
-  private func parse(_ bytes: [UInt8], skipFirst: Bool) -> (lines: [LogLine], used: Int) {
+  private static func parse(_ bytes: [UInt8], skipFirst: Bool) -> (lines: [LogLine], used: Int) {
     var lines: [LogLine] = []
     var used = 0
     var skip = skipFirst

@@ -101,9 +101,9 @@ public enum Files {
     }
   }
 
-  /// Appends one record in one call.
+  /// Appends one record in one call; refused where others have put a link or a pipe in the file's place.
   public static func append(_ text: String, to path: String) throws(SystemFailure) {
-    let file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
+    let file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0o600)
     guard file >= 0 else { throw SystemFailure("open \(path)") }
     defer { _ = close(file) }
     try writeAll(Array(text.utf8), to: file, name: path)

@@ -23,7 +23,8 @@ public struct GatewayConfiguration: Sendable {
   /// Bytes of any other request's body.
   public var bodyLimit: Int
   /// Where to append a JSON line per execute request; nil: nowhere.
-  public var accessLogPath: String?
+  public var accessLogFolder: String?
+  public var logLimits: LogLimits
   /// Where the spans of recorded traces go; nil: nowhere.
   public var spans: SpanTarget?
   /// Where TLS is served beside the plaintext port; nil: nowhere.
@@ -46,7 +47,8 @@ public struct GatewayConfiguration: Sendable {
 
   public init(
     host: String = "127.0.0.1", port: UInt16 = 0, loops: Int = 0, requestLimit: Int = 16 << 20,
-    responseLimit: Int = 16 << 20, bodyLimit: Int = (16 << 20) + (64 << 10), accessLogPath: String? = nil,
+    responseLimit: Int = 16 << 20, bodyLimit: Int = (16 << 20) + (64 << 10), accessLogFolder: String? = nil,
+    logLimits: LogLimits = LogLimits(),
     tls: TLSListener? = nil,
     spans: SpanTarget? = nil
   ) {
@@ -56,7 +58,8 @@ public struct GatewayConfiguration: Sendable {
     self.requestLimit = requestLimit
     self.responseLimit = responseLimit
     self.bodyLimit = bodyLimit
-    self.accessLogPath = accessLogPath
+    self.accessLogFolder = accessLogFolder
+    self.logLimits = logLimits
     self.tls = tls
     self.spans = spans
   }
@@ -122,7 +125,9 @@ public final class GatewayServer: Sendable {
         throw error
       }
     }
-    let log = configuration.accessLogPath.flatMap { AccessLog(path: $0, logger: shared.logger) }
+    let log = configuration.accessLogFolder.flatMap {
+      AccessLog(folder: $0, limits: configuration.logLimits, logger: shared.logger)
+    }
     shared.setAccessLog(log)
     var threads: [LoopThread] = []
     for index in plain.indices {

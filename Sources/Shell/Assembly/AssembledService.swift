@@ -42,7 +42,7 @@ public enum AssembledService {
     let blobs = try BlobStore(data: data.path)
     let authority = try FirstStart.authority(data)
     let subject = try await FirstStart.ensure(store, at: now())
-    let logs = NodeLogs(folder: data.path + "/logs")
+    let logs = NodeLogs(folder: data.path + "/logs", limits: configuration.logs)
     let driver = CellDriver(
       configuration: CellDriverConfiguration(
         dataFolder: data.path, python: python.python, pythonPath: python.packageFolder,
@@ -74,7 +74,8 @@ public enum AssembledService {
     let gateway = GatewayServer(
       configuration: .init(
         host: host, port: port, loops: configuration.loops ?? 0,
-        accessLogPath: data.path + "/logs/access.jsonl", tls: try tlsListener(configuration),
+        accessLogFolder: data.path + "/logs", logLimits: configuration.logs,
+        tls: try tlsListener(configuration),
         spans: spans),
       verifier: Credentials(authority: authority, keys: apiKeys), responder: late,
       observe: { observations.continuation.yield($0) }, logger: logger, metrics: metrics)

@@ -28,6 +28,24 @@ struct Housekeeping {
   }
 
   func run() async {
+    await withDiscardingTaskGroup { group in
+      group.addTask { await rotateLogs() }
+      group.addTask { await sweepAgain() }
+    }
+  }
+
+  /// A cell can print a hundred thousand lines a second.
+  private func rotateLogs() async {
+    while !Task.isCancelled {
+      logs.rotate()
+      try? await Task.sleep(for: .seconds(1))
+    }
+  }
+
+  private func sweepAgain() async {
+    do throws(PlatformError) { try await sweepLogs() } catch {
+      logger.error("housekeeping failed", ["error": .text(error.message)])
+    }
     var round = 0
     while !Task.isCancelled {
       try? await Task.sleep(for: .seconds(30))
@@ -40,7 +58,7 @@ struct Housekeeping {
   }
 
   private func sweep(_ round: Int) async throws(PlatformError) {
-    for node in try await store.allNodes() { logs.rotate(node.id) }
+    try await sweepLogs()
     if round % 20 == 0 {
       let freed = try await checkpoints.collectGarbage()
       if freed > 0 { logger.info("garbage collected", ["bytes": .integer(Int(freed))]) }
@@ -49,6 +67,14 @@ struct Housekeeping {
     }
     // Every 6 hours.
     if round % 720 == 0 { try await refreshAdminToken() }
+  }
+
+  private func sweepLogs() async throws(PlatformError) {
+    // First the folders: a node that is made meanwhile has none among them.
+    let logged = logs.nodes()
+    let deleted = logged.subtracting(try await store.allNodes().map(\.id))
+    let removed = logs.retain(deleted: deleted, at: AssembledService.now())
+    if removed > 0 { logger.info("logs of deleted nodes removed", ["nodes": .integer(removed)]) }
   }
 }
 

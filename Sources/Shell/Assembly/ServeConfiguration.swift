@@ -1,3 +1,5 @@
+public import Domain
+
 /// What `roost serve` was asked for.
 public struct ServeConfiguration: Sendable {
   public var dataFolder: String
@@ -13,6 +15,8 @@ public struct ServeConfiguration: Sendable {
   public var otlpEndpoint: String?
   /// Of the traces that begin here, how many are recorded: 0 to 1.
   public var otlpRatio: Double
+  /// How much of logs is kept.
+  public var logs: LogLimits
 
   public var tls: TLSOptions?
 
@@ -37,7 +41,7 @@ public struct ServeConfiguration: Sendable {
   public init(
     dataFolder: String, listen: String, python: String? = nil, loops: Int? = nil, sandbox: Bool = true,
     logLevel: String = "info", tls: TLSOptions? = nil,
-    otlpEndpoint: String? = nil, otlpRatio: Double = 1
+    otlpEndpoint: String? = nil, otlpRatio: Double = 1, logs: LogLimits = LogLimits()
   ) {
     self.dataFolder = dataFolder
     self.listen = listen
@@ -48,5 +52,6 @@ public struct ServeConfiguration: Sendable {
     self.tls = tls
     self.otlpEndpoint = otlpEndpoint
     self.otlpRatio = otlpRatio
+    self.logs = logs
   }
 }

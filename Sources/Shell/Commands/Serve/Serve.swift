@@ -1,3 +1,5 @@
+internal import Domain
+
 /// `roost serve`
 enum Serve {
   static let command: Command = Command(
@@ -17,6 +19,10 @@ enum Serve {
       Flag("loops", .integer, value: "N", "event loops (found by itself)"),
       Flag("sandbox", .choice(["on", "off"]), "walls around instances (on)"),
       Flag("log-level", .choice(["debug", "info", "warn", "error"]), "least level that is logged (info)"),
+      Flag("log-file-size", .size, "a node's log or the access log above this is put aside (64MiB)"),
+      Flag("log-files", .integer, value: "N", "files of a log that were put aside and are kept (4)"),
+      Flag("deleted-log-age", .duration, "how long logs of deleted nodes are kept (30d)"),
+      Flag("deleted-log-size", .size, "how much is kept of the logs of deleted nodes together (1GiB)"),
       Flag("otlp-endpoint", .text, value: "URL", "collector of spans, OTLP over HTTP (none)"),
       Flag("otlp-ratio", .number, value: "N", "part of the traces begun here that is recorded, 0 to 1 (1)"),
     ],
@@ -44,9 +50,27 @@ enum Serve {
         python: parsed.text("python"), loops: parsed.integer("loops"),
         sandbox: parsed.text("sandbox") != "off",
         logLevel: parsed.text("log-level") ?? "info", tls: tls,
-        otlpEndpoint: parsed.text("otlp-endpoint"), otlpRatio: parsed.number("otlp-ratio") ?? 1)
+        otlpEndpoint: parsed.text("otlp-endpoint"), otlpRatio: parsed.number("otlp-ratio") ?? 1,
+        logs: try logs(parsed))
       throw ProgramEnd(code: await context.shell.serve(options))
     })
+}
+
+extension Serve {
+  private static func logs(_ parsed: ParsedArguments) throws(CommandFailure) -> LogLimits {
+    var limits = LogLimits()
+    if let size = parsed.size("log-file-size") {
+      guard size >= 1 << 12 else { throw .usage("--log-file-size: must be at least 4KiB", command) }
+      limits.fileBytes = Int(size)
+    }
+    if let files = parsed.integer("log-files") {
+      guard files >= 1 else { throw .usage("--log-files: \(files) must be at least 1", command) }
+      limits.files = files
+    }
+    limits.deletedAge = parsed.duration("deleted-log-age") ?? limits.deletedAge
+    limits.deletedBytes = parsed.size("deleted-log-size") ?? limits.deletedBytes
+    return limits
+  }
 }
 
 /// `roost doctor`

@@ -1,3 +1,5 @@
+public import Domain
+
 /// What `roost serve` was asked for.
 public struct ServeOptions: Sendable, Equatable {
   public var dataFolder: String
@@ -12,6 +14,8 @@ public struct ServeOptions: Sendable, Equatable {
   public var otlpEndpoint: String?
   /// Of the traces that begin here, how many are recorded: 0 to 1.
   public var otlpRatio: Double
+  /// How much of logs is kept.
+  public var logs: LogLimits
   public var tls: TLSOptions?
 
   /// Where TLS is served and with what.
@@ -36,7 +40,7 @@ public struct ServeOptions: Sendable, Equatable {
     dataFolder: String = "./data", listen: String = "127.0.0.1:8800", python: String? = nil,
     loops: Int? = nil,
     sandbox: Bool = true, logLevel: String = "info", tls: TLSOptions? = nil,
-    otlpEndpoint: String? = nil, otlpRatio: Double = 1
+    otlpEndpoint: String? = nil, otlpRatio: Double = 1, logs: LogLimits = LogLimits()
   ) {
     self.dataFolder = dataFolder
     self.listen = listen
@@ -47,6 +51,7 @@ public struct ServeOptions: Sendable, Equatable {
     self.tls = tls
     self.otlpEndpoint = otlpEndpoint
     self.otlpRatio = otlpRatio
+    self.logs = logs
   }
 }
 
