@@ -64,6 +64,8 @@ def start(server: CheckpointServer, tmp_path: Path) -> Iterator[Start]:
             def take(message: Any) -> None:
                 if message["header"]["msg_type"] == "stream":
                     printed.append(message["content"]["text"])
+                elif message["header"]["msg_type"] == "display_data":
+                    printed.append(message["content"]["data"]["text/plain"])
 
             client.execute_interactive(code, timeout=60, output_hook=take)
             return "".join(printed)

@@ -16,6 +16,7 @@ from roost.checkpoint.capture import Cell
 from roost.checkpoint.failures import Failure
 from roost.checkpoint.writer import Saved, Writer
 from roost.client import APIError, Client
+from roost.kernel.notice import as_html, as_text, one_line
 
 LOOK_AGAIN_SECONDS = 0.2
 """How soon a checkpoint that waits for earlier ones is tried again."""
@@ -156,10 +157,7 @@ class Checkpointer:
         self.named = failures
         if not new or self.report_path:
             return
-        lines = ["Roost: the following variables cannot be saved; the rest of the checkpoint is complete:"]
-        for failure in new:
-            lines.append(f"  {failure.where}: {failure.culprit}: {failure.reason}; {failure.hint}")
-        print("\n".join(lines), file=sys.stderr)
+        self.shell.display_pub.publish({"text/plain": as_text(new), "text/html": as_html(new)})
 
     def tell_once(self, text: str) -> None:
         """Tells the user, but not the same thing at every cell."""
@@ -198,7 +196,7 @@ class Checkpointer:
             name = result.get("checkpoint", {}).get("id") or result.get("error") or "under way"
             print(f"last      {name}, pause {self.last.pause * 1000:.1f} ms")
         for failure in self.named:
-            print(f"not saved {failure.where}: {failure.culprit}: {failure.reason}; {failure.hint}")
+            print(f"not saved {one_line(failure)}")
 
     def finish(self) -> Optional[Dict[str, Any]]:
         """Waits for the last checkpoint; None when there is none."""
