@@ -60,6 +60,8 @@ enum RouteTable {
     Route("POST", "/v1/nodes/*:reset", NodeEndpoints.reset),
     Route("GET", "/v1/nodes/*/instances", NodeEndpoints.instances),
     Route("GET", "/v1/nodes/*/logs", NodeEndpoints.logs),
+    Route("GET", "/v1/instances", InstanceEndpoints.list),
+    Route("GET", "/v1/instances/*", InstanceEndpoints.get),
     Route("GET", "/nodes/*/openapi.json", ContractEndpoints.openAPI),
     Route("GET", "/nodes/*/node.proto", ContractEndpoints.proto),
     Route("GET", "/v2/models/*", ContractEndpoints.model),

@@ -56,6 +56,15 @@ extension ControlClient {
     try all(Self.path(node, "/instances"))
   }
 
+  /// Instances of all nodes, or of one by its id or name.
+  public func instances(node: String?) throws(ClientError) -> ListResource<InstanceResource> {
+    try all("/v1/instances", query: node.map { [("node", $0)] } ?? [])
+  }
+
+  public func instance(_ id: String) throws(ClientError) -> InstanceResource {
+    try get("/v1/instances/\(Self.escaped(id))")
+  }
+
   /// Lines behind the cursor; waits for some when there are none.
   public func logs(
     of node: String, after cursor: String?, tail: Int?, waitSeconds: Int

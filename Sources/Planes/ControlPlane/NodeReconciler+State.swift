@@ -98,11 +98,13 @@ extension NodeReconciler {
       if let handle = instance.handle { usage = await driver.usage(handle) }
       resources.append(
         InstanceResource(
-          id: instance.id, nodeId: id, release: record.release, status: instance.status,
+          id: instance.id, nodeId: id, nodeName: record.name, release: record.release,
+          status: instance.status,
           pid: instance.handle.flatMap { $0.pid > 0 ? $0.pid : nil },
           createdAt: instance.createdAt, startedAt: instance.startedAt,
           proportionalBytes: usage?.proportionalBytes,
-          sharedBytes: usage?.sharedBytes, privateBytes: usage?.privateBytes, lastError: instance.lastError,
+          sharedBytes: usage?.sharedBytes, privateBytes: usage?.privateBytes, cpuSeconds: usage?.cpuSeconds,
+          lastError: instance.lastError,
           address: instance.slot == nil ? nil : instance.handle?.endpoint.address,
           wireProtocol: instance.slot == nil ? nil : instance.handle?.endpoint.wireProtocol.rawValue,
           zone: zone(of: instance), lastProbe: instance.lastProbe))

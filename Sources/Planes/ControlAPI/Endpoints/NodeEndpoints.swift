@@ -111,7 +111,12 @@ enum NodeEndpoints {
   static func find(_ call: Call, _ permission: Permission, _ api: APIWorld)
     async throws(PlatformError) -> NodeRecord
   {
-    let text = call.segments[0]
+    try await find(call.segments[0], call, permission, api)
+  }
+
+  static func find(_ text: String, _ call: Call, _ permission: Permission, _ api: APIWorld)
+    async throws(PlatformError) -> NodeRecord
+  {
     let all = try await api.store.allNodes()
     let named = all.filter { $0.id.text == text || ($0.name == text && call.sees($0.folderID)) }
     guard let found = named.first(where: { $0.deletedAt == nil }) ?? named.first else {

@@ -224,6 +224,7 @@ public struct NodeResource: Sendable, Codable, Equatable {
 public struct InstanceResource: Sendable, Codable, Equatable {
   public var id: InstanceID
   public var nodeId: NodeID
+  public var nodeName: String
   public var release: Int
   public var status: InstanceStatus
   public var pid: Int32?
@@ -232,6 +233,8 @@ public struct InstanceResource: Sendable, Codable, Equatable {
   public var proportionalBytes: Int64?
   public var sharedBytes: Int64?
   public var privateBytes: Int64?
+  /// Processor time since its start, seconds.
+  public var cpuSeconds: Double?
   public var lastError: LastError?
   /// Where it answers, for instances that have an address of their own.
   public var address: String?
@@ -242,14 +245,16 @@ public struct InstanceResource: Sendable, Codable, Equatable {
   public var lastProbe: ProbeResource?
 
   public init(
-    id: InstanceID, nodeId: NodeID, release: Int, status: InstanceStatus, pid: Int32? = nil,
+    id: InstanceID, nodeId: NodeID, nodeName: String, release: Int, status: InstanceStatus, pid: Int32? = nil,
     createdAt: Timestamp, startedAt: Timestamp? = nil, proportionalBytes: Int64? = nil,
-    sharedBytes: Int64? = nil, privateBytes: Int64? = nil, lastError: LastError? = nil,
+    sharedBytes: Int64? = nil, privateBytes: Int64? = nil, cpuSeconds: Double? = nil,
+    lastError: LastError? = nil,
     address: String? = nil, wireProtocol: String? = nil, zone: String? = nil,
     lastProbe: ProbeResource? = nil
   ) {
     self.id = id
     self.nodeId = nodeId
+    self.nodeName = nodeName
     self.release = release
     self.status = status
     self.pid = pid
@@ -258,6 +263,7 @@ public struct InstanceResource: Sendable, Codable, Equatable {
     self.proportionalBytes = proportionalBytes
     self.sharedBytes = sharedBytes
     self.privateBytes = privateBytes
+    self.cpuSeconds = cpuSeconds
     self.lastError = lastError
     self.address = address
     self.wireProtocol = wireProtocol
