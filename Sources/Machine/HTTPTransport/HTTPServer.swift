@@ -36,7 +36,8 @@ public final class HTTPServer {
   }
 
   let loop: EventLoop
-  unowned(unsafe) let owner: any HTTPServerOwner
+  /// Set before the loop runs, and alive as long as this is.
+  public unowned(unsafe) var owner: (any HTTPServerOwner)!
   let limits: Limits
   private var listeners: [HTTPListener]
   /// What new connections of listeners with TLS use; replacing it leaves open connections as they are.
@@ -69,7 +70,7 @@ public final class HTTPServer {
   /// Serves listening sockets, which it owns from now on.
   public init(
     loop: EventLoop, listeners: [HTTPListener], tlsContext: TLSContext? = nil, limits: Limits = Limits(),
-    owner: any HTTPServerOwner
+    owner: (any HTTPServerOwner)? = nil
   ) {
     self.loop = loop
     self.listeners = listeners

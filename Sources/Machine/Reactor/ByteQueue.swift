@@ -5,14 +5,14 @@ internal import Glibc
 /// Grows by doubling, gives its memory back when empty. Held by a `let`: a queue in a `var` of a class would have each
 /// append checked for exclusive access at run time, which showed in profiles.
 public final class ByteQueue {
-  private struct Fields {
-    var memory: UnsafeMutablePointer<UInt8>?
-    var capacity = 0
-    var front = 0
-    var back = 0
+  @usableFromInline struct Fields {
+    @usableFromInline var memory: UnsafeMutablePointer<UInt8>?
+    @usableFromInline var capacity = 0
+    @usableFromInline var front = 0
+    @usableFromInline var back = 0
   }
 
-  private let fields: UnsafeMutablePointer<Fields>
+  @usableFromInline let fields: UnsafeMutablePointer<Fields>
 
   public init() {
     fields = .allocate(capacity: 1)
@@ -24,34 +24,38 @@ public final class ByteQueue {
     fields.deallocate()
   }
 
-  @inline(__always) private var memory: UnsafeMutablePointer<UInt8>? {
+  @inlinable var memory: UnsafeMutablePointer<UInt8>? {
     get { fields.pointee.memory }
     set { fields.pointee.memory = newValue }
   }
-  @inline(__always) private var capacity: Int {
+  @inlinable var capacity: Int {
     get { fields.pointee.capacity }
     set { fields.pointee.capacity = newValue }
   }
-  @inline(__always) private var front: Int {
+  @inlinable var front: Int {
     get { fields.pointee.front }
     set { fields.pointee.front = newValue }
   }
-  @inline(__always) private var back: Int {
+  @inlinable var back: Int {
     get { fields.pointee.back }
     set { fields.pointee.back = newValue }
   }
 
-  public var count: Int { back - front }
-  public var isEmpty: Bool { back == front }
+  @inlinable public var count: Int { back - front }
+  @inlinable public var isEmpty: Bool { back == front }
   /// The first byte; valid until the next change.
-  public var base: UnsafeMutablePointer<UInt8>? { memory.map { $0 + front } }
+  @inlinable public var base: UnsafeMutablePointer<UInt8>? { memory.map { $0 + front } }
 
   /// All bytes; valid until the next change.
-  public var bytes: UnsafeBufferPointer<UInt8> { UnsafeBufferPointer(start: base, count: count) }
+  @inlinable public var bytes: UnsafeBufferPointer<UInt8> { UnsafeBufferPointer(start: base, count: count) }
 
   /// Room for `size` more bytes: write there, then call `wrote`.
-  public func room(_ size: Int) -> UnsafeMutablePointer<UInt8> {
+  @inlinable public func room(_ size: Int) -> UnsafeMutablePointer<UInt8> {
     if let memory, capacity - back >= size { return memory + back }
+    return grow(size)
+  }
+
+  @usableFromInline func grow(_ size: Int) -> UnsafeMutablePointer<UInt8> {
     if let memory, front > 0, capacity - count >= size, front >= count {
       memcpy(memory, memory + front, count)
       back -= front
@@ -73,20 +77,22 @@ public final class ByteQueue {
     return fresh + used
   }
 
-  public func wrote(_ size: Int) { back += size }
+  @inlinable public func wrote(_ size: Int) { back += size }
 
-  public func append(_ bytes: UnsafePointer<UInt8>, _ size: Int) {
+  @inlinable public func append(_ bytes: UnsafePointer<UInt8>, _ size: Int) {
     guard size > 0 else { return }
-    memcpy(room(size), bytes, size)
+    room(size).update(from: bytes, count: size)
     back += size
   }
 
-  public func append(_ text: StaticString) { append(text.utf8Start, text.utf8CodeUnitCount) }
+  @inlinable public func append(_ text: StaticString) { append(text.utf8Start, text.utf8CodeUnitCount) }
 
   public func append(_ bytes: [UInt8]) {
     bytes.withUnsafeBufferPointer { if let base = $0.baseAddress { append(base, $0.count) } }
   }
 
+  /// Disfavored, so that a literal is taken as a `StaticString`, whose bytes lie ready.
+  @_disfavoredOverload
   public func append(_ text: String) {
     var text = text
     text.withUTF8 { if let base = $0.baseAddress { append(base, $0.count) } }
@@ -121,7 +127,7 @@ public final class ByteQueue {
   }
 
   /// Drops bytes at the front; an empty queue of more than 64 KiB frees its memory.
-  public func drop(_ size: Int) {
+  @inlinable public func drop(_ size: Int) {
     front += size
     if front == back {
       front = 0
@@ -133,7 +139,7 @@ public final class ByteQueue {
   /// Drops all but the first bytes.
   public func keepFirst(_ size: Int) { back = min(back, front + size) }
 
-  public func clear() { drop(count) }
+  @inlinable public func clear() { drop(count) }
 
   /// A queue with all the bytes of this one, which is empty then.
   public func moved() -> ByteQueue {

@@ -31,10 +31,8 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
   let loop: EventLoop
   let counters: LoopCounters
   let accessLog: AccessLog?
-  private let listeners: [HTTPListener]
-  lazy var server = HTTPServer(
-    loop: loop, listeners: listeners, tlsContext: shared.currentTLS, owner: self)
-  lazy var upstream = UpstreamClient(loop: loop, owner: self)
+  let server: HTTPServer
+  let upstream: UpstreamClient
 
   var table: LoopTable?
   var nodes: [LoopNode] = []
@@ -60,11 +58,14 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
   init(_ shared: GatewayShared, index: Int, listeners: [HTTPListener]) {
     self.shared = shared
     self.index = index
-    self.listeners = listeners
     counters = shared.counters[index]
     journal = shared.journals[index]
     accessLog = shared.currentAccessLog
     loop = EventLoop(bell: shared.mailboxes[index].bell)
+    server = HTTPServer(loop: loop, listeners: listeners, tlsContext: shared.currentTLS)
+    upstream = UpstreamClient(loop: loop)
+    server.owner = self
+    upstream.owner = self
   }
 
   deinit {
@@ -81,7 +82,6 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
   func run() {
     // Before the first connection: a node that is in the table must never seem unknown.
     if let table = shared.currentTable { use(table) }
-    _ = server
     _ = loop.setTimer(at: loop.now + 1_000_000_000, data: Kind.second << 56)
     loop.run(self)
     flushLog()

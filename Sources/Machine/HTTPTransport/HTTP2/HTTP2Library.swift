@@ -18,45 +18,45 @@ final class HTTP2Library {
     // Streams that end badly are counted by the session, whoever ended them; this is only a second line.
     nghttp2_option_set_stream_reset_rate_limit(option, 10_000, 1_000)
     nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks) { _, header, user in
-      guard let header, let session = HTTP2Session.of(user) else { return HTTP2Session.failure }
-      return session.beginFrame(header.pointee)
+      guard let header, let user else { return HTTP2Session.failure }
+      return HTTP2Session.with(user) { $0.beginFrame(header.pointee) }
     }
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks) { _, frame, user in
-      guard let frame, let session = HTTP2Session.of(user) else { return HTTP2Session.failure }
-      return session.beginHeaders(frame.pointee)
+      guard let frame, let user else { return HTTP2Session.failure }
+      return HTTP2Session.with(user) { $0.beginHeaders(frame.pointee) }
     }
     nghttp2_session_callbacks_set_on_header_callback(callbacks) {
       _, frame, name, count, value, size, _, user in
-      guard let frame, let name, let value, let session = HTTP2Session.of(user) else {
+      guard let frame, let name, let value, let user else {
         return HTTP2Session.failure
       }
-      return session.field(frame.pointee, name, count, value, size)
+      return HTTP2Session.with(user) { $0.field(frame.pointee, name, count, value, size) }
     }
     nghttp2_session_callbacks_set_on_invalid_header_callback(callbacks) { _, frame, _, _, _, _, _, user in
-      guard let frame, let session = HTTP2Session.of(user) else { return HTTP2Session.failure }
-      return session.invalidField(frame.pointee)
+      guard let frame, let user else { return HTTP2Session.failure }
+      return HTTP2Session.with(user) { $0.invalidField(frame.pointee) }
     }
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks) { _, frame, user in
-      guard let frame, let session = HTTP2Session.of(user) else { return HTTP2Session.failure }
-      return session.received(frame.pointee)
+      guard let frame, let user else { return HTTP2Session.failure }
+      return HTTP2Session.with(user) { $0.received(frame.pointee) }
     }
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks) { _, _, id, bytes, count, user in
-      guard let bytes, let session = HTTP2Session.of(user) else { return HTTP2Session.failure }
-      return session.data(id, bytes, count)
+      guard let bytes, let user else { return HTTP2Session.failure }
+      return HTTP2Session.with(user) { $0.data(id, bytes, count) }
     }
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks) { _, id, code, user in
-      guard let session = HTTP2Session.of(user) else { return HTTP2Session.failure }
-      return session.streamClosed(id, code)
+      guard let user else { return HTTP2Session.failure }
+      return HTTP2Session.with(user) { $0.streamClosed(id, code) }
     }
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks) { _, frame, user in
-      guard let frame, let session = HTTP2Session.of(user) else { return HTTP2Session.failure }
-      return session.sent(frame.pointee)
+      guard let frame, let user else { return HTTP2Session.failure }
+      return HTTP2Session.with(user) { $0.sent(frame.pointee) }
     }
     nghttp2_session_callbacks_set_send_data_callback(callbacks) { _, frame, header, count, source, user in
-      guard let frame, let header, let source, let session = HTTP2Session.of(user) else {
+      guard let frame, let header, let source, let user else {
         return HTTP2Session.failure
       }
-      return session.sendData(frame.pointee, header, count, source.pointee)
+      return HTTP2Session.with(user) { $0.sendData(frame.pointee, header, count, source.pointee) }
     }
   }
 

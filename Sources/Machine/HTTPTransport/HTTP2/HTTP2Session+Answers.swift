@@ -116,10 +116,8 @@ extension HTTP2Session {
       var provider = nghttp2_data_provider()
       provider.source.ptr = Unmanaged.passUnretained(stream).toOpaque()
       provider.read_callback = { _, _, _, length, flags, source, user in
-        guard let flags, let source, let session = HTTP2Session.of(user) else {
-          return Int(HTTP2Session.failure)
-        }
-        return session.read(source.pointee, length, &flags.pointee)
+        guard let flags, let source, let user else { return Int(HTTP2Session.failure) }
+        return HTTP2Session.with(user) { $0.read(source.pointee, length, &flags.pointee) }
       }
       result = nghttp2_submit_response(session, stream.id, library.fields, count, &provider)
     }
@@ -158,13 +156,23 @@ extension HTTP2Session {
         if size > 0, count < HTTP2Library.maximumFields, !Self.isOfConnection(name, size) {
           library.fields[count] = nghttp2_nv(
             name: name, value: base + value, namelen: size, valuelen: last - value,
-            flags: UInt8(NGHTTP2_NV_FLAG_NONE.rawValue))
+            flags: Self.isUnique(name, size) ? UInt8(NGHTTP2_NV_FLAG_NO_INDEX.rawValue) : 0)
           count += 1
         }
       }
       at = next
     }
     return end
+  }
+
+  /// Headers whose values never come again: in the table of the connection's compression they would only push out others.
+  private static func isUnique(_ name: UnsafePointer<UInt8>, _ count: Int) -> Bool {
+    func named(_ text: StaticString) -> Bool { scan_equals_lower(name, text.utf8Start, count) != 0 }
+    return switch count {
+    case 12: named("x-request-id")
+    case 13: named("server-timing") || named("traceresponse")
+    default: false
+    }
   }
 
   /// Headers that speak of a connection have no place in HTTP/2 (RFC 9113, 8.2.2).

@@ -46,7 +46,9 @@ final class HTTP2Session {
   private var isDraining = false
 
   // The header block that arrives; blocks of one connection never mix.
-  private var current: HTTP2Stream?
+  /// Open streams are held by the server's slab.
+  private var current: Unmanaged<HTTP2Stream>?
+  private var currentID: Int32 = 0
   private var isTrailers = false
   private var listSize = 0
   private let pseudo = ByteQueue()
@@ -88,8 +90,11 @@ final class HTTP2Session {
     cookies.free()
   }
 
-  static func of(_ user: UnsafeMutableRawPointer?) -> HTTP2Session? {
-    user.map { Unmanaged<HTTP2Session>.fromOpaque($0).takeUnretainedValue() }
+  /// Calls a session that the library was given. Its connection holds it meanwhile, so it is not counted once more.
+  @inline(__always) static func with<Result>(
+    _ user: UnsafeMutableRawPointer, _ body: (HTTP2Session) -> Result
+  ) -> Result {
+    Unmanaged<HTTP2Session>.fromOpaque(user)._withUnsafeGuaranteedRef(body)
   }
 
   // MARK: Reading
@@ -147,7 +152,7 @@ final class HTTP2Session {
     listSize = 0
     isTrailers = frame.headers.cat != NGHTTP2_HCAT_REQUEST
     if isTrailers {
-      current = stream(id)
+      setCurrent(stream(id), id)
       return 0
     }
     let stream = server.openStream(self, id: id)
@@ -155,7 +160,7 @@ final class HTTP2Session {
     streams.append(stream)
     lastID = max(lastID, id)
     nghttp2_session_set_stream_user_data(session, id, Unmanaged.passUnretained(stream).toOpaque())
-    current = stream
+    setCurrent(stream, id)
     pseudo.clear()
     cookies.clear()
     method = 0..<0
@@ -176,7 +181,19 @@ final class HTTP2Session {
     _ frame: nghttp2_frame, _ name: UnsafePointer<UInt8>, _ count: Int, _ value: UnsafePointer<UInt8>,
     _ size: Int
   ) -> Int32 {
-    guard let stream = current, stream.id == frame.hd.stream_id else { return 0 }
+    guard let current, currentID == frame.hd.stream_id else { return 0 }
+    return current._withUnsafeGuaranteedRef { field($0, name, count, value, size) }
+  }
+
+  private func setCurrent(_ stream: HTTP2Stream?, _ id: Int32) {
+    current = stream.map { Unmanaged.passUnretained($0) }
+    currentID = id
+  }
+
+  private func field(
+    _ stream: HTTP2Stream, _ name: UnsafePointer<UInt8>, _ count: Int, _ value: UnsafePointer<UInt8>,
+    _ size: Int
+  ) -> Int32 {
     // As the size is counted for SETTINGS_MAX_HEADER_LIST_SIZE (RFC 9113, 6.5.2).
     listSize += count + size + 32
     if listSize > HTTP1Head.maximumBytes {
@@ -277,7 +294,7 @@ final class HTTP2Session {
 
   /// A name or a value that HTTP does not allow: the request is malformed (RFC 9113, 8.1.1).
   func invalidField(_ frame: nghttp2_frame) -> Int32 {
-    if let stream = current, stream.id == frame.hd.stream_id {
+    if let stream = current?.takeUnretainedValue(), stream.id == frame.hd.stream_id {
       abort(stream, NGHTTP2_PROTOCOL_ERROR.rawValue)
     }
     return 0
@@ -287,7 +304,9 @@ final class HTTP2Session {
     let ends = frame.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0
     switch UInt32(frame.hd.type) {
     case NGHTTP2_HEADERS.rawValue:
-      guard let stream = current, stream.id == frame.hd.stream_id, stream.state != .closed else { return 0 }
+      guard let stream = current?.takeUnretainedValue(), stream.id == frame.hd.stream_id,
+        stream.state != .closed
+      else { return 0 }
       current = nil
       stream.movedAt = server.loop.now
       if isTrailers {
@@ -489,7 +508,7 @@ final class HTTP2Session {
   }
 
   private func remove(_ stream: HTTP2Stream) {
-    if current === stream { current = nil }
+    if current?.toOpaque() == Unmanaged.passUnretained(stream).toOpaque() { current = nil }
     if let last = streams.popLast(), last !== stream {
       streams[stream.place] = last
       last.place = stream.place

@@ -24,7 +24,8 @@ public final class UpstreamClient {
   }
 
   let loop: EventLoop
-  unowned(unsafe) let owner: any UpstreamOwner
+  /// Set before the loop runs, and alive as long as this is.
+  public unowned(unsafe) var owner: (any UpstreamOwner)!
   let limits: Limits
   private var connections: [UpstreamConnection] = []
   private var free: [Int] = []
@@ -47,7 +48,7 @@ public final class UpstreamClient {
   static let highWater = 256 << 10
   static let lowWater = 64 << 10
 
-  public init(loop: EventLoop, limits: Limits = Limits(), owner: any UpstreamOwner) {
+  public init(loop: EventLoop, limits: Limits = Limits(), owner: (any UpstreamOwner)? = nil) {
     self.loop = loop
     self.limits = limits
     self.owner = owner

@@ -145,7 +145,8 @@ extension GatewayLoop {
     }
     request.node = node
     request.path = pathCounters(node, exchange)
-    try mayCall(verdict, node.entry.routed)
+    let entry = node.entry
+    try mayCall(verdict, entry.routed)
     if found.folderID >= 0 {
       let folder = fields.value(found.folderID)
       guard let base = folder.baseAddress, let key = NodeKey(base, folder.count), node.folders.contains(key)
@@ -170,7 +171,7 @@ extension GatewayLoop {
         "node \(node.shared.id) can't be reached by WebSocket: its endpoints are of protocol http2, not http1"
       )
     }
-    if let refusal = node.entry.routed.refusal { throw Refusal(.unavailable, refusal, origin: .node) }
+    if let refusal = entry.routed.refusal { throw Refusal(.unavailable, refusal, origin: .node) }
     return node
   }
 
