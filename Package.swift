@@ -109,7 +109,7 @@ let package = Package(
       name: "TestSupport", dependencies: ["Domain", "Planning", "Reactor", "Storage", "DriverAPI", "Access"],
       path: "Sources/Testing/TestSupport"),
     .testTarget(name: "DomainTests", dependencies: ["Domain", "Planning", "TestSupport"]),
-    .testTarget(name: "TLSTests", dependencies: ["TLS"]),
+    .testTarget(name: "TLSTests", dependencies: ["TLS", "TestSupport"]),
     .testTarget(name: "WireTests", dependencies: ["Wire", "HTTPModel", "CHTTPParser"], exclude: ["Golden"]),
     .systemLibrary(
       name: "CHTTPParser", path: "Sources/C/CHTTPParser", providers: [.apt(["libhttp-parser-dev"])]),
@@ -120,11 +120,14 @@ let package = Package(
     .testTarget(name: "CellNodesTests", dependencies: ["CellNodes", "DriverAPI", "Domain", "Sandboxing"]),
     .testTarget(
       name: "HTTPTransportTests",
-      dependencies: ["HTTPTransport", "HTTPModel", "Wire", "Reactor", "Telemetry", "CLinux", "CNghttp2"]),
+      dependencies: [
+        "HTTPTransport", "HTTPModel", "Wire", "Reactor", "Telemetry", "CLinux", "CNghttp2", "TestSupport",
+      ]),
     .testTarget(
       name: "GatewayTests",
       dependencies: [
         "Gateway", "Domain", "HTTPModel", "Wire", "Access", "HTTPTransport", "Reactor", "Telemetry", "CLinux",
+        "TestSupport",
       ]),
     .testTarget(
       name: "ControlPlaneTests",
@@ -133,7 +136,7 @@ let package = Package(
       ]),
     .testTarget(
       name: "ControlAPITests", dependencies: ["ControlAPI", "Domain", "HTTPModel", "Storage", "Access"]),
-    .testTarget(name: "CommandsTests", dependencies: ["Commands", "Domain"]),
+    .testTarget(name: "CommandsTests", dependencies: ["Commands", "Domain", "TestSupport"]),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -1,4 +1,5 @@
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Commands
@@ -53,7 +54,7 @@ private func startThread(_ body: @escaping @Sendable () -> Void) {
   pthread_detach(thread)
 }
 
-@Suite(.timeLimit(.minutes(1))) struct ClientTests {
+@Suite(.ownThread, .timeLimit(.minutes(5))) struct ClientTests {
   @Test func `node list prints an aligned table and sends the token`() async throws {
     let (code, recorder, requests) = try await run(
       ["node", "list"], ["GET /v1/nodes": [.init(body: #"{"nodes":[\#(node)]}"#)]])

@@ -24,7 +24,7 @@ extension Life {
   }
 }
 
-struct AddressNodeTests {
+@Suite(.ownThread, .timeLimit(.minutes(5))) struct AddressNodeTests {
   @Test func `addresses enter rotation once a probe has passed, with the endpoint's settings`() async throws {
     let bench = try await Bench()
     bench.replies.set("a:80", passed: true, "answered 200")

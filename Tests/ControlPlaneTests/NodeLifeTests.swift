@@ -4,7 +4,7 @@ import Storage
 import TestSupport
 import Testing
 
-struct NodeLifeTests {
+@Suite(.ownThread, .timeLimit(.minutes(5))) struct NodeLifeTests {
   private func error(_ phase: LastError.Phase, _ message: String) -> LastError {
     LastError(phase: phase, exitClass: .exception, message: message, at: Bench.now() + .seconds(1))
   }

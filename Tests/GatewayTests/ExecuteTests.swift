@@ -2,10 +2,11 @@ import Domain
 import Gateway
 import HTTPModel
 import Telemetry
+import TestSupport
 import Testing
 import Wire
 
-@Suite(.timeLimit(.minutes(1))) struct ExecuteTests {
+@Suite(.ownThread, .timeLimit(.minutes(5))) struct ExecuteTests {
   @Test func `an execute request reaches the worker and its outputs come back`() async throws {
     let gateway = try GatewayFixture(log: true)
     let peer = try gateway.peer("w") { .output("{\"echo\":\($0.input)}") }

@@ -135,6 +135,7 @@ final class GatewayFixture: Sendable {
             returning: try HTTPClient(host: "127.0.0.1", port: port, timeout: .seconds(30)).send(request))
         } catch { continuation.resume(throwing: error) }
       }
+      thread?.detach()
       if thread == nil { continuation.resume(throwing: CancellationError()) }
     }
   }
@@ -156,7 +157,7 @@ final class RawClient {
 
   init(port: UInt16) {
     descriptor = roost_dial("127.0.0.1", port, 2000)
-    _ = roost_set_timeout(descriptor, 5000)
+    _ = roost_set_timeout(descriptor, 30000)
   }
 
   deinit { close() }
@@ -173,6 +174,10 @@ final class RawClient {
 
   /// Reads until the text holds `marker` so many times or the stream ends.
   func read(until marker: String? = nil, times: Int = 1) -> String {
+    String(decoding: readBytes(until: marker, times: times), as: UTF8.self)
+  }
+
+  func readBytes(until marker: String? = nil, times: Int = 1) -> [UInt8] {
     var all: [UInt8] = []
     var part = [UInt8](repeating: 0, count: 65536)
     while true {
@@ -181,13 +186,13 @@ final class RawClient {
       guard received > 0 else { break }
       all += part[0..<received]
     }
-    return String(decoding: all, as: UTF8.self)
+    return all
   }
 }
 
-/// Waits until a level is reached, at most ten seconds.
+/// Waits until a level is reached, at most a minute: machines may be busy.
 func eventually(_ condition: () -> Bool, sourceLocation: SourceLocation = #_sourceLocation) async {
-  let end = ContinuousClock.now + .seconds(10)
+  let end = ContinuousClock.now + .seconds(60)
   while ContinuousClock.now < end {
     if condition() { return }
     try? await Task.sleep(for: .milliseconds(2))

@@ -2,6 +2,7 @@ import Gateway
 import Glibc
 import Reactor
 import Telemetry
+import TestSupport
 import Testing
 
 /// Runs a command of the shell on a thread of its own; what it wrote to both of its outputs.
@@ -20,12 +21,13 @@ func shell(_ command: String) async -> String {
       }
       continuation.resume(returning: String(decoding: all, as: UTF8.self))
     }
+    thread?.detach()
     if thread == nil { continuation.resume(returning: "no thread") }
   }
 }
 
 /// The gateway's own requests over HTTP/2, by stock clients.
-@Suite(.timeLimit(.minutes(2))) struct HTTP2Tests {
+@Suite(.ownThread, .timeLimit(.minutes(5))) struct HTTP2Tests {
   private func url(_ gateway: GatewayFixture, _ path: String) -> String {
     "http://127.0.0.1:\(gateway.server.port)\(path)"
   }

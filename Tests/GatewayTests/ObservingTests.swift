@@ -5,6 +5,7 @@ import HTTPModel
 import HTTPTransport
 import Synchronization
 import Telemetry
+import TestSupport
 import Testing
 import Wire
 
@@ -31,7 +32,7 @@ private final class Collector: HTTPResponder {
   }
 }
 
-@Suite(.timeLimit(.minutes(1))) struct ObservingTests {
+@Suite(.ownThread, .timeLimit(.minutes(5))) struct ObservingTests {
   private let trace = "0af7651916cd43dd8448eb211c80319c"
   private func metric(_ gateway: GatewayFixture, _ name: String) -> String {
     let text = String(decoding: gateway.metrics.text(), as: UTF8.self)

@@ -79,6 +79,7 @@ func run(_ arguments: [String]) async -> (text: String, code: Int32) {
       TestProcess.removeFolder(String(path.dropLast(4)))
       continuation.resume(returning: (text, code >> 8))
     }
+    thread?.detach()
     if thread == nil { continuation.resume(returning: ("no thread", -1)) }
   }
 }

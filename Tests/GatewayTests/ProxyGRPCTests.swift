@@ -2,10 +2,11 @@ import Domain
 import Gateway
 import HTTPModel
 import Telemetry
+import TestSupport
 import Testing
 
 /// gRPC and other HTTP/2 to instances that speak HTTP/2.
-@Suite(.timeLimit(.minutes(1))) struct ProxyGRPCTests {
+@Suite(.ownThread, .timeLimit(.minutes(5))) struct ProxyGRPCTests {
   static let server = """
     import sys, time, grpc, threading
     from concurrent import futures

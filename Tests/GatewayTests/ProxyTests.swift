@@ -1,8 +1,10 @@
 import Domain
+import Gateway
 import HTTPModel
+import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct ProxyTests {
+@Suite(.ownThread, .timeLimit(.minutes(5))) struct ProxyTests {
   private func scripted(_ connections: String) throws -> PythonServer {
     try PythonServer(PythonServer.scripted(connections))
   }
@@ -260,10 +262,33 @@ import Testing
     await gateway.stop()
     server.stop()
   }
+
+  @Test(arguments: [true, false]) func `a WebSocket that opens while its way closes is told so at once`(
+    drains: Bool
+  ) async throws {
+    let server = try scripted(
+      #"[["head", 500, b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\r\n", "eof"]]"#
+    )
+    let gateway = try GatewayFixture()
+    gateway.publish(addresses: [server.address])
+    let raw = gateway.dial()
+    raw.write("GET /ws HTTP/1.1\r\n\(gateway.rawHeaders)connection: Upgrade\r\nupgrade: websocket\r\n\r\n")
+    await eventually { gateway.metric("roost_gateway_in_flight_requests") == 1 }
+    let draining = Task { if drains { await gateway.server.drain(grace: .seconds(30)) } }
+    if !drains { gateway.publish(addresses: [], generation: 2) }
+    let bytes = raw.readBytes()
+    #expect(String(decoding: bytes, as: UTF8.self).hasPrefix("HTTP/1.1 101 "))
+    #expect(bytes.suffix(4) == [0x88, 0x02, 0x03, 0xe9], "a close frame of status 1001")
+    raw.close()
+    await draining.value
+    await gateway.settled()
+    await gateway.stop()
+    server.stop()
+  }
 }
 
 /// Failures of instances, overload and deadlines.
-@Suite(.timeLimit(.minutes(1))) struct ProxyFailureTests {
+@Suite(.ownThread, .timeLimit(.minutes(5))) struct ProxyFailureTests {
   private func scripted(_ connections: String) throws -> PythonServer {
     try PythonServer(PythonServer.scripted(connections))
   }

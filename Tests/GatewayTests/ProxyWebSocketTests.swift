@@ -1,9 +1,10 @@
 import Domain
 import Gateway
+import TestSupport
 import Testing
 
 /// WebSockets of real clients and servers.
-@Suite(.timeLimit(.minutes(1))) struct ProxyWebSocketTests {
+@Suite(.ownThread, .timeLimit(.minutes(5))) struct ProxyWebSocketTests {
   static let server = """
     import asyncio, websockets
     async def echo(ws):

@@ -3,10 +3,11 @@ import Gateway
 import HTTPModel
 import Synchronization
 import Telemetry
+import TestSupport
 import Testing
 import Wire
 
-@Suite(.timeLimit(.minutes(1))) struct QueueTests {
+@Suite(.ownThread, .timeLimit(.minutes(5))) struct QueueTests {
   private func started(_ count: Int, _ gateway: GatewayFixture) -> [Task<HTTPResponse?, Never>] {
     (0..<count).map { index in Task { try? await gateway.execute(input: "{\"i\":\(index)}") } }
   }

@@ -1,10 +1,11 @@
 import Domain
 import Gateway
 import HTTPModel
+import TestSupport
 import Testing
 
 /// Limits are slow enough that no test machine earns another token meanwhile.
-@Suite(.timeLimit(.minutes(1))) struct RateTests {
+@Suite(.ownThread, .timeLimit(.minutes(5))) struct RateTests {
   private let slow = RateLimit(requestsPerSecond: 0.001, burst: 2)
 
   @Test func `a node takes no more requests than its rate, and says when the next one may come`() async throws

@@ -1,7 +1,8 @@
 import HTTPTransport
+import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(1))) struct UpstreamTests {
+@Suite(.ownThread, .timeLimit(.minutes(5))) struct UpstreamTests {
   private func scripted(_ connections: String) throws -> PythonServer {
     try PythonServer(PythonServer.scripted(connections))
   }

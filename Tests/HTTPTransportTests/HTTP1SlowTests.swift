@@ -1,8 +1,9 @@
 import HTTPTransport
+import TestSupport
 import Testing
 
 /// Slow, endless and broken requests over real sockets: each is ended with its reason, others are served meanwhile.
-@Suite struct HTTP1SlowTests {
+@Suite(.ownThread, .timeLimit(.minutes(5))) struct HTTP1SlowTests {
   private static func limits() -> HTTPServer.Limits {
     var limits = HTTPServer.Limits()
     limits.headSeconds = 1

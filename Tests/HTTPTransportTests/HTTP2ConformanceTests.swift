@@ -1,8 +1,9 @@
 import HTTPTransport
+import TestSupport
 import Testing
 
 /// Rules of RFC 9113 that a client can break, each with the error that it must get.
-@Suite(.timeLimit(.minutes(2))) struct HTTP2ConformanceTests {
+@Suite(.ownThread, .timeLimit(.minutes(5))) struct HTTP2ConformanceTests {
   struct Case: Sendable, CustomTestStringConvertible {
     var name: String
     var code: UInt32

@@ -1,8 +1,9 @@
 import HTTPTransport
+import TestSupport
 import Testing
 
 /// What only an attacker sends ends the connection with ENHANCE_YOUR_CALM and is counted.
-@Suite(.timeLimit(.minutes(2))) struct HTTP2FloodTests {
+@Suite(.ownThread, .timeLimit(.minutes(5))) struct HTTP2FloodTests {
   private static func repeated(_ count: Int, _ frame: (Int) -> [UInt8]) -> [UInt8] {
     var all: [UInt8] = []
     for index in 0..<count { all += frame(index) }

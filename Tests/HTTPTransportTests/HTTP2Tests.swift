@@ -1,9 +1,10 @@
 import CLinux
 import Glibc
 import HTTPTransport
+import TestSupport
 import Testing
 
-@Suite(.timeLimit(.minutes(2))) struct HTTP2Tests {
+@Suite(.ownThread, .timeLimit(.minutes(5))) struct HTTP2Tests {
   @Test func `a request is translated to the head that the gateway knows`() throws {
     let server = try TransportFixture()
     defer { server.stop() }

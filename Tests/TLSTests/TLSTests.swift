@@ -1,7 +1,8 @@
 import TLS
+import TestSupport
 import Testing
 
-@Suite struct TLSTests {
+@Suite(.ownThread, .timeLimit(.minutes(5))) struct TLSTests {
   static let files = Certificates()
   private var files: Certificates { Self.files }
 

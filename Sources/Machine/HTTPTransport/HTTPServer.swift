@@ -47,7 +47,8 @@ public final class HTTPServer {
   private var recycled: [Int] = []
   var dirty: [HTTPConnection] = []
   var resumable: [HTTPConnection] = []
-  var isDraining = false
+  /// `drain` was called.
+  public internal(set) var isDraining = false
   /// Ciphertext on its way from a socket; made with the first connection that needs it.
   var cipher: UnsafeMutablePointer<UInt8>?
   let scratch = UnsafeMutablePointer<UInt8>.allocate(capacity: 65536)

@@ -61,10 +61,10 @@ public final class UpstreamClient {
       connection.input.free()
       connection.output.free()
       connection.trailers.free()
+      // A target and its connections name each other: what is not parted here stays for ever.
+      connection.target.idle.removeAll()
     }
-    for session in sessions {
-      if let session, session.descriptor >= 0 { _ = Glibc.close(session.descriptor) }
-    }
+    for case let session? in sessions { session.part() }
     for stream in streams { stream.free() }
     scratch.deallocate()
     fields.deallocate()

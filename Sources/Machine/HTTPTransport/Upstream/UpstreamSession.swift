@@ -297,6 +297,19 @@ final class UpstreamSession {
     client.sessionClosed(self)
   }
 
+  /// The client goes, and nobody is told: lets go of what names this session.
+  func part() {
+    if descriptor >= 0 { _ = Glibc.close(descriptor) }
+    descriptor = -1
+    isClosed = true
+    target.sessions.removeAll { $0 === self }
+    for stream in streams { stream.session = nil }
+    streams.removeAll()
+    pending.removeAll()
+    drained.removeAll()
+    current = nil
+  }
+
   func enqueue(_ stream: UpstreamStream) {
     client.soil(self)
     guard !stream.isPending else { return }

@@ -17,7 +17,7 @@ public final class UpstreamTarget {
   /// Connections of HTTP/2.
   var sessions: [UpstreamSession] = []
   /// Left the routing table: its connections close after their requests.
-  var isRetired = false
+  public internal(set) var isRetired = false
   /// Connections that are open.
   public internal(set) var openCount = 0
 

@@ -243,11 +243,16 @@ extension GatewayLoop {
   func closeWebSockets(at target: ProxyTarget?) {
     for request in proxies where request.state == .upgraded && request.isWebSocket && !request.isLeaving {
       if let target, request.target !== target { continue }
-      request.isLeaving = true
-      request.totalDeadline = loop.now + 10_000_000_000
-      arm(request)
-      sayGoingAway(request)
+      closeWebSocket(request)
     }
+  }
+
+  /// Asks both ends of a WebSocket to go.
+  func closeWebSocket(_ request: ProxyRequest) {
+    request.isLeaving = true
+    request.totalDeadline = loop.now + 10_000_000_000
+    arm(request)
+    sayGoingAway(request)
   }
 
   /// A close frame may stand only between two frames: in each direction it waits for the end of the one on its way.

@@ -237,6 +237,10 @@ extension GatewayLoop {
     }
     if hasEnded { self.upstream.end(upstream) }
     arm(request)
+    // The gateway or the instance may have begun to leave while the instance made up its mind.
+    if request.isWebSocket, server.isDraining || request.target?.upstream.isRetired == true {
+      closeWebSocket(request)
+    }
   }
 
   func upstreamPart(_ upstream: UpstreamExchange, _ bytes: UnsafePointer<UInt8>, _ count: Int) {
