@@ -80,14 +80,14 @@ struct Bench {
   }
 
   /// Runs the fleet of a server's life; instances outlive it.
-  func live(_ body: (Life) async throws -> Void) async throws {
+  func live(firstTableDelay: Duration = .seconds(20), _ body: (Life) async throws -> Void) async throws {
     let world = NodeWorld(
       cells: driver, addresses: AddressDriver(now: Bench.now), probe: { [replies] in replies.answer($0) },
       store: store, blobs: blobs, now: Bench.now,
       log: { [failures] _, message, _ in failures.count("\(message)") }, note: { _, _, _, _ in }
     )
     let sink = RecordingSink()
-    let fleet = Fleet(world: world, sink: sink)
+    let fleet = Fleet(world: world, sink: sink, firstTableDelay: firstTableDelay)
     try await fleet.recover()
     let life = Life(bench: self, fleet: fleet, sink: sink, nodes: NodeService(world: world, fleet: fleet))
     let running = Task { await fleet.run() }
@@ -106,9 +106,9 @@ struct Life {
   let sink: RecordingSink
   let nodes: NodeService
 
-  func create(_ count: Int = 2) async throws -> OperationRecord {
+  func create(_ count: Int = 2, name: String = "node-a") async throws -> OperationRecord {
     let request = CreateNodeRequest(
-      name: "node-a", checkpoint: "pinned", outputs: [.init(name: "out", type: "int")],
+      name: name, checkpoint: "pinned", outputs: [.init(name: "out", type: "int")],
       instances: .init(count: count))
     return try await nodes.create(
       request, project: bench.project, folder: bench.folder, acl: [bench.folder.id], by: "sva")
@@ -129,6 +129,7 @@ struct Life {
     try #require(await eventually { await rotation().count == count })
   }
 
+  func routed(_ name: String) async -> RoutedNode? { await sink.tables.last?.nodes.first { $0.name == name } }
   func routed() async -> RoutedNode? { await sink.tables.last?.nodes.first }
   func rotation() async -> Set<InstanceID> { Set((await routed()?.instances ?? []).map(\.id)) }
 }

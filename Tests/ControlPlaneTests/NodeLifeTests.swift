@@ -149,6 +149,30 @@ import Testing
     }
   }
 
+  @Test func `after a restart an instance that answers late delays no other node`() async throws {
+    let bench = try await Bench()
+    var late: NodeRecord?
+    try await bench.live { life in
+      try await life.up(1)
+      late = try await life.node()
+      _ = try #require(try await life.ended(try await life.create(1, name: "node-b")))
+    }
+    let node = try #require(late)
+    await bench.driver.hold(node.id)
+    try await bench.live(firstTableDelay: .milliseconds(1)) { life in
+      let first = try #require(await life.sink.tables.first)
+      #expect(first.nodes.map(\.name).sorted() == ["node-a", "node-b"], "no node may seem unknown")
+      let routed = first.nodes.first { $0.name == "node-a" }
+      #expect(routed?.instances == [] && routed?.refusal == nil, "requests wait, they are not refused")
+      #expect(await eventually { await life.routed("node-b")?.instances.count == 1 })
+      #expect(await !life.fleet.isReady)
+      await bench.driver.release(node.id)
+      #expect(await eventually { await life.routed("node-a")?.instances.count == 1 })
+      #expect(await eventually { await life.fleet.isReady })
+      #expect(await bench.driver.running.count == 2)
+    }
+  }
+
   @Test func `a change made to an old generation of a node is aborted`() async throws {
     try await Bench().live { life in
       try await life.up(1)

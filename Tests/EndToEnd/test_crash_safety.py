@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import pathlib
 import threading
+import time
 
 import pytest
 from conftest import Answer, Roost, send_signal, wait_for
@@ -93,6 +94,44 @@ def test_killing_roost_loses_no_instance_and_no_acknowledged_change(roost: Roost
     assert after == before
     assert roost.get(f"/v1/nodes/{node}")["spec"]["description"] == "kept"
     assert not load.failures, load.failures
+
+
+def test_the_first_answer_after_a_kill_waits_for_no_busy_instance(make_server) -> None:
+    roost = make_server()
+    roost.checkpoint("value = dict(a=1)", "result = dict(twice=value['a'] * 2)", name="doubler")
+    quick = roost.node("quick", checkpoint="doubler", inputs=["value:dict"], outputs=["result:dict"], instances={"count": 3})
+    roost.checkpoint("s = 0.0", "import time\nprint('begun', flush=True)\ntime.sleep(s)\nslept = s", name="sleeper")
+    slow = roost.node("slow", checkpoint="sleeper", inputs=["s:float"], outputs=["slept:float"], timeoutSeconds=30)
+    call, folder, token = roost.call, roost.folder, roost.token
+
+    def execute(node: str, values: dict[str, object]) -> Answer:
+        body = {"folder_id": folder, "input": values}
+        return call("POST", f"/datasphere/v1/nodes/{node}:execute", body, token=token)
+
+    busy = threading.Thread(target=execute, args=(slow, {"s": 6.0}))
+    busy.start()
+    wait_for("it runs", lambda: any(line["message"] == "begun" for line in roost.logs(slow)))
+    seen: dict[str, float] = {}
+    waited: list[Answer] = []
+
+    def poll() -> None:
+        while execute(quick, {"value": {"a": 1}}).status != 200:
+            pass
+        seen["first answer"] = time.monotonic()
+        # Sent while its only instance still runs a request of the server that was killed.
+        waited.append(execute(slow, {"s": 0.0}))
+
+    roost.kill()
+    busy.join()
+    poller = threading.Thread(target=poll)
+    begun = time.monotonic()
+    poller.start()
+    roost.start()
+    ready = time.monotonic()
+    poller.join()
+    print(f"first answer {(seen['first answer'] - begun) * 1000:.0f} ms after the start, ready {(ready - begun) * 1000:.0f} ms")
+    assert seen["first answer"] < ready
+    assert waited[0].status == 200 and waited[0].json["output"] == {"slept": 0.0}, waited
 
 
 def test_a_delete_cut_short_by_a_crash_is_finished(make_server) -> None:

@@ -43,6 +43,6 @@ public struct AddressDriver: InstanceDriver {
   public func kill(_ handle: InstanceHandle) async {}
   public func exits() -> AsyncStream<InstanceExit> { AsyncStream { $0.finish() } }
   public func retire(_ node: NodeID, release: Int) async {}
-  public func sweep(keeping: [(node: NodeID, release: Int)]) async {}
+  public func sweep(keeping: @Sendable () async -> [(node: NodeID, release: Int)]?) async {}
   public func usage(_ handle: InstanceHandle) async -> InstanceUsage? { nil }
 }

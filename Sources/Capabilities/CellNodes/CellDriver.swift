@@ -136,13 +136,14 @@ public final class CellDriver: InstanceDriver {
     await gates.leave(key)
   }
 
-  public func sweep(keeping: [(node: NodeID, release: Int)]) async {
-    let kept = Set(keeping.map { HostKey($0.node, $0.release) })
+  public func sweep(keeping: @Sendable () async -> [(node: NodeID, release: Int)]?) async {
     let found = await offload {
       Set(
         (Files.list("\(self.configuration.dataFolder)/run") + self.launcher.tree.groups()).compactMap(
           HostKey.init))
     }
+    guard !found.isEmpty, let keep = await keeping() else { return }
+    let kept = Set(keep.map { HostKey($0.node, $0.release) })
     for key in found.subtracting(kept).sorted(by: { $0.description < $1.description }) {
       configuration.log("\(key): ending a host that no node needs")
       await retire(key.node, release: key.release)

@@ -27,10 +27,17 @@ public protocol InstanceDriver: Sendable {
   func exits() -> AsyncStream<InstanceExit>
   /// Ends the host of a release with all its instances; removes sockets, cgroups and files.
   func retire(_ node: NodeID, release: Int) async
-  /// Ends all hosts but these: orphans of deletes that a crash cut short.
-  func sweep(keeping: [(node: NodeID, release: Int)]) async
+  /// Ends all hosts but those to keep: orphans of deletes that a crash cut short. May take seconds for each.
+  ///
+  /// - Parameter keeping: asked after the look at what runs, so that a host made meanwhile is not taken for an orphan; nil ends none.
+  func sweep(keeping: @Sendable () async -> [(node: NodeID, release: Int)]?) async
   /// Memory and processor use; nil when the process is gone.
   func usage(_ handle: InstanceHandle) async -> InstanceUsage?
+}
+
+extension InstanceDriver {
+  /// Ends all hosts but these. Only while no node is made.
+  public func sweep(keeping kept: [(node: NodeID, release: Int)]) async { await sweep { kept } }
 }
 
 public struct DriverCapabilities: Sendable, Codable, Equatable {

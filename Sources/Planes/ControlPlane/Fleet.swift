@@ -11,23 +11,31 @@ public actor Fleet {
   private var started: AsyncStream<NodeReconciler>
   private let starter: AsyncStream<NodeReconciler>.Continuation
   private var isRecovered = false
+  /// Nodes whose instances of the last run are still being looked for.
+  private var recovering = 0
+  /// How long the first table waits for them: what answers at all answers within some milliseconds.
+  private let firstTableDelay: Duration
   private var publishing = false
   private var dirty = false
   private var waiters: [CheckedContinuation<Void, Never>] = []
 
-  public init(world: NodeWorld, sink: any RoutingSink) {
+  public init(world: NodeWorld, sink: any RoutingSink, firstTableDelay: Duration = .milliseconds(50)) {
+    self.firstTableDelay = firstTableDelay
     self.world = world
     self.sink = sink
     (started, starter) = AsyncStream.makeStream()
   }
 
   /// True once the instances of the last run were found again.
-  public var isReady: Bool { isRecovered }
+  public var isReady: Bool { isRecovered && recovering == 0 }
 
   /// Keeps every node as wanted until `stop` or cancellation. Instances live on. `recover` must have ended.
   public func run() async {
     await withDiscardingTaskGroup { group in
-      for driver in world.drivers { group.addTask { await self.followExits(of: driver) } }
+      for driver in world.drivers {
+        group.addTask { await self.followExits(of: driver) }
+        group.addTask { await self.sweep(driver) }
+      }
       for await reconciler in started {
         if Task.isCancelled { break }
         group.addTask {
@@ -42,28 +50,48 @@ public actor Fleet {
   /// Ends `run`; instances live on.
   public func stop() { starter.finish() }
 
-  /// Finds the instances of the last run and publishes the first table. Before `run`, and before requests are taken.
+  /// Looks for the instances of the last run and publishes the first table, which names every node. Before `run`, and before
+  /// requests are taken.
+  ///
+  /// An instance that answers late (one that still runs a request of the service that was killed) delays no other: it enters
+  /// rotation when it has answered, and requests of a node none of whose instances has yet wait.
   public func recover() async throws(PlatformError) {
     let records = try await world.store.allNodes()
-    for driver in world.drivers { await driver.sweep(keeping: records.map { ($0.id, $0.release) }) }
-    var recovered: [(NodeReconciler, [InstanceRecord])] = []
+    var found: [(NodeReconciler, [InstanceRecord])] = []
     for record in records {
       let intent = try StoredJSON.value(NodeIntent.self, from: record.specJSON)
-      recovered.append((make(record, intent), try await world.store.instances(node: record.id)))
+      found.append((make(record, intent), try await world.store.instances(node: record.id)))
     }
-    // At once: an instance that does not answer costs a probe's time-out, and there may be many.
-    await withDiscardingTaskGroup { group in
-      for (reconciler, instances) in recovered {
-        group.addTask { await reconciler.recoverInstances(instances) }
+    recovering = found.count
+    for (reconciler, instances) in found {
+      Task {
+        await reconciler.recoverInstances(instances)
+        await self.recovered(reconciler)
       }
     }
-    for (reconciler, _) in recovered {
-      routes[reconciler.id] = await reconciler.route()
-      starter.yield(reconciler)
-    }
+    let deadline = ContinuousClock.now + firstTableDelay
+    while recovering > 0, ContinuousClock.now < deadline { try? await Task.sleep(for: .milliseconds(1)) }
+    for (reconciler, _) in found { routes[reconciler.id] = await reconciler.route() }
     isRecovered = true
     await publish()
-    world.log(.info, "nodes recovered", ["count": String(records.count)])
+    world.log(
+      .info, "first routing table", ["nodes": String(records.count), "recovering": String(recovering)])
+  }
+
+  private func recovered(_ reconciler: NodeReconciler) async {
+    recovering -= 1
+    starter.yield(reconciler)
+    await routesChanged(reconciler.id)
+  }
+
+  /// Orphans of deletes that a crash cut short.
+  private func sweep(_ driver: any InstanceDriver) async {
+    await driver.sweep { [world] in
+      do throws(PlatformError) { return try await world.store.allNodes().map { ($0.id, $0.release) } } catch {
+        world.log(.error, "orphans not looked for", ["error": error.message])
+        return nil
+      }
+    }
   }
 
   private func make(_ record: NodeRecord, _ intent: NodeIntent) -> NodeReconciler {

@@ -73,8 +73,8 @@ extension NodeReconciler {
     if record.suspended {
       return "node '\(record.name)' is suspended; resume it with: roost node resume \(record.name)"
     }
-    // While an instance is replaced, requests wait in the queue rather than fail.
-    if healthy == 0, launchesFailed > 1 || !everHealthy || intent.spec.kind == .address {
+    // While an instance is replaced, or looked for after a restart, requests wait in the queue rather than fail.
+    if healthy == 0, !isRecovering, launchesFailed > 1 || !everHealthy || intent.spec.kind == .address {
       let preparing = intent.spec.kind == .address ? "probed for the first time" : "prepared"
       let reason = lastError.map { ": \($0.message)" } ?? ": its first instance is being \(preparing)"
       return "node '\(record.name)' has no healthy instance\(reason)"

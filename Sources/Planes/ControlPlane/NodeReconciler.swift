@@ -31,6 +31,8 @@ actor NodeReconciler {
   var restarts = 0
   var since: [String: (status: Bool, reason: String, at: Timestamp)] = [:]
   private(set) var isForgotten = false
+  /// The instances of the last run are being looked for.
+  var isRecovering = false
 
   private let wakeups: AsyncStream<Void>
   private let waker: AsyncStream<Void>.Continuation
@@ -332,31 +334,41 @@ actor NodeReconciler {
 
   /// Finds the instances of the last run again; those that don't answer are dropped. Runs before `run`.
   func recoverInstances(_ records: [InstanceRecord]) async {
+    isRecovering = true
+    defer { isRecovering = false }
     guard intent.spec.kind == .cell else { return await recoverAddresses(records) }
+    everHealthy = records.contains { $0.startedAt != nil }
     for record in records {
-      let memo = record.handleJSON.flatMap { try? StoredJSON.value(InstanceMemo.self, from: $0) }
-      guard let memo, await driver.recover(memo.handle),
-        await driver.probe(memo.handle, timeout: .seconds(2))
+      guard let memo = record.handleJSON.flatMap({ try? StoredJSON.value(InstanceMemo.self, from: $0) })
       else {
-        if let handle = memo?.handle { await driver.stop(handle, grace: .zero) }
         await drop(record.id)
         continue
       }
       instances[record.id] = LiveInstance(
-        id: record.id, epoch: memo.epoch, status: record.startedAt == nil ? .preparing : .healthy,
-        handle: memo.handle,
-        createdAt: record.createdAt, startedAt: record.startedAt ?? world.now())
-      if record.startedAt == nil { await finishStart(record.id, memo.handle) }
-      everHealthy = true
+        id: record.id, epoch: memo.epoch, status: .preparing, handle: memo.handle,
+        createdAt: record.createdAt,
+        startedAt: record.startedAt)
+    }
+    await withDiscardingTaskGroup { group in
+      for instance in instances.values { group.addTask { await self.recover(instance) } }
     }
   }
 
-  /// An instance that the service left between its fork and its first answer.
-  private func finishStart(_ instance: InstanceID, _ handle: InstanceHandle) async {
+  /// Puts an instance of the last run into rotation once it has answered.
+  private func recover(_ instance: LiveInstance) async {
+    guard let handle = instance.handle else { return }
+    guard await driver.recover(handle), await driver.probe(handle, timeout: .seconds(2)) else {
+      await driver.stop(handle, grace: .zero)
+      return await drop(instance.id)
+    }
     do throws(DriverFailure) {
-      try await driver.begin(handle)
-      _ = advance(instance, to: .healthy) { _ in }
-      await persist(instance)
-    } catch { await discard(instance, because: error.error) }
+      // One that the service left between its fork and its first answer.
+      if instance.startedAt == nil { try await driver.begin(handle) }
+      let now = world.now()
+      guard advance(instance.id, to: .healthy, { $0.startedAt = $0.startedAt ?? now }) else { return }
+      everHealthy = true
+      if instance.startedAt == nil { await persist(instance.id) }
+      await routesChanged(id)
+    } catch { await discard(instance.id, because: error.error) }
   }
 }

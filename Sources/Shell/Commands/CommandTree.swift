@@ -26,7 +26,8 @@ enum CommandTree {
   static let nouns: [(name: String, summary: String)] = [
     ("serve", "run the platform"), ("doctor", "what this machine can do and what is missing"),
     ("notebook", "execute notebooks, install the kernel"), ("checkpoint", "saved states of interpreters"),
-    ("node", "cells behind an API"), ("instance", "running copies of nodes"), ("operation", "long-running changes"), ("token", "IAM tokens"),
+    ("node", "cells behind an API"), ("instance", "running copies of nodes"),
+    ("operation", "long-running changes"), ("token", "IAM tokens"),
     ("folder", "owners of nodes"), ("project", "owners of notebooks and checkpoints"),
     ("service-account", "principals that are not people"), ("key", "authorized keys of service accounts"),
     ("api-key", "API keys of service accounts"),

@@ -1,5 +1,6 @@
 public import Domain
 public import DriverAPI
+import Synchronization
 
 /// A driver whose instances exist only in memory and which fails as it is told to.
 public actor FakeDriver: InstanceDriver {
@@ -15,6 +16,8 @@ public actor FakeDriver: InstanceDriver {
   public private(set) var killed: [InstanceID] = []
   public private(set) var retired: [NodeID] = []
   public private(set) var prepared = 0
+  /// Nodes whose instances don't answer until they are let go.
+  private var held: [NodeID: Gate] = [:]
   private var nextPID: Int32 = 1000
   private let ended: AsyncStream<InstanceExit>
   private let tell: AsyncStream<InstanceExit>.Continuation
@@ -23,6 +26,10 @@ public actor FakeDriver: InstanceDriver {
 
   public func failRestores(with error: LastError?) { restoreFailure = error }
   public func failStarts(_ count: Int) { failingStarts = count }
+
+  /// Checks and first moments of a node's instances hang until `release`.
+  public func hold(_ node: NodeID) { held[node] = Gate() }
+  public func release(_ node: NodeID) { held.removeValue(forKey: node)?.open() }
 
   /// An instance dies with this error.
   public func exit(_ id: InstanceID, _ error: LastError) {
@@ -59,10 +66,13 @@ public actor FakeDriver: InstanceDriver {
     return handle
   }
 
-  public func begin(_ handle: InstanceHandle) async throws(DriverFailure) {}
+  public func begin(_ handle: InstanceHandle) async throws(DriverFailure) {
+    await held[handle.node]?.wait()
+  }
   public func recover(_ handle: InstanceHandle) async -> Bool { running[handle.instance] == handle }
   public func probe(_ handle: InstanceHandle, timeout: Duration) async -> Bool {
-    running[handle.instance] == handle
+    await held[handle.node]?.wait()
+    return running[handle.instance] == handle
   }
   public func stop(_ handle: InstanceHandle, grace: Duration) async {
     running[handle.instance] = nil
@@ -77,9 +87,34 @@ public actor FakeDriver: InstanceDriver {
     retired.append(node)
     running = running.filter { $0.value.node != node }
   }
-  public func sweep(keeping: [(node: NodeID, release: Int)]) async {
-    let kept = Set(keeping.map(\.node))
+  public func sweep(keeping: @Sendable () async -> [(node: NodeID, release: Int)]?) async {
+    guard let keep = await keeping() else { return }
+    let kept = Set(keep.map(\.node))
     running = running.filter { kept.contains($0.value.node) }
   }
   public func usage(_ handle: InstanceHandle) async -> InstanceUsage? { nil }
+}
+
+/// Lets nobody through until it is opened, then everybody.
+final class Gate: Sendable {
+  private let state = Mutex<(isOpen: Bool, waiting: [CheckedContinuation<Void, Never>])>((false, []))
+
+  func wait() async {
+    await withCheckedContinuation { continuation in
+      let isOpen = state.withLock { state in
+        if !state.isOpen { state.waiting.append(continuation) }
+        return state.isOpen
+      }
+      if isOpen { continuation.resume() }
+    }
+  }
+
+  func open() {
+    let waiting = state.withLock { state in
+      state.isOpen = true
+      defer { state.waiting = [] }
+      return state.waiting
+    }
+    for continuation in waiting { continuation.resume() }
+  }
 }
