@@ -34,7 +34,7 @@ final class Recorder: Sendable {
       "serve", "--data", "d", "--listen=0.0.0.0:1", "--sandbox", "off", "--loops", "2",
     ])
     #expect(code == 7)
-    let expected = ServeOptions(dataFolder: "d", listen: "0.0.0.0:1", loops: 2, sandbox: false)
+    let expected = ServeOptions(dataFolder: "d", listen: ["0.0.0.0:1"], loops: 2, sandbox: false)
     #expect(recorder.served.withLock { $0 } == expected)
   }
 

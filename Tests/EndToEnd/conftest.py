@@ -71,7 +71,7 @@ class Roost:
             assert self.process and self.process.poll() is None, self.log.read_text()[-3000:]
             for line in self.log.read_bytes()[start:].decode().splitlines():
                 if '"roost serves"' in line:
-                    self.port = int(json.loads(line)["listen"].rpartition(":")[2])
+                    self.port = int(json.loads(line)["listen"].split(",")[0].rpartition(":")[2])
                     return True
             return False
 

@@ -35,7 +35,7 @@ def curl(chain: pathlib.Path, port: int, *flags: str) -> subprocess.CompletedPro
 def tls_port(server: Roost) -> int:
     """The port that the log names."""
     line = next(line for line in server.log.read_text().splitlines() if '"roost serves"' in line)
-    return int(json.loads(line)["tls_listen"].removeprefix("port "))
+    return int(json.loads(line)["tls_listen"].rpartition(":")[2])
 
 
 def flags(chain: pathlib.Path, key: pathlib.Path, *more: str) -> list[str]:

@@ -9,6 +9,7 @@ import Reactor
 import Synchronization
 import Telemetry
 import Testing
+import Wire
 
 /// Tokens are `subject:seconds-of-expiry:id`.
 struct PlainVerifier: TokenVerifier {
@@ -63,7 +64,10 @@ final class GatewayFixture: Sendable {
 
   init(
     loops: Int = 1, requestLimit: Int = 16 << 20, responseLimit: Int = 16 << 20, log: Bool = false,
-    logLimits: LogLimits = LogLimits(), spans: SpanTarget? = nil
+    logLimits: LogLimits = LogLimits(),
+    spans: SpanTarget? = nil,
+    listeners: [GatewayConfiguration.Listener] = [.init(.tcp(host: "127.0.0.1", port: 0))],
+    trustedProxies: NetworkPeers = NetworkPeers()
   ) throws {
     var template = Array("/tmp/roost-gateway-XXXXXX".utf8CString)
     folderPath = template.withUnsafeMutableBufferPointer { buffer in
@@ -73,7 +77,8 @@ final class GatewayFixture: Sendable {
     self.seen = seen
     server = GatewayServer(
       configuration: GatewayConfiguration(
-        loops: loops, requestLimit: requestLimit, responseLimit: responseLimit,
+        listeners: listeners, trustedProxies: trustedProxies, loops: loops, requestLimit: requestLimit,
+        responseLimit: responseLimit,
         accessLogFolder: log ? folderPath : nil, logLimits: logLimits, spans: spans),
       verifier: verifier, responder: responder,
       observe: { observation in
@@ -167,8 +172,9 @@ final class RawClient {
     descriptor = -1
   }
 
-  func write(_ text: String) {
-    let bytes = Array(text.utf8)
+  func write(_ text: String) { write(Array(text.utf8)) }
+
+  func write(_ bytes: [UInt8]) {
     _ = bytes.withUnsafeBytes { roost_send(descriptor, $0.baseAddress, $0.count) }
   }
 

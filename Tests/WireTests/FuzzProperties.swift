@@ -76,6 +76,28 @@ enum FuzzProperties {
     }
   }
 
+  /// A header of the PROXY protocol is refused or ends where it says; ranges of addresses hold their own address.
+  static func network(_ bytes: [UInt8]) {
+    if bytes.count >= ProxyHeader.fixedBytes {
+      bytes.withUnsafeBufferPointer { buffer in
+        guard let base = buffer.baseAddress, let length = try? ProxyHeader.length(base) else { return }
+        precondition((ProxyHeader.fixedBytes...ProxyHeader.maximumBytes).contains(length))
+        guard length <= buffer.count else { return }
+        let header = try? ProxyHeader(base, length)
+        precondition(base[12] & 15 == 1 || header?.source == .connection)
+      }
+    }
+    let text = String(decoding: bytes.prefix(200), as: UTF8.self)
+    if let address = NetworkAddress(text) {
+      precondition(NetworkRange(text)?.contains(address) == true)
+      precondition(NetworkRange(text.contains(":") ? "::/0" : "0.0.0.0/0")?.contains(address) == true)
+    }
+    if let slash = text.firstIndex(of: "/"), let range = NetworkRange(text) {
+      precondition(NetworkAddress(text[..<slash]).map(range.contains) == true)
+    }
+    if let peers = try? NetworkPeers(list: text) { precondition(!peers.ranges.isEmpty || peers.includesUnix) }
+  }
+
   /// Frames are taken off the front without losing bytes, and written back as they were.
   static func frames(_ bytes: [UInt8]) {
     var rest = bytes

@@ -50,6 +50,12 @@ size_t roost_peer_address(const struct sockaddr_storage *peer, uint8_t *out, siz
     return n;
   }
   char text[INET6_ADDRSTRLEN] = "unix";
+  uint64_t high, low;
+  if (peer->ss_family == AF_INET6 && roost_peer_bits(peer, &high, &low) && high == 0 && low >> 32 == 0xffff) {
+    struct sockaddr_storage v4;
+    roost_set_peer(&v4, 1, high, low, 0);
+    return roost_peer_address(&v4, out, size);
+  }
   if (peer->ss_family == AF_INET6) inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)peer)->sin6_addr, text, sizeof text);
   size_t n = strlen(text);
   if (n > size) n = size;
@@ -152,7 +158,9 @@ int roost_connect_unix(const char *path) {
   return failure ? failure : fd;
 }
 
-int roost_listen_unix(const char *path, int backlog) {
+int roost_listen_unix(const char *path, int backlog) { return roost_listen_unix_mode(path, backlog, -1); }
+
+int roost_listen_unix_mode(const char *path, int backlog, int mode) {
   struct sockaddr_un address;
   int folder;
   int failure = unix_address(path, &address, &folder);
@@ -173,13 +181,77 @@ int roost_listen_unix(const char *path, int backlog) {
         errno = EADDRINUSE;
       }
     }
-    if (bound < 0 || listen(fd, backlog) < 0) {
+    if (bound < 0 || (mode >= 0 && chmod(path, (mode_t)mode) < 0) || listen(fd, backlog) < 0) {
       failure = -errno;
+      if (bound == 0) unlink(path);
       close(fd);
     }
   }
   if (folder >= 0) close(folder);
   return failure ? failure : fd;
+}
+
+uint64_t roost_socket_file(const char *path) {
+  struct stat st;
+  if (lstat(path, &st) < 0 || !S_ISSOCK(st.st_mode)) return 0;
+  return ((uint64_t)st.st_dev << 48) ^ (uint64_t)st.st_ino;
+}
+
+int roost_peer_bits(const struct sockaddr_storage *peer, uint64_t *high, uint64_t *low) {
+  if (peer->ss_family == AF_INET) {
+    *high = 0;
+    *low = 0xffff00000000ULL | ntohl(((const struct sockaddr_in *)peer)->sin_addr.s_addr);
+    return 1;
+  }
+  if (peer->ss_family != AF_INET6) return 0;
+  const uint8_t *bytes = ((const struct sockaddr_in6 *)peer)->sin6_addr.s6_addr;
+  *high = *low = 0;
+  for (int i = 0; i < 8; i++) {
+    *high = *high << 8 | bytes[i];
+    *low = *low << 8 | bytes[i + 8];
+  }
+  return 1;
+}
+
+void roost_set_peer(struct sockaddr_storage *peer, int known, uint64_t high, uint64_t low, uint16_t port) {
+  memset(peer, 0, sizeof *peer);
+  if (!known) {
+    peer->ss_family = AF_UNIX;
+  } else if (high == 0 && low >> 32 == 0xffff) {
+    struct sockaddr_in *in = (struct sockaddr_in *)peer;
+    in->sin_family = AF_INET;
+    in->sin_port = htons(port);
+    in->sin_addr.s_addr = htonl((uint32_t)low);
+  } else {
+    struct sockaddr_in6 *in = (struct sockaddr_in6 *)peer;
+    in->sin6_family = AF_INET6;
+    in->sin6_port = htons(port);
+    for (int i = 7; i >= 0; i--) {
+      in->sin6_addr.s6_addr[i] = (uint8_t)high;
+      in->sin6_addr.s6_addr[i + 8] = (uint8_t)low;
+      high >>= 8;
+      low >>= 8;
+    }
+  }
+}
+
+size_t roost_address_text(uint64_t high, uint64_t low, uint8_t *out, size_t size) {
+  struct sockaddr_storage address;
+  if (high == 0 && low >> 32 == 0xffff) {
+    /* Not cleared: this is done for every line of the access log. */
+    address.ss_family = AF_INET;
+    ((struct sockaddr_in *)&address)->sin_addr.s_addr = htonl((uint32_t)low);
+  } else {
+    roost_set_peer(&address, 1, high, low, 0);
+  }
+  return roost_peer_address(&address, out, size);
+}
+
+int roost_remove(const char *path) { return unlink(path) < 0 ? -errno : 0; }
+
+int roost_duplicate(int fd) {
+  int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+  return copy < 0 ? -errno : copy;
 }
 
 static int start_connect(const struct sockaddr *address, socklen_t size) {

@@ -6,6 +6,8 @@ internal import Wire
 /// One client's connection: of HTTP/1.1 it is the exchange at hand as well, of HTTP/2 it has a session with streams.
 final class HTTPConnection: HTTPExchange {
   enum State: UInt8 {
+    /// Waiting for the header of the PROXY protocol, before TLS and HTTP.
+    case proxyHeader
     /// Waiting for a head.
     case head
     /// Collecting a body of known length.
@@ -66,6 +68,8 @@ final class HTTPConnection: HTTPExchange {
   var outgoing = Outgoing.counted
   /// An upgraded connection: our side is closed once the output is written.
   var endsWrites = false
+  /// What the peer says about the callers before it is taken.
+  var isTrusted = false
 
   init(slot: Int) { super.init(slot: slot, isHTTP2: false) }
 }

@@ -6,6 +6,7 @@ internal import Wire
 /// From bytes to requests.
 extension HTTPServer {
   func read(_ connection: HTTPConnection) {
+    if connection.state == .proxyHeader { return readProxyHeader(connection) }
     if let tls = connection.tls { return read(connection, tls) }
     let isDirect = readsDirectly(connection)
     var wanted = 65536

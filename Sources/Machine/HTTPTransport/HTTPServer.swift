@@ -2,18 +2,7 @@ internal import CLinux
 internal import Glibc
 public import Reactor
 public import TLS
-internal import Wire
-
-/// A listening socket.
-public struct HTTPListener: Sendable {
-  public var descriptor: Int32
-  public var isTLS: Bool
-
-  public init(_ descriptor: Int32, isTLS: Bool = false) {
-    self.descriptor = descriptor
-    self.isTLS = isTLS
-  }
-}
+public import Wire
 
 /// The server side of HTTP/1.1 and HTTP/2 for one loop: accepts, reads requests, writes answers.
 ///
@@ -39,12 +28,16 @@ public final class HTTPServer {
   /// Set before the loop runs, and alive as long as this is.
   public unowned(unsafe) var owner: (any HTTPServerOwner)!
   let limits: Limits
-  private var listeners: [HTTPListener]
+  var listeners: [HTTPListener]
+  /// Whether any listener asks for the header of the PROXY protocol.
+  public let hasProxyListeners: Bool
+  /// Whose word about the callers before them is taken.
+  let trusted: NetworkPeers
   /// What new connections of listeners with TLS use; replacing it leaves open connections as they are.
   public var tlsContext: TLSContext?
   private var connections: [HTTPConnection] = []
   private var free: [Int] = []
-  private var recycled: [Int] = []
+  var recycled: [Int] = []
   var dirty: [HTTPConnection] = []
   var resumable: [HTTPConnection] = []
   /// `drain` was called.
@@ -61,6 +54,8 @@ public final class HTTPServer {
   var recycledStreams: [Int] = []
   /// What was seen of HTTP/2.
   public internal(set) var http2 = HTTP2Counts()
+  /// What was seen of the PROXY protocol.
+  public internal(set) var proxyHeaders = ProxyHeaderCounts()
   var dateSecond: Int64 = -1
   var date: [UInt8] = []
   /// Connections open now.
@@ -71,12 +66,14 @@ public final class HTTPServer {
   /// Serves listening sockets, which it owns from now on.
   public init(
     loop: EventLoop, listeners: [HTTPListener], tlsContext: TLSContext? = nil, limits: Limits = Limits(),
-    owner: (any HTTPServerOwner)? = nil
+    trusted: NetworkPeers = NetworkPeers(), owner: (any HTTPServerOwner)? = nil
   ) {
     self.loop = loop
     self.listeners = listeners
+    hasProxyListeners = listeners.contains { $0.proxySources != nil }
     self.tlsContext = tlsContext
     self.limits = limits
+    self.trusted = trusted
     self.owner = owner
     fields.initialize(repeating: HTTP1Field(), count: HTTP1Head.maximumFields)
     for (index, listener) in listeners.enumerated() {
@@ -119,7 +116,11 @@ public final class HTTPServer {
 
   /// A listener or a connection is ready.
   public func ready(_ data: UInt64, _ events: ReadyEvents) {
-    if data >> 56 == Kind.listener { return accept(Int(data & 0xff)) }
+    if data >> 56 == Kind.listener {
+      let index = Int(data & 0xff)
+      guard index < listeners.count else { return }
+      return accept(index, most: listeners[index].isShared ? 1 : 64)
+    }
     guard let connection = connection(data & 0xff_ffff_ffff_ffff) else { return }
     if events.contains(.writable) { flush(connection) }
     guard connection.state != .closed else { return }
@@ -143,6 +144,7 @@ public final class HTTPServer {
     if let session = connection.session { return fired(connection, session) }
     guard loop.now >= connection.deadline else { return arm(connection) }
     switch connection.state {
+    case .proxyHeader: refuseProxyHeader(connection)
     case .owned where !connection.isBlocked:
       if connection.incoming == .counted || connection.incoming == .chunked, !connection.isPaused {
         owner.stalled(connection)
@@ -179,10 +181,10 @@ public final class HTTPServer {
     recycledStreams.removeAll(keepingCapacity: true)
   }
 
-  private func accept(_ index: Int) {
+  private func accept(_ index: Int, most: Int = 64) {
     guard index < listeners.count else { return }
     let listener = listeners[index]
-    for _ in 0..<64 {
+    for _ in 0..<most {
       let slot = free.popLast() ?? connections.count
       if slot == connections.count { connections.append(HTTPConnection(slot: slot)) }
       let connection = connections[slot]
@@ -216,9 +218,10 @@ public final class HTTPServer {
       connection.watched = [.readable, .hangup]
       connection.isTLS = listener.isTLS
       connection.tls = listener.isTLS ? tlsContext.flatMap { TLSEngine($0) } : nil
-      if listener.isTLS, connection.tls == nil {
-        // Without a context there is nothing to say to the client that it would understand.
+      // Without a context there is nothing to say to the client that it would understand.
+      if listener.isTLS && connection.tls == nil || !admit(connection, listener) {
         connection.state = .closed
+        connection.tls = nil
         _ = Glibc.close(descriptor)
         connection.descriptor = -1
         recycled.append(slot)
@@ -381,6 +384,7 @@ public final class HTTPServer {
     for connection in connections { connection.session?.drain() }
     for listener in listeners { _ = Glibc.close(listener.descriptor) }
     listeners = []
+    for connection in connections where connection.state == .proxyHeader { close(connection) }
     for connection in connections where connection.state == .head && connection.output.isEmpty {
       // A request may lie in the socket already: it is read and answered first.
       read(connection)

@@ -41,6 +41,7 @@ final class ExecuteRequest {
   var identifier: InlineArray<64, UInt8> = .init(repeating: 0)
   var identifierCount = 0
   var trace = TraceContext()
+  var peer: NetworkAddress?
   /// What counts a call of gRPC; nil: a request over REST.
   var path: PathCounters?
   /// How often it was given to an instance.

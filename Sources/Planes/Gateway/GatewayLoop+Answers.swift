@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Domain
 internal import HTTPTransport
 internal import Reactor

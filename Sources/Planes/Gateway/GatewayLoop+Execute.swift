@@ -32,6 +32,7 @@ extension GatewayLoop {
       request.identifier = identifier
       request.identifierCount = identifierCount
       request.trace = trace
+      request.peer = server.peerAddress(connection)
       request.inputCount = input.count
       connection.ownerTag = request.tag
       start(request, node, body + input.lowerBound, input.count)
@@ -45,7 +46,7 @@ extension GatewayLoop {
       }
       let requestID = String(decoding: text, as: UTF8.self)
       noteRefused(
-        known, identifier, identifierCount, trace, status: error.status,
+        known, identifier, identifierCount, trace, peer: server.peerAddress(connection), status: error.status,
         microseconds: Int((loop.clock() - arrived) / 1000))
       answer(connection, error, requestID: requestID, trace: trace)
     }

@@ -62,7 +62,9 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
     journal = shared.journals[index]
     accessLog = shared.currentAccessLog
     loop = EventLoop(bell: shared.mailboxes[index].bell)
-    server = HTTPServer(loop: loop, listeners: listeners, tlsContext: shared.currentTLS)
+    server = HTTPServer(
+      loop: loop, listeners: listeners, tlsContext: shared.currentTLS,
+      trusted: shared.configuration.trustedProxies)
     upstream = UpstreamClient(loop: loop)
     server.owner = self
     upstream.owner = self
@@ -122,11 +124,19 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
     if logText.count > 65536 { flushLog() }
     counters.connections.set(server.openCount)
     counters.accepted.add(server.acceptedCount - counters.accepted.current)
+    if server.hasProxyListeners { countProxyHeaders() }
     guard server.http2.connections > 0 else { return }
     counters.http2Connections.add(server.http2.connections - counters.http2Connections.current)
     counters.http2Requests.add(server.http2.streams - counters.http2Requests.current)
     counters.http2Faults.add(server.http2.faults - server.http2.calmed - counters.http2Faults.current)
     counters.http2Floods.add(server.http2.calmed - counters.http2Floods.current)
+  }
+
+  private func countProxyHeaders() {
+    let seen = server.proxyHeaders
+    counters.proxyHeaders.add(seen.accepted - counters.proxyHeaders.current)
+    counters.proxyFaults.add(seen.malformed - counters.proxyFaults.current)
+    counters.proxyStrangers.add(seen.untrusted - counters.proxyStrangers.current)
   }
 
   /// Writes what the batch made, and what that makes in turn.

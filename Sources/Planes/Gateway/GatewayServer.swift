@@ -8,63 +8,6 @@ internal import Synchronization
 public import TLS
 public import Telemetry
 
-/// What a gateway is given.
-public struct GatewayConfiguration: Sendable {
-  /// A numeric address: `127.0.0.1`, `0.0.0.0`, `::1`.
-  public var host: String
-  /// 0: any free port, see `GatewayServer.port`.
-  public var port: UInt16
-  /// Event loops, one thread each; 0: one per core.
-  public var loops: Int
-  /// Bytes of an execute request's body.
-  public var requestLimit: Int
-  /// Bytes of an execute answer's outputs.
-  public var responseLimit: Int
-  /// Bytes of any other request's body.
-  public var bodyLimit: Int
-  /// Where to append a JSON line per execute request; nil: nowhere.
-  public var accessLogFolder: String?
-  public var logLimits: LogLimits
-  /// Where the spans of recorded traces go; nil: nowhere.
-  public var spans: SpanTarget?
-  /// Where TLS is served beside the plaintext port; nil: nowhere.
-  public var tls: TLSListener?
-
-  /// An address for TLS.
-  public struct TLSListener: Sendable {
-    /// A numeric address.
-    public var host: String
-    /// 0: any free port, see `GatewayServer.tlsPort`.
-    public var port: UInt16
-    public var context: TLSContext
-
-    public init(host: String, port: UInt16, context: TLSContext) {
-      self.host = host
-      self.port = port
-      self.context = context
-    }
-  }
-
-  public init(
-    host: String = "127.0.0.1", port: UInt16 = 0, loops: Int = 0, requestLimit: Int = 16 << 20,
-    responseLimit: Int = 16 << 20, bodyLimit: Int = (16 << 20) + (64 << 10), accessLogFolder: String? = nil,
-    logLimits: LogLimits = LogLimits(),
-    tls: TLSListener? = nil,
-    spans: SpanTarget? = nil
-  ) {
-    self.host = host
-    self.port = port
-    self.loops = loops
-    self.requestLimit = requestLimit
-    self.responseLimit = responseLimit
-    self.bodyLimit = bodyLimit
-    self.accessLogFolder = accessLogFolder
-    self.logLimits = logLimits
-    self.tls = tls
-    self.spans = spans
-  }
-}
-
 /// The data plane: serves one port, answers execute requests from the instances of the last routing table, and gives
 /// every other request to a responder.
 ///
@@ -82,8 +25,8 @@ public final class GatewayServer: Sendable {
     var table: LoopTable?
     /// Instances that left the table with requests still out.
     var leaving: [InstanceID: SharedInstance] = [:]
-    var port: UInt16 = 0
-    var tlsPort: UInt16 = 0
+    var addresses: [ListeningAddress] = []
+    var sockets: [SocketFile] = []
   }
 
   private let shared: GatewayShared
@@ -101,38 +44,30 @@ public final class GatewayServer: Sendable {
     metrics.add { [shared] text in shared.write(&text) }
   }
 
-  /// The port that is served; 0 before `start`.
-  public var port: UInt16 { state.withLock { $0.port } }
+  /// Where it listens, in the order of the configuration; empty before `start`.
+  public var addresses: [ListeningAddress] { state.withLock { $0.addresses } }
 
-  /// The port that is served with TLS; 0 before `start` and without TLS.
-  public var tlsPort: UInt16 { state.withLock { $0.tlsPort } }
+  /// The first TCP port that is served without TLS; 0 before `start`.
+  public var port: UInt16 { addresses.first { !$0.isTLS && $0.port > 0 }?.port ?? 0 }
+
+  /// The first TCP port that is served with TLS; 0 before `start` and without TLS.
+  public var tlsPort: UInt16 { addresses.first { $0.isTLS && $0.port > 0 }?.port ?? 0 }
 
   /// The generation of the table in use; nil before the first.
   public var generation: UInt64? { state.withLock { $0.table?.generation } }
 
-  /// Binds the port and starts the loops. Throws `unavailable` that names the address when it can't be bound.
+  /// Binds what it is to listen on and starts the loops. Throws `unavailable` that names the address that can't be bound.
   public func start() throws(PlatformError) {
     let configuration = shared.configuration
-    let (plain, port) = try listen(configuration.host, configuration.port)
-    var tls: [Int32] = []
-    var tlsPort: UInt16 = 0
-    if let wanted = configuration.tls {
-      shared.setTLS(wanted.context)
-      do throws(PlatformError) {
-        (tls, tlsPort) = try listen(wanted.host, wanted.port)
-      } catch {
-        for open in plain { _ = roost_close(open) }
-        throw error
-      }
-    }
+    shared.setTLS(configuration.tls)
+    var open = OpenListeners(loops: shared.mailboxes.count)
+    for listener in configuration.listeners { try open.add(listener) }
     let log = configuration.accessLogFolder.flatMap {
       AccessLog(folder: $0, limits: configuration.logLimits, logger: shared.logger)
     }
     shared.setAccessLog(log)
     var threads: [LoopThread] = []
-    for index in plain.indices {
-      let listeners =
-        [HTTPListener(plain[index])] + (tls.isEmpty ? [] : [HTTPListener(tls[index], isTLS: true)])
+    for (index, listeners) in open.byLoop.enumerated() {
       let thread = LoopThread(name: "gateway-\(index)") { [shared] in
         GatewayLoop(shared, index: index, listeners: listeners).run()
       }
@@ -141,27 +76,10 @@ public final class GatewayServer: Sendable {
     }
     state.withLock {
       $0.life = .running(threads)
-      $0.port = port
-      $0.tlsPort = tlsPort
+      $0.addresses = open.addresses
+      $0.sockets = open.sockets
       if let table = $0.table { shared.post(.table(table)) }
     }
-  }
-
-  /// One socket per loop on the same port.
-  private func listen(_ host: String, _ wanted: UInt16) throws(PlatformError) -> ([Int32], UInt16) {
-    var listeners: [Int32] = []
-    var port = wanted
-    for _ in 0..<shared.mailboxes.count {
-      let listener = roost_listen_tcp(host, port, 4096)
-      guard listener >= 0 else {
-        for open in listeners { _ = roost_close(open) }
-        throw PlatformError(
-          .unavailable, "can't listen on \(host):\(port): \(String(cString: roost_error_text(-listener)))")
-      }
-      listeners.append(listener)
-      port = UInt16(clamping: roost_bound_port(listener))
-    }
-    return (listeners, port)
   }
 
   /// Uses other certificates for connections that come from now on; open ones go on with theirs.
@@ -225,6 +143,7 @@ public final class GatewayServer: Sendable {
     shared.post(.cancelAll)
     shared.post(.stop)
     for thread in threads { thread.join() }
+    for socket in state.withLock({ $0.sockets }) { socket.remove() }
     shared.finishAccessLog()
     shared.spans?.finish()
   }

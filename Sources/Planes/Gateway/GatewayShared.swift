@@ -112,6 +112,14 @@ final class GatewayShared: Sendable {
       "roost_gateway_http2_faults_total", .counter, "HTTP/2 connections ended for a fault of the client.")
     text.sample("roost_gateway_http2_faults_total", [("reason", "protocol")], sum(\.http2Faults))
     text.sample("roost_gateway_http2_faults_total", [("reason", "flood")], sum(\.http2Floods))
+    if configuration.listeners.contains(where: { $0.proxySources != nil }) {
+      text.family(
+        "roost_gateway_proxy_headers_total", .counter, "Connections to listeners of the PROXY protocol.")
+      for (result, path) in [
+        ("accepted", \LoopCounters.proxyHeaders), ("malformed", \.proxyFaults),
+        ("untrusted", \.proxyStrangers),
+      ] { text.sample("roost_gateway_proxy_headers_total", [("result", result)], sum(path)) }
+    }
     text.family("roost_gateway_refused_requests_total", .counter, "Requests refused before a node was known.")
     text.sample("roost_gateway_refused_requests_total", [], sum(\.refused))
     text.family(
@@ -137,6 +145,9 @@ final class LoopCounters: Sendable {
   let http2Faults = Counter()
   let http2Floods = Counter()
   let refused = Counter()
+  let proxyHeaders = Counter()
+  let proxyFaults = Counter()
+  let proxyStrangers = Counter()
   let tokenChecks = Counter()
   let cancelled = Counter()
   /// Set when the loop listens no more and `connections` counts all that it had accepted.

@@ -65,7 +65,6 @@ public enum AssembledService {
     let observations = AsyncStream.makeStream(
       of: GatewayObservation.self, bufferingPolicy: .bufferingNewest(1024))
     let metrics = MetricsRegistry()
-    let (host, port) = try address(configuration.listen)
     let spans = try configuration.otlpEndpoint.map { (url) throws(PlatformError) in
       try SpanTarget(url, ratio: configuration.otlpRatio, version: version)
     }
@@ -73,10 +72,10 @@ public enum AssembledService {
     try await APIKeyStart.load(apiKeys, store)
     let gateway = GatewayServer(
       configuration: .init(
-        host: host, port: port, loops: configuration.loops ?? 0,
-        accessLogFolder: data.path + "/logs", logLimits: configuration.logs,
-        tls: try tlsListener(configuration),
-        spans: spans),
+        listeners: try ListenFlags.listeners(configuration), tls: try ListenFlags.tls(configuration),
+        trustedProxies: try ListenFlags.peers(configuration.trustedProxies ?? "", "--trusted-proxies"),
+        loops: configuration.loops ?? 0, accessLogFolder: data.path + "/logs",
+        logLimits: configuration.logs, spans: spans),
       verifier: Credentials(authority: authority, keys: apiKeys), responder: late,
       observe: { observations.continuation.yield($0) }, logger: logger, metrics: metrics)
     let fleet = Fleet(world: world, sink: GatewaySink(gateway: gateway))
@@ -107,8 +106,8 @@ public enum AssembledService {
     logger.info(
       "roost serves",
       [
-        "listen": .text("\(host):\(gateway.port)"),
-        "tls_listen": .text(configuration.tls == nil ? "" : "port \(gateway.tlsPort)"),
+        "listen": .text(ListenFlags.text(gateway.addresses.filter { !$0.isTLS })),
+        "tls_listen": .text(ListenFlags.text(gateway.addresses.filter(\.isTLS))),
         "data": .text(data.path), "python": .text(python.python),
         "version": .text(version), "pid": .integer(Int(getpid())),
       ])
@@ -119,7 +118,7 @@ public enum AssembledService {
       group.addTask { await housekeeping.run() }
       await signals.first {
         do throws(PlatformError) {
-          guard let context = try tlsContext(configuration) else { return }
+          guard let context = try ListenFlags.tls(configuration) else { return }
           gateway.replaceTLS(context)
           logger.info("certificates were read again")
         } catch { logger.warning("certificates stay as they were", ["error": .text(error.message)]) }
@@ -132,36 +131,6 @@ public enum AssembledService {
       await fleet.stop()
     }
     logger.info("roost has stopped; instances live on")
-  }
-
-  private static func tlsContext(
-    _ configuration: ServeConfiguration
-  ) throws(PlatformError) -> TLSContext? {
-    guard let tls = configuration.tls else { return nil }
-    do throws(TLSError) {
-      return try TLSContext(
-        certificates: [TLSCertificate(chain: tls.chain, key: tls.key)],
-        clientAuthorities: tls.clientAuthorities)
-    } catch { throw .invalid("--tls-cert", "TLS: \(error.message)") }
-  }
-
-  private static func tlsListener(
-    _ configuration: ServeConfiguration
-  ) throws(PlatformError) -> GatewayConfiguration.TLSListener? {
-    guard let tls = configuration.tls, let context = try tlsContext(configuration) else { return nil }
-    let (host, port) = try address(tls.listen, flag: "--tls-listen")
-    return .init(host: host, port: port, context: context)
-  }
-
-  /// `host:port`; names are refused, since what they mean may change.
-  private static func address(
-    _ text: String, flag: String = "--listen"
-  ) throws(PlatformError) -> (host: String, port: UInt16) {
-    guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]) else {
-      throw .invalid(flag, "\(flag): '\(text)' is not HOST:PORT, like 127.0.0.1:8800")
-    }
-    let host = String(text[..<colon])
-    return (host == "localhost" ? "127.0.0.1" : host, port)
   }
 
   /// Wall-clock time.

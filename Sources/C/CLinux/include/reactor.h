@@ -71,6 +71,20 @@ int roost_is_numeric(const char *host);
 int roost_is_quiet(int fd);
 /* A listening unix socket at a path of any length; replaces a socket file that nobody listens on. -errno on failure. */
 int roost_listen_unix(const char *path, int backlog);
+/* The same with permissions for the file; -1: as the umask says. Nobody can connect before they are set. */
+int roost_listen_unix_mode(const char *path, int backlog, int mode);
+/* Device and inode of a socket's file, as one number; 0 when there is no socket at the path. */
+uint64_t roost_socket_file(const char *path);
+/* The 16 bytes of a peer's address (IPv4 in its form of IPv6) as two numbers; 0 when it has none: a unix socket. */
+int roost_peer_bits(const struct sockaddr_storage *peer, uint64_t *high, uint64_t *low);
+/* Makes an address of a peer out of two such numbers; without `known` one that has no address, as of a unix socket. */
+void roost_set_peer(struct sockaddr_storage *peer, int known, uint64_t high, uint64_t low, uint16_t port);
+/* An address of two such numbers as text, without a zero at its end; its length, 39 at most. */
+size_t roost_address_text(uint64_t high, uint64_t low, uint8_t *out, size_t size);
+/* Removes a file. */
+int roost_remove(const char *path);
+/* Another descriptor of the same socket; -errno on failure. */
+int roost_duplicate(int fd);
 /* SO_ERROR of a socket. */
 int roost_socket_error(int fd);
 /* Pid of a unix socket's peer as seen from here, or 0. */

@@ -105,6 +105,7 @@ extension GatewayLoop {
       request.identifier = identifier
       request.identifierCount = identifierCount
       request.trace = trace
+      request.peer = server.peerAddress(exchange)
       request.path = pathCounters(node, exchange)
       request.inputCount = input.count
       exchange.ownerTag = request.tag
@@ -124,7 +125,8 @@ extension GatewayLoop {
       }
       let requestID = String(decoding: text, as: UTF8.self)
       noteRefused(
-        known, identifier, identifierCount, trace, status: error.status, microseconds: microseconds)
+        known, identifier, identifierCount, trace, peer: server.peerAddress(exchange), status: error.status,
+        microseconds: microseconds)
       answer(exchange, error, requestID: requestID, trace: trace)
     }
   }

@@ -36,6 +36,7 @@ extension GatewayLoop {
     }
     record.requestBytes = request.inputCount
     record.responseBytes = responseBytes
+    record.peer = request.peer
     record.retries = UInt16(clamping: request.attempts - 1)
     let handed = request.dispatched == 0 ? now : request.dispatched
     record.queued = Int((handed - request.arrived) / 1000)
@@ -46,8 +47,8 @@ extension GatewayLoop {
 
   /// Remembers a request for a cell that never became one of its node's.
   func noteRefused(
-    _ node: LoopNode?, _ identifier: InlineArray<64, UInt8>, _ count: Int, _ trace: TraceContext, status: Int,
-    microseconds: Int
+    _ node: LoopNode?, _ identifier: InlineArray<64, UInt8>, _ count: Int, _ trace: TraceContext,
+    peer: NetworkAddress?, status: Int, microseconds: Int
   ) {
     var record = RequestRecord()
     if let key = node?.key {
@@ -56,6 +57,7 @@ extension GatewayLoop {
       record.hasNode = true
     }
     record.queued = microseconds
+    record.peer = peer
     keep(&record, identifier, count, trace, status: status, microseconds: microseconds)
   }
 
@@ -80,6 +82,7 @@ extension GatewayLoop {
     }
     record.requestBytes = request.received
     record.responseBytes = request.sent
+    record.peer = request.peer
     record.retries = UInt16(clamping: request.attempts - 1)
     let handed = request.dispatched == 0 ? now : request.dispatched
     record.queued = Int((handed - request.arrived) / 1000)

@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Reactor
 internal import Telemetry
 internal import Wire
@@ -33,6 +34,12 @@ final class LogText {
     let target = text.room(count)
     for index in 0..<count { target[index] = record.identifier[index] }
     text.wrote(count)
+    text.append("\",\"peer\":\"")
+    if let peer = record.peer {
+      text.wrote(roost_address_text(peer.high, peer.low, text.room(64), 64))
+    } else {
+      text.append("unix")
+    }
     text.append("\",\"status\":")
     text.append(decimal: Int(record.status))
     text.append(",\"duration_us\":")

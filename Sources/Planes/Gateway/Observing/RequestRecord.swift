@@ -27,6 +27,8 @@ struct RequestRecord {
   var node = NodeKey.none
   var instance = NodeKey.none
   var trace = TraceContext()
+  /// Who sent it; nil: somebody over a unix socket.
+  var peer: NetworkAddress?
   /// Microseconds since 1970, when the answer was ready.
   var endedAt: Int64 = 0
   /// In microseconds.

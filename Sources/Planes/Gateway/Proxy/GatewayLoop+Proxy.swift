@@ -97,6 +97,7 @@ extension GatewayLoop {
     request.isGRPC = exchange.isGRPC
     request.identifierCount = takeIdentifier(exchange, fields.fields, into: &request.identifier)
     request.trace = takeTrace(exchange, fields.fields)
+    request.peer = server.peerAddress(exchange)
     request.route = found.nodeID >= 0 ? .header : route?.rule == .host ? .host : .path
     request.state = .queued
     exchange.ownerTag = request.tag

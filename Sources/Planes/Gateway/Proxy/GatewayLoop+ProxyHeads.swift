@@ -41,7 +41,8 @@ extension GatewayLoop {
         request.asksTrailers = true
         continue
       case .traceState: if request.trace.parent == 0 { continue }
-      case .forwarded, .connection, .drop: continue
+      case .connection, .drop: continue
+      case .forwarded, .forwardedFor, .forwardedHost, .forwardedProto, .forwardedPrefix: continue
       }
       if namesOthers, fields.isListed(index) { continue }
       request.head.append(line: index, of: fields)
@@ -61,6 +62,7 @@ extension GatewayLoop {
       request.head.append("\r\n")
     }
     if head.host < 0 { request.head.append("host: node\r\n") }
+    writeIdentity(request)
     writeForwarded(request, exchange, fields, route)
   }
 
@@ -77,10 +79,7 @@ extension GatewayLoop {
     request.head.append(base + route.rest, end - route.rest)
   }
 
-  /// Who the request came from. What a caller says about that itself is not believed.
-  private func writeForwarded(
-    _ request: ProxyRequest, _ exchange: HTTPExchange, _ fields: ProxyFields, _ route: ProxyRoute?
-  ) {
+  private func writeIdentity(_ request: ProxyRequest) {
     request.head.append("x-request-id: ")
     request.head.append(identifier: request.identifier, request.identifierCount)
     if request.trace.isPassedOn {
@@ -88,36 +87,7 @@ extension GatewayLoop {
       request.trace.write(request.head.room(TraceContext.byteCount))
       request.head.wrote(TraceContext.byteCount)
     }
-    request.head.append("\r\nx-forwarded-for: ")
-    let from = request.head.count
-    server.appendPeerAddress(exchange, to: request.head)
-    let size = request.head.count - from
-    request.head.append(exchange.isTLS ? "\r\nx-forwarded-proto: https" : "\r\nx-forwarded-proto: http")
-    let host = exchange.head.host >= 0 ? fields.value(Int(exchange.head.host)) : nil
-    if let host {
-      request.head.append("\r\nx-forwarded-host: ")
-      request.head.append(host)
-    }
-    if let route, route.rule == .path {
-      request.head.append("\r\nx-forwarded-prefix: ")
-      let start = Int(exchange.head.targetStart)
-      request.head.append(fields.base + start, route.rest - start)
-    }
-    request.head.append("\r\nforwarded: for=")
-    // An address of IPv6 stands in brackets and quotes (RFC 7239 6).
-    var isV6 = false
-    if let base = request.head.base {
-      for index in from..<(from + size) where base[index] == 0x3a { isV6 = true }
-    }
-    request.head.append(isV6 ? "\"[" : "")
-    request.head.append(copyOf: from, size)
-    request.head.append(isV6 ? "]\"" : "")
-    if let host {
-      request.head.append(";host=\"")
-      request.head.append(host)
-      request.head.append("\"")
-    }
-    request.head.append(exchange.isTLS ? ";proto=https\r\n" : ";proto=http\r\n")
+    request.head.append("\r\n")
   }
 
   private func appendWebSocketKey(_ head: ByteQueue) {
@@ -174,15 +144,5 @@ extension GatewayLoop {
       if namesOthers, fields.isListed(index) { continue }
       output.append(line: index, of: fields)
     }
-  }
-}
-
-extension ByteQueue {
-  /// Adds a copy of bytes that the queue holds already.
-  fileprivate func append(copyOf start: Int, _ count: Int) {
-    let target = room(count)
-    guard let base else { return }
-    roost_copy(target, base + start, count)
-    wrote(count)
   }
 }

@@ -9,7 +9,8 @@ enum ProxyField: UInt8 {
   case drop
   case connection, te, upgrade
   case authorization, nodeID, nodeAlias, folderID
-  case forwarded
+  /// What proxies say about who came to them.
+  case forwarded, forwardedFor, forwardedHost, forwardedProto, forwardedPrefix
   /// Goes on only together with the `traceparent` that it belongs to.
   case traceState
   /// Answers the key of a WebSocket's caller; HTTP/2 has none.
@@ -41,12 +42,12 @@ enum ProxyField: UInt8 {
     case 16 where named("x_forwarded_host"): self = .drop
     case 17 where named("x_forwarded_proto"): self = .drop
     case 18 where named("x_forwarded_prefix"): self = .drop
-    case 15 where named("x-forwarded-for"): self = .forwarded
+    case 15 where named("x-forwarded-for"): self = .forwardedFor
     case 16 where named("proxy-connection") || named("x-forwarded-host"):
-      self = named("x-forwarded-host") ? .forwarded : .drop
+      self = named("x-forwarded-host") ? .forwardedHost : .drop
     case 17 where named("transfer-encoding"): self = .drop
-    case 17 where named("x-forwarded-proto"): self = .forwarded
-    case 18 where named("x-forwarded-prefix"): self = .forwarded
+    case 17 where named("x-forwarded-proto"): self = .forwardedProto
+    case 18 where named("x-forwarded-prefix"): self = .forwardedPrefix
     case 19 where named("proxy-authorization"): self = .drop
     default: break
     }

@@ -50,6 +50,7 @@ final class ProxyRequest {
   var identifier: InlineArray<64, UInt8> = .init(repeating: 0)
   var identifierCount = 0
   var trace = TraceContext()
+  var peer: NetworkAddress?
   var route = RequestRecord.Route.unknown
   /// What counts its answer.
   var path: PathCounters?

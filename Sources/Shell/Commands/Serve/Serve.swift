@@ -9,12 +9,27 @@ enum Serve {
       Flag(
         "data", .text, value: "DIR",
         "folder of all data (./data); the first start makes it and its admin.token"),
-      Flag("listen", .text, value: "HOST:PORT", "where to listen (127.0.0.1:8800)"),
-      Flag("tls-listen", .text, value: "HOST:PORT", "where to listen with TLS, beside --listen"),
       Flag(
-        "tls-cert", .text, value: "FILE", "certificate chain for --tls-listen, PEM; SIGHUP reads it again"),
-      Flag("tls-key", .text, value: "FILE", "its private key, PEM"),
+        "listen", .text, value: "HOST:PORT|unix:/PATH", "where to listen (127.0.0.1:8800)", repeatable: true),
+      Flag("socket-mode", .text, value: "OCTAL", "permissions of the files of unix sockets (660)"),
+      Flag(
+        "tls-listen", .text, value: "HOST:PORT|unix:/PATH", "where to listen with TLS, beside --listen",
+        repeatable: true),
+      Flag(
+        "tls-cert", .text, value: "FILE",
+        "certificate chain for --tls-listen, PEM; of several the client's host name (SNI) chooses; SIGHUP reads them again",
+        repeatable: true),
+      Flag(
+        "tls-key", .text, value: "FILE", "its private key, PEM; in the order of the certificates",
+        repeatable: true),
       Flag("tls-client-ca", .text, value: "FILE", "ask clients for certificates of these authorities, PEM"),
+      Flag(
+        "proxy-protocol", .text, value: "LISTENER=PEERS",
+        "connections to this listener begin with the PROXY protocol (version 2); others than these peers are turned away",
+        repeatable: true),
+      Flag(
+        "trusted-proxies", .text, value: "PEERS",
+        "whose X-Forwarded-* and Forwarded are kept: 10.0.0.0/8,fd00::/8,unix (nobody's)"),
       Flag("python", .text, value: "PATH", "Python of cell nodes (found by itself)"),
       Flag("loops", .integer, value: "N", "event loops (found by itself)"),
       Flag("sandbox", .choice(["on", "off"]), "walls around instances (on)"),
@@ -29,27 +44,45 @@ enum Serve {
     examples: [
       "roost serve --data ./data --listen 127.0.0.1:8800",
       "roost serve --tls-listen 0.0.0.0:8443 --tls-cert chain.pem --tls-key key.pem",
+      "roost serve --listen unix:/run/roost/api.sock --trusted-proxies unix",
+      "roost serve --listen 0.0.0.0:8800 --proxy-protocol 0.0.0.0:8800=10.0.0.0/8",
     ],
     run: { context in
       let parsed = context.parsed
       if let loops = parsed.integer("loops"), loops < 1 {
         throw CommandFailure.usage("--loops: \(loops) must be at least 1", Serve.command)
       }
-      var tls: ServeOptions.TLSOptions?
-      if let listen = parsed.text("tls-listen") {
-        guard let chain = parsed.text("tls-cert"), let key = parsed.text("tls-key") else {
+      let tlsListen = parsed.texts("tls-listen")
+      let chains = parsed.texts("tls-cert")
+      let keys = parsed.texts("tls-key")
+      if tlsListen.isEmpty {
+        if let flag = ["tls-cert", "tls-key", "tls-client-ca"].first(where: { parsed.text($0) != nil }) {
+          throw CommandFailure.usage("--\(flag): needs --tls-listen HOST:PORT", Serve.command)
+        }
+      } else {
+        guard !chains.isEmpty, !keys.isEmpty else {
           throw CommandFailure.usage("--tls-listen: needs --tls-cert FILE and --tls-key FILE", Serve.command)
         }
-        tls = .init(
-          listen: listen, chain: chain, key: key, clientAuthorities: parsed.text("tls-client-ca"))
-      } else if let flag = ["tls-cert", "tls-key", "tls-client-ca"].first(where: { parsed.text($0) != nil }) {
-        throw CommandFailure.usage("--\(flag): needs --tls-listen HOST:PORT", Serve.command)
+        guard chains.count == keys.count else {
+          throw CommandFailure.usage(
+            "--tls-key: there are \(chains.count) certificates and \(keys.count) keys; give each --tls-cert its --tls-key",
+            Serve.command)
+        }
       }
+      let mode = parsed.text("socket-mode") ?? "660"
+      guard let socketMode = UInt32(mode, radix: 8), socketMode <= 0o777 else {
+        throw CommandFailure.usage("--socket-mode: '\(mode)' is not 000 to 777, like 660", Serve.command)
+      }
+      let listen = parsed.texts("listen")
       let options = ServeOptions(
-        dataFolder: parsed.text("data") ?? "./data", listen: parsed.text("listen") ?? "127.0.0.1:8800",
+        dataFolder: parsed.text("data") ?? "./data",
+        listen: listen.isEmpty ? ["127.0.0.1:8800"] : listen,
         python: parsed.text("python"), loops: parsed.integer("loops"),
         sandbox: parsed.text("sandbox") != "off",
-        logLevel: parsed.text("log-level") ?? "info", tls: tls,
+        logLevel: parsed.text("log-level") ?? "info", tlsListen: tlsListen,
+        certificates: zip(chains, keys).map { .init(chain: $0, key: $1) },
+        clientAuthorities: parsed.text("tls-client-ca"), socketMode: socketMode,
+        proxyProtocol: parsed.texts("proxy-protocol"), trustedProxies: parsed.text("trusted-proxies"),
         otlpEndpoint: parsed.text("otlp-endpoint"), otlpRatio: parsed.number("otlp-ratio") ?? 1,
         logs: try logs(parsed))
       throw ProgramEnd(code: await context.shell.serve(options))

@@ -3,8 +3,8 @@ public import Domain
 /// What `roost serve` was asked for.
 public struct ServeOptions: Sendable, Equatable {
   public var dataFolder: String
-  /// `host:port`.
-  public var listen: String
+  /// Each `HOST:PORT` or `unix:/PATH`.
+  public var listen: [String]
   /// The interpreter of cell nodes; found when nil.
   public var python: String?
   public var loops: Int?
@@ -16,30 +16,37 @@ public struct ServeOptions: Sendable, Equatable {
   public var otlpRatio: Double
   /// How much of logs is kept.
   public var logs: LogLimits
-  public var tls: TLSOptions?
+  /// `HOST:PORT` or `unix:/PATH`, beside `listen`, with TLS.
+  public var tlsListen: [String]
+  /// Certificates, the first of them for clients that name no known host.
+  public var certificates: [Certificate]
+  /// PEM file of authorities; clients must then show a certificate.
+  public var clientAuthorities: String?
+  /// Permissions of the files of unix sockets.
+  public var socketMode: UInt32
+  /// `LISTENER=PEERS`: listeners, written as they are in `listen`, on which each connection begins with the header of the
+  /// PROXY protocol, and from whom.
+  public var proxyProtocol: [String]
+  /// Peers whose `x-forwarded-*` and `forwarded` headers are kept: `10.0.0.0/8,unix`.
+  public var trustedProxies: String?
 
-  /// Where TLS is served and with what.
-  public struct TLSOptions: Sendable, Equatable {
-    /// `host:port`.
-    public var listen: String
-    /// PEM files.
+  /// PEM files.
+  public struct Certificate: Sendable, Equatable {
     public var chain: String
     public var key: String
-    /// PEM file of authorities; clients must then show a certificate.
-    public var clientAuthorities: String?
 
-    public init(listen: String, chain: String, key: String, clientAuthorities: String? = nil) {
-      self.listen = listen
+    public init(chain: String, key: String) {
       self.chain = chain
       self.key = key
-      self.clientAuthorities = clientAuthorities
     }
   }
 
   public init(
-    dataFolder: String = "./data", listen: String = "127.0.0.1:8800", python: String? = nil,
+    dataFolder: String = "./data", listen: [String] = ["127.0.0.1:8800"], python: String? = nil,
     loops: Int? = nil,
-    sandbox: Bool = true, logLevel: String = "info", tls: TLSOptions? = nil,
+    sandbox: Bool = true, logLevel: String = "info", tlsListen: [String] = [],
+    certificates: [Certificate] = [], clientAuthorities: String? = nil, socketMode: UInt32 = 0o660,
+    proxyProtocol: [String] = [], trustedProxies: String? = nil,
     otlpEndpoint: String? = nil, otlpRatio: Double = 1, logs: LogLimits = LogLimits()
   ) {
     self.dataFolder = dataFolder
@@ -48,7 +55,12 @@ public struct ServeOptions: Sendable, Equatable {
     self.loops = loops
     self.sandbox = sandbox
     self.logLevel = logLevel
-    self.tls = tls
+    self.tlsListen = tlsListen
+    self.certificates = certificates
+    self.clientAuthorities = clientAuthorities
+    self.socketMode = socketMode
+    self.proxyProtocol = proxyProtocol
+    self.trustedProxies = trustedProxies
     self.otlpEndpoint = otlpEndpoint
     self.otlpRatio = otlpRatio
     self.logs = logs

@@ -1,0 +1,66 @@
+public import Domain
+public import TLS
+public import Wire
+
+/// What a gateway is given.
+public struct GatewayConfiguration: Sendable {
+  /// Where it listens.
+  public var listeners: [Listener]
+  /// The certificates of the listeners with TLS.
+  public var tls: TLSContext?
+  /// Whose `x-forwarded-*` and `forwarded` headers are kept and added to; those of others are replaced.
+  public var trustedProxies: NetworkPeers
+  /// Event loops, one thread each; 0: one per core.
+  public var loops: Int
+  /// Bytes of an execute request's body.
+  public var requestLimit: Int
+  /// Bytes of an execute answer's outputs.
+  public var responseLimit: Int
+  /// Bytes of any other request's body.
+  public var bodyLimit: Int
+  /// The folder of the access log, a JSON line per request; nil: none.
+  public var accessLogFolder: String?
+  public var logLimits: LogLimits
+  /// Where the spans of recorded traces go; nil: nowhere.
+  public var spans: SpanTarget?
+
+  /// One place to listen on.
+  public struct Listener: Sendable {
+    public enum Place: Sendable, Equatable {
+      /// A numeric address such as `127.0.0.1`, `0.0.0.0`, `::1`; port 0: any free one, see `GatewayServer.addresses`.
+      case tcp(host: String, port: UInt16)
+      /// A socket's absolute path, and the permissions of its file. A file that nobody listens on is replaced.
+      case unix(path: String, mode: UInt32)
+    }
+
+    public var place: Place
+    public var isTLS: Bool
+    /// Who must begin each connection with the header of the PROXY protocol, version 2; others are turned away. Nil: nobody.
+    public var proxySources: NetworkPeers?
+
+    public init(_ place: Place, isTLS: Bool = false, proxySources: NetworkPeers? = nil) {
+      self.place = place
+      self.isTLS = isTLS
+      self.proxySources = proxySources
+    }
+  }
+
+  public init(
+    listeners: [Listener] = [Listener(.tcp(host: "127.0.0.1", port: 0))], tls: TLSContext? = nil,
+    trustedProxies: NetworkPeers = NetworkPeers(), loops: Int = 0, requestLimit: Int = 16 << 20,
+    responseLimit: Int = 16 << 20, bodyLimit: Int = (16 << 20) + (64 << 10), accessLogFolder: String? = nil,
+    logLimits: LogLimits = LogLimits(),
+    spans: SpanTarget? = nil
+  ) {
+    self.listeners = listeners
+    self.tls = tls
+    self.trustedProxies = trustedProxies
+    self.loops = loops
+    self.requestLimit = requestLimit
+    self.responseLimit = responseLimit
+    self.bodyLimit = bodyLimit
+    self.accessLogFolder = accessLogFolder
+    self.logLimits = logLimits
+    self.spans = spans
+  }
+}

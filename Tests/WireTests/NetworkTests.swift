@@ -1,0 +1,55 @@
+import Testing
+import Wire
+
+@Suite struct NetworkTests {
+  private func parse(_ bytes: [UInt8]) throws(ProxyHeader.Fault) -> ProxyHeader {
+    let result = bytes.withUnsafeBufferPointer { buffer -> Result<ProxyHeader, ProxyHeader.Fault> in
+      guard let base = buffer.baseAddress, buffer.count >= 16 else { return .failure(.tooShort) }
+      return Result { () throws(ProxyHeader.Fault) in
+        let length = try ProxyHeader.length(base)
+        guard length <= buffer.count else { throw .tooShort }
+        return try ProxyHeader(base, length)
+      }
+    }
+    return try result.get()
+  }
+
+  @Test(arguments: [
+    ("tcp4", ProxyHeader.Source.address(NetworkAddress(v4: 0xc000_0207), port: 40001)),
+    ("tcp6", .address(NetworkAddress(high: 0x2001_0db8_0000_0000, low: 7), port: 40001)),
+    ("unix", .unix), ("local", .connection), ("local-junk", .connection), ("unspec", .connection),
+    ("extras", .address(NetworkAddress(v4: 0xc000_0207), port: 40001)),
+    ("checksum", .address(NetworkAddress(v4: 0xc000_0207), port: 40001)),
+  ]) func `a header says who the connection is from`(_ name: String, _ source: ProxyHeader.Source) throws {
+    #expect(try parse(contents("Fuzz/corpora/network/\(name)")).source == source)
+  }
+
+  @Test(arguments: [
+    ("udp4", ProxyHeader.Fault.family), ("bad-checksum", .checksum), ("cut-extra", .extras),
+    ("short", .tooShort),
+    ("version-1", .signature), ("version-3", .version), ("command-2", .command), ("long", .tooLong),
+  ]) func `what is not exactly a header is refused`(_ name: String, _ fault: ProxyHeader.Fault) throws {
+    #expect(throws: fault) { try parse(contents("Fuzz/corpora/network/\(name)")) }
+  }
+
+  @Test(arguments: [
+    ("10.0.0.0/8", "10.255.0.1", true), ("10.0.0.0/8", "11.0.0.0", false),
+    ("192.0.2.7", "192.0.2.7", true), ("192.0.2.7", "192.0.2.6", false), ("0.0.0.0/0", "8.8.8.8", true),
+    ("0.0.0.0/0", "2001:db8::1", false), ("10.0.0.0/8", "::ffff:10.1.2.3", true),
+    ("2001:db8::/32", "2001:db8:ffff::1", true), ("2001:db8::/33", "2001:db8:ffff::1", false),
+    ("::1", "::1", true), ("::/0", "10.0.0.1", true), ("fe80::/10", "febf::1", true),
+  ]) func `ranges hold their addresses`(_ range: String, _ address: String, _ isIn: Bool) throws {
+    let address = try #require(NetworkAddress(address))
+    #expect(try #require(NetworkRange(range)).contains(address) == isIn)
+  }
+
+  @Test(arguments: [
+    "", "10.0.0.1/8", "10.0.0.0/33", "10.0.0/8", "10.0.0.0/", "10.0.0.0/+8", "010.0.0.0", "1.2.3.4::", ":::",
+    "1::2::3", "2001:db8::/129", "::1%lo", "[::1]", "localhost", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9",
+    "12345::",
+    "+1::",
+  ]) func `what is no range is refused`(_ text: String) {
+    #expect(NetworkRange(text) == nil)
+    #expect(throws: NetworkPeers.BadEntry.self) { try NetworkPeers(list: text) }
+  }
+}
