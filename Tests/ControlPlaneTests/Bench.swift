@@ -14,7 +14,13 @@ actor RecordingSink: RoutingSink {
   private var counts: [InstanceID: Int] = [:]
 
   func publish(_ table: RoutingTable) { tables.append(table) }
-  func outstanding(on instance: InstanceID) -> Int { counts[instance] ?? 0 }
+  /// How often it was asked what is outstanding.
+  private(set) var asked = 0
+
+  func outstanding(on instance: InstanceID) -> Int {
+    asked += 1
+    return counts[instance] ?? 0
+  }
   func set(_ count: Int, on instance: InstanceID) { counts[instance] = count }
 }
 
@@ -48,10 +54,8 @@ struct Bench {
   let project: ProjectRecord
   let checkpoint: CheckpointRecord
 
-  static let now: @Sendable () -> Timestamp = {
-    Timestamp(microseconds: Int64(Date().timeIntervalSince1970 * 1_000_000))
-  }
-
+  let clock = TurnableClock()
+  let time: TimeSource
   let failures = FailureTally()
   let replies = ProbeReplies()
 
@@ -66,13 +70,14 @@ struct Bench {
     home = try TemporaryFolder()
     store = try Store(path: home.path + "/roost.db")
     blobs = try BlobStore(data: home.path)
-    let now = Bench.now()
+    time = clock.source
+    let now = clock.now()
     folder = FolderRecord(id: .random(), name: "default", createdAt: now)
     project = ProjectRecord(id: .random(), folderID: folder.id, name: "default", createdAt: now)
     try await store.createFolder(folder)
     try await store.createProject(project)
     let bytes = Array(Bench.manifest.utf8)
-    let service = CheckpointService(store: store, blobs: blobs, now: Bench.now)
+    let service = CheckpointService(store: store, blobs: blobs, time: time)
     let record = try await service.register(
       try StoredJSON.value(CheckpointManifest.self, from: bytes), bytes: bytes, project: project)
     _ = try await store.pinCheckpoint(record.id, name: "pinned", by: "sva", at: now)
@@ -82,14 +87,15 @@ struct Bench {
   /// Runs the fleet of a server's life; instances outlive it.
   func live(firstTableDelay: Duration = .seconds(20), _ body: (Life) async throws -> Void) async throws {
     let world = NodeWorld(
-      cells: driver, addresses: AddressDriver(now: Bench.now), probe: { [replies] in replies.answer($0) },
-      store: store, blobs: blobs, now: Bench.now,
+      cells: driver, addresses: AddressDriver(now: time.wall), probe: { [replies] in replies.answer($0) },
+      store: store, blobs: blobs, time: time,
       log: { [failures] _, message, _ in failures.count("\(message)") }, note: { _, _, _, _ in }
     )
     let sink = RecordingSink()
     let fleet = Fleet(world: world, sink: sink, firstTableDelay: firstTableDelay)
     try await fleet.recover()
-    let life = Life(bench: self, fleet: fleet, sink: sink, nodes: NodeService(world: world, fleet: fleet))
+    let life = Life(
+      bench: self, world: world, fleet: fleet, sink: sink, nodes: NodeService(world: world, fleet: fleet))
     let running = Task { await fleet.run() }
     let result: Result<Void, any Error>
     do { result = .success(try await body(life)) } catch { result = .failure(error) }
@@ -102,6 +108,7 @@ struct Bench {
 
 struct Life {
   let bench: Bench
+  let world: NodeWorld
   let fleet: Fleet
   let sink: RecordingSink
   let nodes: NodeService

@@ -6,7 +6,7 @@ import Testing
 
 @Suite(.ownThread, .timeLimit(.minutes(5))) struct NodeLifeTests {
   private func error(_ phase: LastError.Phase, _ message: String) -> LastError {
-    LastError(phase: phase, exitClass: .exception, message: message, at: Bench.now() + .seconds(1))
+    LastError(phase: phase, exitClass: .exception, message: message, at: Timestamp(seconds: 0))
   }
 
   @Test func `a created node becomes healthy, is routed by rising generations, and its operation ends`()

@@ -3,12 +3,12 @@ import Planning
 import Testing
 
 @Suite struct NodePlannerTests {
-  let now = Timestamp(seconds: 1000)
+  let now = Duration.seconds(1000)
 
   func seen(
     host: NodeObservation.Host = .ready, count: Int = 2, epoch: Int = 0, deleting: Bool = false,
     suspended: Bool = false,
-    notBefore: Timestamp = .init(microseconds: 0), _ instances: [(InstanceStatus, Int)] = []
+    notBefore: Duration = .zero, _ instances: [(InstanceStatus, Int)] = []
   ) -> NodeObservation {
     var random = SeededGenerator(seed: 7)
     return NodeObservation(
@@ -109,15 +109,14 @@ import Testing
 @Suite struct BackoffTests {
   @Test func `the first replacement is immediate, later ones wait longer up to a limit`() {
     var backoff = Backoff(base: .seconds(1), limit: .seconds(8))
-    let now = Timestamp(seconds: 0)
-    let delays = (0..<7).map { _ in backoff.failed(at: now).seconds }
-    #expect(delays == [0, 1, 2, 4, 8, 8, 8])
+    let delays = (0..<7).map { _ in backoff.failed(at: .seconds(50)) - .seconds(50) }
+    #expect(delays == [0, 1, 2, 4, 8, 8, 8].map { .seconds($0) })
   }
 
   @Test func `a quiet time forgets the failures`() {
     var backoff = Backoff(base: .seconds(1), limit: .seconds(8), quiet: .seconds(60))
-    for _ in 0..<5 { _ = backoff.failed(at: Timestamp(seconds: 0)) }
-    #expect(backoff.failed(at: Timestamp(seconds: 61)) == Timestamp(seconds: 61))
+    for _ in 0..<5 { _ = backoff.failed(at: .zero) }
+    #expect(backoff.failed(at: .seconds(61)) == .seconds(61))
   }
 }
 

@@ -15,7 +15,7 @@ extension Store {
     -> [AuthorizedKeyRecord]
   {
     try database.select(
-      "WHERE ?1 IS NULL OR service_account_id = ?1 ORDER BY created_at, rowid", [account])
+      "WHERE ?1 IS NULL OR service_account_id = ?1 ORDER BY rowid", [account])
   }
 
   /// Deletes the key and revokes the tokens it was exchanged for. Throws `notFound`.
@@ -54,7 +54,7 @@ extension Store {
   /// All keys that are not deleted, or those of one account, in the order of their making.
   public func apiKeys(of account: ServiceAccountID? = nil) throws(PlatformError) -> [APIKeyRecord] {
     try database.select(
-      "WHERE deleted_at IS NULL AND (?1 IS NULL OR service_account_id = ?1) ORDER BY created_at, rowid",
+      "WHERE deleted_at IS NULL AND (?1 IS NULL OR service_account_id = ?1) ORDER BY rowid",
       [account])
   }
 

@@ -116,7 +116,7 @@ extension Store {
   /// Ends the metering of an instance; a second end changes nothing.
   public func endUsage(instance: InstanceID, at time: Timestamp) throws(PlatformError) {
     try database.execute(
-      "UPDATE usage SET ended_at = ? WHERE instance_id = ? AND ended_at IS NULL", [time, instance])
+      "UPDATE usage SET ended_at = max(?, started_at) WHERE instance_id = ? AND ended_at IS NULL", [time, instance])
   }
 
   public func usage(node: NodeID? = nil) throws(PlatformError) -> [UsageRecord] {

@@ -5,12 +5,12 @@ public import Storage
 public struct CheckpointService: Sendable {
   private let store: Store
   private let blobs: BlobStore
-  private let now: @Sendable () -> Timestamp
+  private let time: TimeSource
 
-  public init(store: Store, blobs: BlobStore, now: @escaping @Sendable () -> Timestamp) {
+  public init(store: Store, blobs: BlobStore, time: TimeSource) {
     self.store = store
     self.blobs = blobs
-    self.now = now
+    self.time = time
   }
 
   /// Registers a checkpoint whose blobs are uploaded. Acknowledged only when all of it is on disk.
@@ -46,7 +46,8 @@ public struct CheckpointService: Sendable {
     let modules = (manifest.localModules ?? []).map { OCILayer(.source, reference($0.source)) }
     let oci = try await blobs.writeManifest(config: config, layers: layers + modules)
     let record = CheckpointRecord(
-      id: id, projectID: project.id, createdAt: now(), manifestDigest: config.digest, ociDigest: oci.digest,
+      id: id, projectID: project.id, createdAt: time.wall(), manifestDigest: config.digest,
+      ociDigest: oci.digest,
       operation: manifest.operation, notebook: manifest.cell.notebook,
       executionCount: manifest.cell.executionCount,
       cellSource: manifest.cell.source, sizeBytes: wanted.reduce(0) { $0 + $1.size },
@@ -77,6 +78,8 @@ public struct CheckpointService: Sendable {
   /// Removes blobs that no checkpoint names and that no upload under way may need.
   public func collectGarbage() async throws(PlatformError) -> Int64 {
     let referenced = try await store.referencedDigests()
-    return try await blobs.collectGarbage(referenced: referenced, olderThan: .seconds(3600), now: now()).bytes
+    return try await blobs.collectGarbage(
+      referenced: referenced, olderThan: .seconds(3600), now: time.cautious()
+    ).bytes
   }
 }

@@ -176,7 +176,7 @@ public actor Fleet {
         grants: try await world.store.grants().filter { $0.role != "viewer" }.map {
           RoutedGrant(subject: $0.subject, folderID: $0.folderID)
         },
-        revokedTokens: try await world.store.revokedLiveTokens(at: world.now()))
+        revokedTokens: try await world.store.revokedLiveTokens(at: world.time.cautious()))
       await sink.publish(table)
     } catch { world.log(.error, "routing table not published", ["error": error.message]) }
   }

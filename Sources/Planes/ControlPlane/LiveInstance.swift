@@ -9,6 +9,8 @@ struct LiveInstance: Sendable {
   var status: InstanceStatus
   var handle: InstanceHandle?
   var createdAt: Timestamp
+  /// When it was made by the uptime: the order of listings. Those of an earlier run come first.
+  var madeAt: Duration
   var startedAt: Timestamp?
   var lastError: LastError?
   var failedProbes = 0

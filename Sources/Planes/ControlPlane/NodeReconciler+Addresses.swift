@@ -233,7 +233,8 @@ extension NodeReconciler {
       }
       instances[stored.id] = LiveInstance(
         id: stored.id, epoch: memo.epoch, status: .preparing, handle: memo.handle,
-        createdAt: stored.createdAt, startedAt: stored.startedAt, slot: slot)
+        createdAt: stored.createdAt, madeAt: .nanoseconds(instances.count), startedAt: stored.startedAt,
+        slot: slot)
     }
     host = instances.isEmpty ? .down : .ready
     await withDiscardingTaskGroup { group in

@@ -92,7 +92,7 @@ extension NodeReconciler {
     let healthy = instances.values.count { $0.status == .healthy }
     var resources: [InstanceResource] = []
     var handles: [InstanceID: InstanceHandle] = [:]
-    for instance in instances.values.sorted(by: { $0.createdAt < $1.createdAt }) {
+    for instance in instances.values.sorted(by: { ($0.madeAt, $0.id) < ($1.madeAt, $1.id) }) {
       handles[instance.id] = instance.handle
       var usage: InstanceUsage?
       if let handle = instance.handle { usage = await driver.usage(handle) }
@@ -135,7 +135,7 @@ extension NodeReconciler {
 
   private func cellFacts(healthy: Int) -> [Fact] {
     let wanted = intent.spec.instances.count
-    let waiting = notBefore > world.now()
+    let waiting = notBefore > world.uptime()
     let hostFact: (Bool, String, String) =
       switch host {
       case .ready:
@@ -148,7 +148,8 @@ extension NodeReconciler {
         )
       case .preparing: (false, "Restoring", "the zygote is restoring the checkpoint")
       case .down where record.suspended: (false, "Suspended", "nothing runs while the node is suspended")
-      case .down where waiting: (false, "BackingOff", "the next attempt is at \(notBefore)")
+      case .down where waiting:
+        (false, "BackingOff", "the next attempt is at \(world.now() + (notBefore - world.uptime()))")
       case .down: (false, "NotStarted", "the zygote is not running yet")
       }
     let readyFact: (Bool, String, String) =
@@ -158,6 +159,7 @@ extension NodeReconciler {
       {
         (false, waiting ? "BackingOff" : "NoInstance", lastError?.message ?? "no instance is ready yet")
       }
+    let startFacts = slowStart().map { [("Starting", $0)] } ?? []
     let network = intent.spec.subnet
     let networkFact = (
       true, network == "none" ? "NoNetwork" : "HostNetwork",
@@ -165,8 +167,24 @@ extension NodeReconciler {
         ? "instances reach no network; create the node with --subnet host if its cell needs one"
         : "instances share the network of this machine"
     )
-    return [("Ready", readyFact), ("HostReady", hostFact), ("Subnet", networkFact)]
+    return [("Ready", readyFact)] + startFacts + [("HostReady", hostFact), ("Subnet", networkFact)]
   }
+
+  /// An instance that has been starting for longer than any should.
+  private func slowStart() -> (Bool, String, String)? {
+    let starting = instances.values.filter { [.undefined, .started, .preparing].contains($0.status) }
+    guard !isRecovering, let oldest = starting.min(by: { $0.madeAt < $1.madeAt }),
+      world.uptime() - oldest.madeAt > Self.slowStartAfter
+    else { return nil }
+    let doing =
+      oldest.status == .undefined ? "its process is not there yet" : "it has not said that it is ready"
+    return (
+      true, "Slow",
+      "instance \(oldest.id) has been starting since \(oldest.createdAt): \(doing); see: roost node logs \(record.name)"
+    )
+  }
+
+  private static let slowStartAfter = Duration.seconds(5)
 
   private func rounded(_ seconds: Double) -> String { String((seconds * 1000).rounded() / 1000) }
 
@@ -175,11 +193,15 @@ extension NodeReconciler {
   /// Ends the user's operations on this node whose aim is reached, or can't be.
   func settleOperations(gone: Bool = false) async {
     do throws(PlatformError) {
-      for operation in try await world.store.pendingOperations(resource: id.text) {
+      let pending = try await world.store.pendingOperations(resource: id.text)
+      failuresBefore = failuresBefore.filter { known, _ in pending.contains { $0.id == known } }
+      for operation in pending {
+        if failuresBefore[operation.id] == nil { failuresBefore[operation.id] = failures }
         guard let verdict = verdict(on: operation, gone: gone) else { continue }
         var ended = operation
         ended.done = true
-        ended.modifiedAt = world.now()
+        // The clock may have been set back since it was begun.
+        ended.modifiedAt = max(world.now(), operation.createdAt)
         if case .failed(let message) = verdict {
           ended.errorJSON = try StoredJSON.text(StatusResource(code: 9, message: message))
         }
@@ -206,7 +228,7 @@ extension NodeReconciler {
     case _ where intent.spec.kind == .address: return addressVerdict()
     default:
       // A failing restore fails the same way again; a died instance deserves a few attempts.
-      guard let lastError, lastError.at > operation.createdAt else { return nil }
+      guard let lastError, failures > failuresBefore[operation.id] ?? failures else { return nil }
       let hopeless = lastError.phase == .restore && lastError.exitClass != .signal
       guard hopeless || attemptsFailed >= 5 else { return nil }
       return .failed(
@@ -225,7 +247,8 @@ extension NodeReconciler {
         : "\(healthy) of \(intent.spec.instances.count) addresses healthy"
     case .preparing:
       return record.deletedAt == nil && !record.suspended ? "restoring the checkpoint" : "stopping the zygote"
-    case .down where notBefore > world.now(): return "backing off after: \(lastError?.message ?? "a failure")"
+    case .down where notBefore > world.uptime():
+      return "backing off after: \(lastError?.message ?? "a failure")"
     case .down: return "starting the zygote"
     case .ready:
       if record.deletedAt != nil || record.suspended { return "draining \(instances.count) instances" }

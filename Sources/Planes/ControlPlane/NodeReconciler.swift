@@ -21,8 +21,13 @@ actor NodeReconciler {
   var host = NodeObservation.Host.down
   var hostReport: HostReport?
   var backoff = Backoff()
-  var notBefore = Timestamp(microseconds: 0)
+  /// Nothing is launched before this uptime.
+  var notBefore = Duration.zero
   var lastError: LastError?
+  /// All failures there were.
+  var failures = 0
+  /// How many there had been when an operation that is not done was first seen.
+  var failuresBefore: [OperationID: Int] = [:]
   /// Failures of any kind since an instance last became healthy.
   var attemptsFailed = 0
   /// Those of them in which nothing came up at all.
@@ -61,7 +66,7 @@ actor NodeReconciler {
     self.record = record
     self.intent = intent
     // A user who changes something wants to see it tried now.
-    notBefore = Timestamp(microseconds: 0)
+    notBefore = .zero
     probeAll()
     wake()
   }
@@ -71,13 +76,13 @@ actor NodeReconciler {
     await withDiscardingTaskGroup { group in
       group.addTask { await self.tick() }
       for id in instances.keys where instances[id]?.slot != nil { group.addTask { await self.watch(id) } }
-      var alarm: Timestamp?
+      var alarm: Duration?
       var passes = wakeups.makeAsyncIterator()
       while !Task.isCancelled, !isForgotten {
         for step in NodePlanner.plan(observation()) {
           for work in begin(step) { group.addTask { await work() } }
         }
-        let delay = notBefore - world.now()
+        let delay = notBefore - world.uptime()
         if delay > .zero, notBefore != alarm {
           alarm = notBefore
           group.addTask {
@@ -104,7 +109,7 @@ actor NodeReconciler {
 
   func observation() -> NodeObservation {
     NodeObservation(
-      now: world.now(), isDeleting: record.deletedAt != nil, isSuspended: record.suspended,
+      now: world.uptime(), isDeleting: record.deletedAt != nil, isSuspended: record.suspended,
       epoch: intent.epoch,
       desiredCount: intent.spec.instances.count, slots: intent.spec.address?.slots.map(\.key), host: host,
       notBefore: notBefore,
@@ -123,13 +128,15 @@ actor NodeReconciler {
       return [{ await self.prepareHost() }]
     case .launch(let count, let epoch):
       return (0..<count).map { _ in
-        let instance = LiveInstance(id: .random(), epoch: epoch, status: .undefined, createdAt: world.now())
+        let instance = LiveInstance(
+          id: .random(), epoch: epoch, status: .undefined, createdAt: world.now(), madeAt: world.uptime())
         instances[instance.id] = instance
         return { await self.launch(instance.id) }
       }
     case .fill(let slot, let epoch):
       let instance = LiveInstance(
-        id: .random(), epoch: epoch, status: .undefined, createdAt: world.now(), slot: slot)
+        id: .random(), epoch: epoch, status: .undefined, createdAt: world.now(),
+        madeAt: world.uptime(), slot: slot)
       instances[instance.id] = instance
       return [{ await self.occupy(instance.id) }]
     case .drainAndStop(let id):
@@ -214,8 +221,8 @@ actor NodeReconciler {
     await routesChanged(id)
     // The gateway has let go of it: what is under way may end, within the node's own deadline.
     let grace = Duration.milliseconds(Int64(intent.spec.timeoutSeconds * 1000) + 1000)
-    let deadline = world.now() + grace
-    while await outstanding(instance) > 0, world.now() < deadline {
+    let deadline = world.uptime() + grace
+    while await outstanding(instance) > 0, world.uptime() < deadline {
       try? await Task.sleep(for: .milliseconds(5))
     }
     if let handle = instances[instance]?.handle { await driver.stop(handle, grace: .seconds(2)) }
@@ -313,8 +320,9 @@ actor NodeReconciler {
 
   func failed(_ error: LastError) {
     lastError = error
+    failures += 1
     attemptsFailed += 1
-    notBefore = backoff.failed(at: world.now())
+    notBefore = backoff.failed(at: world.uptime())
     world.log(
       .warn, "node failure",
       ["node": id.text, "phase": error.phase.rawValue, "class": error.exitClass.rawValue])
@@ -346,8 +354,7 @@ actor NodeReconciler {
       }
       instances[record.id] = LiveInstance(
         id: record.id, epoch: memo.epoch, status: .preparing, handle: memo.handle,
-        createdAt: record.createdAt,
-        startedAt: record.startedAt)
+        createdAt: record.createdAt, madeAt: .nanoseconds(instances.count), startedAt: record.startedAt)
     }
     await withDiscardingTaskGroup { group in
       for instance in instances.values { group.addTask { await self.recover(instance) } }

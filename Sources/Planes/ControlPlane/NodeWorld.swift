@@ -19,8 +19,7 @@ public struct NodeWorld: Sendable {
   public var probe: @Sendable (ProbeTarget) async -> ProbeOutcome
   public var store: Store
   public var blobs: BlobStore
-  /// Wall-clock time.
-  public var now: @Sendable () -> Timestamp
+  public var time: TimeSource
   /// A constant message with metadata.
   public var log: @Sendable (_ level: LogLevel, _ message: StaticString, _ metadata: [String: String]) -> Void
   /// Appends a line of the service to a node's log.
@@ -32,7 +31,7 @@ public struct NodeWorld: Sendable {
   public init(
     cells: any InstanceDriver, addresses: any InstanceDriver,
     probe: @escaping @Sendable (ProbeTarget) async -> ProbeOutcome, store: Store, blobs: BlobStore,
-    now: @escaping @Sendable () -> Timestamp,
+    time: TimeSource,
     log: @escaping @Sendable (LogLevel, StaticString, [String: String]) -> Void,
     note: @escaping @Sendable (NodeID, InstanceID?, Int, String) -> Void
   ) {
@@ -41,10 +40,16 @@ public struct NodeWorld: Sendable {
     self.probe = probe
     self.store = store
     self.blobs = blobs
-    self.now = now
+    self.time = time
     self.log = log
     self.note = note
   }
+  /// Wall-clock time, for records and for people.
+  public func now() -> Timestamp { time.wall() }
+
+  /// For deadlines and back-off.
+  func uptime() -> Duration { time.uptime() }
+
   func driver(of kind: NodeKind) -> any InstanceDriver {
     switch kind {
     case .cell: cells

@@ -80,13 +80,15 @@ extension GatewayLoop {
     let token = base + start
     let now = Timestamp(microseconds: roost_wall_us())
     let verdict: VerdictCache.Verdict
-    if let cached = verdicts.find(token, end - start) {
+    // A clock that was set back may make the token one that is not valid yet: it is judged anew.
+    if let cached = verdicts.find(token, end - start), cached.judgedAt <= now {
       verdict = cached
     } else {
       counters.tokenChecks.add()
       let bytes = Array(UnsafeBufferPointer(start: token, count: end - start))
       do throws(PlatformError) {
-        verdict = VerdictCache.Verdict(token: bytes, principal: try shared.verifier.verify(bytes, at: now))
+        verdict = VerdictCache.Verdict(
+          token: bytes, principal: try shared.verifier.verify(bytes, at: now), at: now)
       } catch {
         throw Refusal(error.code, error.message, origin: error.origin == .platform ? .caller : error.origin)
       }

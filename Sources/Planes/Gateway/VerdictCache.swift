@@ -8,13 +8,16 @@ struct VerdictCache {
   final class Verdict {
     let token: [UInt8]
     let principal: Principal
+    /// When it was found good, by the wall clock.
+    let judgedAt: Timestamp
     /// For which table `isRevoked` and `folder` hold.
     var generation: UInt64 = .max
     var isRevoked = false
     /// The folder that was last found to be granted.
     var folder = ""
 
-    init(token: [UInt8], principal: Principal) {
+    init(token: [UInt8], principal: Principal, at now: Timestamp) {
+      judgedAt = now
       self.token = token
       self.principal = principal
     }

@@ -4,7 +4,7 @@ public struct LogLimits: Sendable, Equatable {
   public var fileBytes: Int
   /// So many files that were put aside are kept of each log; at least 1.
   public var files: Int
-  /// How long the logs of a deleted node are kept, by the wall clock.
+  /// How long the logs of a deleted node are kept.
   public var deletedAge: Duration
   /// How much is kept of the logs of deleted nodes together, in bytes; the oldest go first.
   public var deletedBytes: Int64

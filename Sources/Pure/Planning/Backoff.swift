@@ -1,12 +1,10 @@
-public import Domain
-
 /// Delays between attempts: doubling from `base` up to `limit`; forgotten after `quiet` without a failure.
 public struct Backoff: Sendable, Equatable {
   public var base: Duration
   public var limit: Duration
   public var quiet: Duration
   public private(set) var failures = 0
-  private var lastFailure: Timestamp?
+  private var lastFailure: Duration?
 
   public init(
     base: Duration = .milliseconds(200), limit: Duration = .seconds(30), quiet: Duration = .seconds(60)
@@ -16,8 +14,8 @@ public struct Backoff: Sendable, Equatable {
     self.quiet = quiet
   }
 
-  /// Records a failure and returns the earliest time of the next attempt.
-  public mutating func failed(at now: Timestamp) -> Timestamp {
+  /// Records a failure and returns the earliest time of the next attempt, both by the uptime.
+  public mutating func failed(at now: Duration) -> Duration {
     if let lastFailure, now - lastFailure > quiet { failures = 0 }
     lastFailure = now
     failures += 1

@@ -22,7 +22,8 @@ public struct NodeObservation: Sendable, Equatable {
     }
   }
 
-  public var now: Timestamp
+  /// By the uptime, as `notBefore`.
+  public var now: Duration
   public var isDeleting: Bool
   public var isSuspended: Bool
   public var epoch: Int
@@ -32,12 +33,12 @@ public struct NodeObservation: Sendable, Equatable {
   public var slots: [String]?
   public var host: Host
   /// Nothing is launched before this time (back-off).
-  public var notBefore: Timestamp
+  public var notBefore: Duration
   public var instances: [Instance]
 
   public init(
-    now: Timestamp, isDeleting: Bool = false, isSuspended: Bool = false, epoch: Int = 0, desiredCount: Int,
-    slots: [String]? = nil, host: Host, notBefore: Timestamp = .init(microseconds: 0),
+    now: Duration, isDeleting: Bool = false, isSuspended: Bool = false, epoch: Int = 0, desiredCount: Int,
+    slots: [String]? = nil, host: Host, notBefore: Duration = .zero,
     instances: [Instance] = []
   ) {
     self.now = now

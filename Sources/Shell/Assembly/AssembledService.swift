@@ -48,11 +48,12 @@ public enum AssembledService {
         dataFolder: data.path, python: python.python, pythonPath: python.packageFolder,
         sandbox: configuration.sandbox ? .required : .off, now: { now() },
         log: { logger.debug("cell driver", ["what": .text($0)]) }))
+    let time = TimeSource(wall: { now() }, uptime: { uptime() })
     let prober = Prober()
     defer { prober.close() }
     let world = NodeWorld(
       cells: driver, addresses: AddressDriver(now: { now() }), probe: { await prober.probe($0) },
-      store: store, blobs: blobs, now: { now() },
+      store: store, blobs: blobs, time: time,
       log: { level, message, metadata in
         var line = logger
         line.metadata = metadata.mapValues { .text($0) }
@@ -83,7 +84,7 @@ public enum AssembledService {
     try await exchange.load()
     let api = APIWorld(
       world: world, fleet: fleet, nodes: NodeService(world: world, fleet: fleet),
-      checkpoints: CheckpointService(store: store, blobs: blobs, now: { now() }), authority: authority,
+      checkpoints: CheckpointService(store: store, blobs: blobs, time: time), authority: authority,
       exchange: exchange, apiKeys: apiKeys,
       metrics: { String(decoding: metrics.text(), as: UTF8.self) + ProcessMetrics.text(version: version) },
       logs: { node, cursor, tail, wait throws(PlatformError) in
@@ -99,8 +100,7 @@ public enum AssembledService {
     try await fleet.recover()
     try gateway.start()
     let housekeeping = Housekeeping(
-      data: data, store: store, blobs: blobs, logs: logs, authority: authority, subject: subject,
-      fleet: fleet,
+      data: data, store: store, logs: logs, authority: authority, subject: subject, time: time,
       checkpoints: api.checkpoints, logger: logger)
     try await housekeeping.refreshAdminToken()
     logger.info(
@@ -131,6 +131,13 @@ public enum AssembledService {
       await fleet.stop()
     }
     logger.info("roost has stopped; instances live on")
+  }
+
+  /// Time since the machine was started, less that in which it slept.
+  static func uptime() -> Duration {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
   }
 
   /// Wall-clock time.

@@ -2,42 +2,71 @@ import Access
 import ControlPlane
 import Domain
 import Storage
+import Synchronization
 import Telemetry
 
 /// What must be done from time to time: the operator's token, rotation of logs, garbage.
-struct Housekeeping {
+final class Housekeeping: Sendable {
   let data: DataFolder
   let store: Store
-  let blobs: BlobStore
   let logs: NodeLogs
   let authority: TokenAuthority
   let subject: String
-  let fleet: Fleet
+  let time: TimeSource
   let checkpoints: CheckpointService
   let logger: Logger
+  /// The life of the operator's token, by the wall clock.
+  private let admin = Mutex<ClosedRange<Timestamp>?>(nil)
+
+  init(
+    data: DataFolder, store: Store, logs: NodeLogs, authority: TokenAuthority, subject: String,
+    time: TimeSource, checkpoints: CheckpointService, logger: Logger
+  ) {
+    self.data = data
+    self.store = store
+    self.logs = logs
+    self.authority = authority
+    self.subject = subject
+    self.time = time
+    self.checkpoints = checkpoints
+    self.logger = logger
+  }
 
   /// A token lives 12 h at most: the file gets a new one well before.
   func refreshAdminToken() async throws(PlatformError) {
-    let now = AssembledService.now()
+    let now = time.wall()
     let issued = try authority.issue(subject: subject, ttl: TokenAuthority.maximumTTL, at: now)
     try await store.addToken(
       TokenRecord(
         id: issued.principal.tokenID, subject: subject, createdAt: now, expiresAt: issued.principal.expiresAt,
         revokedAt: nil, description: "admin.token"))
     try PrivateFile.write(issued.token + "\n", to: data.path + "/admin.token")
+    admin.withLock { $0 = now...issued.principal.expiresAt }
+  }
+
+  /// Also when the clock was set, or the machine slept: the operator must not be locked out.
+  private func keepAdminToken() async throws(PlatformError) {
+    let now = time.wall()
+    let isGood = admin.withLock { life in
+      life.map { $0.contains(now) && $0.upperBound - now > .seconds(6 * 3600) } ?? false
+    }
+    if !isGood { try await refreshAdminToken() }
   }
 
   func run() async {
     await withDiscardingTaskGroup { group in
-      group.addTask { await rotateLogs() }
-      group.addTask { await sweepAgain() }
+      group.addTask { await self.everySecond() }
+      group.addTask { await self.sweepAgain() }
     }
   }
 
   /// A cell can print a hundred thousand lines a second.
-  private func rotateLogs() async {
+  private func everySecond() async {
     while !Task.isCancelled {
       logs.rotate()
+      do throws(PlatformError) { try await keepAdminToken() } catch {
+        logger.error("admin.token not written", ["error": .text(error.message)])
+      }
       try? await Task.sleep(for: .seconds(1))
     }
   }
@@ -62,18 +91,16 @@ struct Housekeeping {
     if round % 20 == 0 {
       let freed = try await checkpoints.collectGarbage()
       if freed > 0 { logger.info("garbage collected", ["bytes": .integer(Int(freed))]) }
-      _ = try await store.forgetTokens(expiredBefore: AssembledService.now() + .seconds(-86400))
+      _ = try await store.forgetTokens(expiredBefore: time.cautious() + .seconds(-86400))
       _ = try await store.trimOperations(keeping: 1000)
     }
-    // Every 6 hours.
-    if round % 720 == 0 { try await refreshAdminToken() }
   }
 
   private func sweepLogs() async throws(PlatformError) {
     // First the folders: a node that is made meanwhile has none among them.
     let logged = logs.nodes()
     let deleted = logged.subtracting(try await store.allNodes().map(\.id))
-    let removed = logs.retain(deleted: deleted, at: AssembledService.now())
+    let removed = logs.retain(deleted: deleted, at: time.cautious())
     if removed > 0 { logger.info("logs of deleted nodes removed", ["nodes": .integer(removed)]) }
   }
 }

@@ -14,12 +14,12 @@ struct OperationWaiter {
   /// The ended operation; throws when it failed or time is up.
   func end(of operation: OperationResource) async throws -> OperationResource {
     let limit = context.parsed.duration("wait-timeout") ?? .seconds(300)
-    let start = context.surroundings.now()
+    let start = context.surroundings.uptime()
     var line = ProgressLine(context)
     var seen = operation
     var pause = Duration.milliseconds(50)
     while !seen.done {
-      let waited = context.surroundings.now() - start
+      let waited = context.surroundings.uptime() - start
       guard waited < limit else {
         line.clear()
         throw CommandFailure(
@@ -80,9 +80,9 @@ extension Context {
           + (isQuiet ? "\n" : "; wait for it with: roost operation wait \(operation.id)\n")
       }
     }
-    let start = surroundings.now()
+    let start = surroundings.uptime()
     let ended = try await OperationWaiter(client: client, context: self).end(of: operation)
-    let took = Quantity.duration(surroundings.now() - start)
+    let took = Quantity.duration(surroundings.uptime() - start)
     guard let node = ended.response, node.status.status != .deleting else {
       return try show(ended, names: [name]) { "\(ended.description): done in \(took)\n" }
     }

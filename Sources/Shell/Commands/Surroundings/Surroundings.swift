@@ -14,6 +14,12 @@ struct Surroundings: Sendable {
   var outputIsTerminal: Bool
   var errorIsTerminal: Bool
   var now: @Sendable () -> Timestamp
+  /// Time since some moment; the wall clock may be set while a command waits.
+  var uptime: @Sendable () -> Duration = {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return .seconds(time.tv_sec) + .nanoseconds(time.tv_nsec)
+  }
   var pause: @Sendable (Duration) async throws -> Void
 
   /// The real ones.
