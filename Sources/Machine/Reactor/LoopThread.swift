@@ -25,6 +25,7 @@ public final class LoopThread: Sendable {
         let body = Unmanaged<Body>.fromOpaque(raw).takeRetainedValue()
         roost_name_thread(body.name)
         body.run()
+        roost_blocks_free()
         return nil
       }, body.toOpaque())
     guard result == 0 else {

@@ -191,6 +191,8 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
       receivedCall(connection, fields, body, count)
     } else if let target = executeTarget(connection) {
       execute(connection, fields, target, body, count)
+    } else if isLivez(connection) {
+      answerLivez(connection, fields)
     } else {
       collect(connection, fields, body, count)
     }
@@ -246,6 +248,27 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
     guard to > from, starts(base + to, suffix) else { return nil }
     for at in from..<to where base[at] == 0x2f { return nil }
     return from..<to
+  }
+
+  /// `GET /livez`
+  private func isLivez(_ connection: HTTPExchange) -> Bool {
+    guard let base = connection.base else { return false }
+    let head = connection.head
+    return head.methodCount == 3 && head.targetCount == 6 && starts(base, "GET")
+      && starts(base + Int(head.targetStart), "/livez")
+  }
+
+  /// That the loop answers is what is asked: nobody else needs to be.
+  private func answerLivez(_ connection: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>) {
+    var identifier: InlineArray<64, UInt8> = .init(repeating: 0)
+    let count = takeIdentifier(connection, fields, into: &identifier)
+    server.begin(connection, status: 200)
+    connection.output.append("x-request-id: ")
+    append(identifier, count, to: connection)
+    connection.output.append("\r\ncontent-type: text/plain; charset=utf-8\r\n")
+    server.endHead(connection, contentLength: 3)
+    connection.output.append("ok\n")
+    server.finish(connection)
   }
 
   private func starts(_ base: UnsafePointer<UInt8>, _ text: StaticString) -> Bool {
