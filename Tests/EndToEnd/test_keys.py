@@ -159,6 +159,20 @@ def api_key(roost: Roost, token: str, method: str = "GET", path: str = "/v1/node
     return roost.call(method, path, body, token="", headers={"authorization": f"Api-Key {token}"})
 
 
+def test_audiences_of_other_servers_are_refused_where_this_one_has_a_name(
+    make_server: Any, tmp_path: pathlib.Path
+) -> None:
+    roost = make_server("--endpoint", "api.example.org:8443")
+    command(roost, "service-account", "create", "named", "--role", "viewer")
+    path = tmp_path / "key.json"
+    command(roost, "key", "create", "--service-account", "named", "--out", str(path))
+    key = Key(roost, path)
+    for host in ("api.example.org", "iam.api.example.org:443", "iam.api.example.org:8443"):
+        assert key.exchange(key.signed(aud=f"https://{host}/iam/v1/tokens")).status == 200, host
+    refused = key.exchange(key.signed(aud="https://iam.elsewhere.example/iam/v1/tokens"))
+    assert refused.status == 401 and "api.example.org:8443" in refused.json["message"], refused
+
+
 def test_api_keys_are_shown_once_scoped_and_ended(roost: Roost, key: Key) -> None:
     path = f"/v1/serviceAccounts/{key.account}/apiKeys"
     secret = command(roost, "api-key", "create", "--service-account", key.account, "--scope", "all").strip()

@@ -80,7 +80,8 @@ public enum AssembledService {
       verifier: Credentials(authority: authority, keys: apiKeys), responder: late,
       observe: { observations.continuation.yield($0) }, logger: logger, metrics: metrics)
     let fleet = Fleet(world: world, sink: GatewaySink(gateway: gateway))
-    let exchange = TokenExchange(store: store, authority: authority, now: { now() })
+    let exchange = TokenExchange(
+      store: store, authority: authority, endpoints: configuration.endpoints, now: { now() })
     try await exchange.load()
     let api = APIWorld(
       world: world, fleet: fleet, nodes: NodeService(world: world, fleet: fleet),

@@ -31,6 +31,8 @@ public struct ServeConfiguration: Sendable {
   public var proxyProtocol: [String]
   /// Peers whose `x-forwarded-*` and `forwarded` headers are kept: `10.0.0.0/8,unix`.
   public var trustedProxies: String?
+  /// `HOST[:PORT]` as clients call this server, for the audiences of their JWTs; empty: any.
+  public var endpoints: [String]
 
   /// PEM files.
   public struct Certificate: Sendable, Equatable {
@@ -47,7 +49,7 @@ public struct ServeConfiguration: Sendable {
     dataFolder: String, listen: [String], python: String? = nil, loops: Int? = nil, sandbox: Bool = true,
     logLevel: String = "info", tlsListen: [String] = [],
     certificates: [Certificate] = [], clientAuthorities: String? = nil, socketMode: UInt32 = 0o660,
-    proxyProtocol: [String] = [], trustedProxies: String? = nil,
+    proxyProtocol: [String] = [], trustedProxies: String? = nil, endpoints: [String] = [],
     otlpEndpoint: String? = nil, otlpRatio: Double = 1, logs: LogLimits = LogLimits()
   ) {
     self.dataFolder = dataFolder
@@ -62,6 +64,7 @@ public struct ServeConfiguration: Sendable {
     self.socketMode = socketMode
     self.proxyProtocol = proxyProtocol
     self.trustedProxies = trustedProxies
+    self.endpoints = endpoints
     self.otlpEndpoint = otlpEndpoint
     self.otlpRatio = otlpRatio
     self.logs = logs

@@ -30,6 +30,10 @@ enum Serve {
       Flag(
         "trusted-proxies", .text, value: "PEERS",
         "whose X-Forwarded-* and Forwarded are kept: 10.0.0.0/8,fd00::/8,unix (nobody's)"),
+      Flag(
+        "endpoint", .text, value: "HOST[:PORT]",
+        "what this server is called by clients; JWTs whose audience names another are refused then (any is taken)",
+        repeatable: true),
       Flag("python", .text, value: "PATH", "Python of cell nodes (found by itself)"),
       Flag("loops", .integer, value: "N", "event loops (found by itself)"),
       Flag("sandbox", .choice(["on", "off"]), "walls around instances (on)"),
@@ -73,6 +77,16 @@ enum Serve {
       guard let socketMode = UInt32(mode, radix: 8), socketMode <= 0o777 else {
         throw CommandFailure.usage("--socket-mode: '\(mode)' is not 000 to 777, like 660", Serve.command)
       }
+      for endpoint in parsed.texts("endpoint") {
+        let parts = endpoint.split(separator: ":", omittingEmptySubsequences: false)
+        let port = parts.count == 2 ? Int(parts[1]) ?? 0 : 443
+        guard let host = parts.first, !host.isEmpty, !endpoint.contains("/"), parts.count <= 2,
+          (1...65535).contains(port)
+        else {
+          throw CommandFailure.usage(
+            "--endpoint: '\(endpoint)' is not HOST or HOST:PORT, like api.example.org", Serve.command)
+        }
+      }
       let listen = parsed.texts("listen")
       let options = ServeOptions(
         dataFolder: parsed.text("data") ?? "./data",
@@ -83,6 +97,7 @@ enum Serve {
         certificates: zip(chains, keys).map { .init(chain: $0, key: $1) },
         clientAuthorities: parsed.text("tls-client-ca"), socketMode: socketMode,
         proxyProtocol: parsed.texts("proxy-protocol"), trustedProxies: parsed.text("trusted-proxies"),
+        endpoints: parsed.texts("endpoint"),
         otlpEndpoint: parsed.text("otlp-endpoint"), otlpRatio: parsed.number("otlp-ratio") ?? 1,
         logs: try logs(parsed))
       throw ProgramEnd(code: await context.shell.serve(options))

@@ -29,6 +29,8 @@ public struct ServeOptions: Sendable, Equatable {
   public var proxyProtocol: [String]
   /// Peers whose `x-forwarded-*` and `forwarded` headers are kept: `10.0.0.0/8,unix`.
   public var trustedProxies: String?
+  /// `HOST[:PORT]` as clients call this server, for the audiences of their JWTs; empty: any.
+  public var endpoints: [String]
 
   /// PEM files.
   public struct Certificate: Sendable, Equatable {
@@ -46,7 +48,7 @@ public struct ServeOptions: Sendable, Equatable {
     loops: Int? = nil,
     sandbox: Bool = true, logLevel: String = "info", tlsListen: [String] = [],
     certificates: [Certificate] = [], clientAuthorities: String? = nil, socketMode: UInt32 = 0o660,
-    proxyProtocol: [String] = [], trustedProxies: String? = nil,
+    proxyProtocol: [String] = [], trustedProxies: String? = nil, endpoints: [String] = [],
     otlpEndpoint: String? = nil, otlpRatio: Double = 1, logs: LogLimits = LogLimits()
   ) {
     self.dataFolder = dataFolder
@@ -61,6 +63,7 @@ public struct ServeOptions: Sendable, Equatable {
     self.socketMode = socketMode
     self.proxyProtocol = proxyProtocol
     self.trustedProxies = trustedProxies
+    self.endpoints = endpoints
     self.otlpEndpoint = otlpEndpoint
     self.otlpRatio = otlpRatio
     self.logs = logs
