@@ -18,7 +18,7 @@ final class HTTP1Client: Sendable {
       }
     }
     guard connected == 0 else { throw Failure() }
-    var patience = timeval(tv_sec: 10, tv_usec: 0)
+    var patience = timeval(tv_sec: 60, tv_usec: 0)
     setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
   }
 
@@ -41,7 +41,31 @@ final class HTTP1Client: Sendable {
     return true
   }
 
-  /// What the server says until it closes; nil when it did not within ten seconds.
+  /// Sends `total` bytes while the server takes them; how many it took before it took none for 300 ms.
+  func pour(_ total: Int) -> Int {
+    let block = [UInt8](repeating: 0x79, count: 65536)
+    var sent = 0
+    var state = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+    while sent < total, poll(&state, 1, 300) == 1 {
+      let count = Glibc.send(
+        descriptor, block, min(block.count, total - sent), Int32(MSG_NOSIGNAL) | Int32(MSG_DONTWAIT))
+      guard count > 0 else { break }
+      sent += count
+    }
+    return sent
+  }
+
+  /// Says that no more comes; the server may go on.
+  func endWrites() { shutdown(descriptor, Int32(SHUT_WR)) }
+
+  /// Goes without a word: what the server sends is refused.
+  func leave() {
+    var hard = linger(l_onoff: 1, l_linger: 0)
+    setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &hard, socklen_t(MemoryLayout<linger>.size))
+    shutdown(descriptor, Int32(SHUT_RDWR))
+  }
+
+  /// What the server says until it closes; nil when it did not within a minute.
   func readToEnd() -> String? {
     var all: [UInt8] = []
     while true {
@@ -51,15 +75,20 @@ final class HTTP1Client: Sendable {
     }
   }
 
-  /// What the server says until `end` comes.
-  func read(until end: String) -> String? {
+  /// What the server says until `end` comes, with nothing behind it.
+  func read(until end: String) -> String? { readBytes(until: end).map { text($0) } }
+
+  func readBytes(until end: String) -> [UInt8]? {
     var all: [UInt8] = []
-    while !text(all).hasSuffix(end) {
+    while !all.suffix(end.utf8.count).elementsEqual(end.utf8) {
       guard let part = readSome(), !part.isEmpty else { return nil }
       all += part
     }
-    return text(all)
+    return all
   }
+
+  /// Waits for a first part of an answer.
+  func readsSome() -> Bool { readSome()?.isEmpty == false }
 
   private func readSome() -> [UInt8]? {
     var buffer = [UInt8](repeating: 0, count: 65536)

@@ -13,6 +13,7 @@ import Wire
 /// without the body. `/never` does not answer. `/socket` echoes raw bytes after an upgrade.
 final class TransportFixture: Sendable {
   struct Seen: Sendable {
+    var arrived = 0
     var abandoned = 0
     var stalled = 0
     var received = 0
@@ -118,6 +119,7 @@ final class TransportFixture: Sendable {
 
     func arrived(_ exchange: HTTPExchange, fields: UnsafeMutablePointer<HTTP1Field>) -> BodyPlan {
       let path = text(exchange, exchange.head.targetStart, exchange.head.targetCount)
+      note { $0.arrived += 1 }
       guard !path.hasPrefix("/collect") else { return .collect(limit: 1 << 20) }
       paths[exchange.key] = path
       switch path {

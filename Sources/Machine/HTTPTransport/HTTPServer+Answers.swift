@@ -138,6 +138,8 @@ extension HTTPServer {
     let connection = http1(exchange)
     connection.ownerTag = 0
     if connection.state == .owned {
+      // The head may have left before the drain began: the end of the connection says the same.
+      if isDraining { connection.closesAfterAnswer = true }
       connection.state = .head
       connection.scanned = 0
       connection.isStreamed = false
