@@ -5,9 +5,9 @@ VENV := .venv
 PY := $(VENV)/bin/python
 SWIFT_FLAGS := --explicit-target-dependency-import-check error
 
-.PHONY: help setup build demo test check bench fmt fuzz clean
+.PHONY: help setup build demo test check bench fmt fuzz soak check-sanitizers clean
 help: ## show the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 setup: ## install Debian and PyPI packages that are missing
 	@scripts/setup
@@ -31,6 +31,12 @@ bench: build ## every benchmark; prints tables with ratios
 
 fuzz: setup ## fuzz the decoders for a minute each
 	@Fuzz/run
+
+soak: build ## ten minutes of real clients, bad manners and killed instances; SOAK=SECONDS
+	@$(PY) Tests/Soak/soak.py --seconds $(or $(SOAK),600)
+
+check-sanitizers: setup ## the data plane's tests with address, leak and thread sanitizer
+	@scripts/check-sanitizers
 
 fmt: setup ## format the sources
 	@swift format -i -r Sources Tests Package.swift
