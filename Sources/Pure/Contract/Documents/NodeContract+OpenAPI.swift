@@ -88,7 +88,7 @@ extension NodeContract {
   private static func schema(_ field: Field, answers: Bool) -> JSONValue {
     switch field.type {
     case .object: return ["type": "object", "additionalProperties": true]
-    case .list: return ["type": "array", "items": true]
+    case .list: return ["type": "array", "items": [:]]
     case .text: return ["type": "string"]
     case .integer: return ["type": "integer"]
     // NaN and infinities have no form in JSON: answers hold null for them.
@@ -117,7 +117,7 @@ extension NodeContract {
     let note = ContractType.tensor(tensor).note(.ndarray)
     var nested: JSONValue = item(tensor.element)
     for _ in 0..<min(max(tensor.shape?.count ?? 1, 1), 32) { nested = ["type": "array", "items": nested] }
-    if tensor.shape == nil || tensor.element == nil { nested = ["type": "array", "items": true] }
+    if tensor.shape == nil || tensor.element == nil { nested = ["type": "array", "items": [:]] }
     // A value without dimensions is answered with the bare number.
     if answers {
       return (tensor.shape == [] ? item(tensor.element) : nested).adding("description", .string(note))
@@ -134,11 +134,11 @@ extension NodeContract {
       ],
     ]
     // The number of dimensions of a request may differ from the checkpoint's.
-    return ["description": .string(note), "anyOf": [["type": "array", "items": true], packed]]
+    return ["description": .string(note), "anyOf": [["type": "array", "items": [:]], packed]]
   }
 
   private static func item(_ element: TensorElement?) -> JSONValue {
-    guard let element else { return .bool(true) }
+    guard let element else { return [:] }
     switch element.field {
     case .bool: return ["type": "boolean"]
     case .double, .float: return ["type": ["number", "null"]]
@@ -148,12 +148,12 @@ extension NodeContract {
 
   private static func table(_ columns: [TableColumn], answers: Bool) -> JSONValue {
     let note = JSONValue.string(ContractType.table(columns).note(.dataFrame))
-    let lists: JSONValue = ["type": "array", "items": ["type": "array", "items": true]]
+    let lists: JSONValue = ["type": "array", "items": ["type": "array", "items": [:]]]
     let split: JSONValue = [
       "type": "object", "required": answers ? ["columns", "index", "data"] : ["columns", "data"],
       "additionalProperties": false,
       "properties": [
-        "columns": ["type": "array", "items": true], "index": ["type": "array", "items": true], "data": lists,
+        "columns": ["type": "array", "items": [:]], "index": ["type": "array", "items": [:]], "data": lists,
       ],
     ]
     if answers { return split.adding("description", note) }
@@ -173,7 +173,7 @@ extension NodeContract {
     if word.hasPrefix("float") { return ["type": ["number", "null"]] }
     if word.hasPrefix("bool") { return ["type": ["boolean", "null"]] }
     if word.hasPrefix("datetime") || word.hasPrefix("str") { return ["type": ["string", "null"]] }
-    return .bool(true)
+    return [:]
   }
 }
 
