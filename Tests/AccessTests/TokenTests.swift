@@ -106,6 +106,26 @@ import Testing
     #expect(message(try signed(header: header, claims: claims, by: key)).contains("malformed"))
   }
 
+  @Test func `a session ends with its token, carries its id, and is never taken for one`() throws {
+    let (token, principal) = try authority.issue(subject: "sva1", ttl: .seconds(600), at: now)
+    let (session, owner) = try authority.issueSession(for: principal, node: "nod1", at: now + .seconds(500))
+    let seen = try authority.verifySession(Array(session.utf8), at: now + .seconds(599))
+    #expect(seen == owner && seen.node == "nod1" && seen.mayOnlyCall)
+    #expect(seen.subject == "sva1" && seen.tokenID == principal.tokenID)
+    #expect(seen.expiresAt == now + .seconds(600))
+    #expect(throws: PlatformError.self) {
+      try authority.verifySession(Array(session.utf8), at: now + .seconds(600))
+    }
+    #expect(message(session).contains("typ"))
+    #expect(throws: PlatformError.self) { try authority.verifySession(Array(token.utf8), at: now) }
+  }
+
+  @Test func `a session made with a key that never ends lives 12 hours`() throws {
+    let key = Principal(subject: "sva1", tokenID: "key1", expiresAt: Timestamp(seconds: 4_000_000_000))
+    let (_, owner) = try authority.issueSession(for: key, node: "nod1", at: now)
+    #expect(owner.expiresAt == now + .seconds(12 * 3600))
+  }
+
   @Test func `a key that is not Ed25519 in PEM is refused`() {
     #expect(throws: PlatformError.self) { try TokenAuthority(privateKeyPEM: "nonsense") }
   }

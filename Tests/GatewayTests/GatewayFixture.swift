@@ -25,6 +25,17 @@ struct PlainVerifier: TokenVerifier {
     guard expiry > now else { throw PlatformError(.unauthenticated, "the token expired", origin: .caller) }
     return Principal(subject: parts[0], tokenID: parts[2], expiresAt: expiry)
   }
+
+  /// Sessions are `session:subject:seconds-of-expiry:id:node`.
+  func verifySession(_ session: [UInt8], at now: Timestamp) throws(PlatformError) -> Principal {
+    let parts = String(decoding: session, as: UTF8.self).split(separator: ":").map(String.init)
+    guard parts.count == 5, parts[0] == "session", let seconds = Int64(parts[2]) else {
+      throw PlatformError(.unauthenticated, "the session is malformed", origin: .caller)
+    }
+    return Principal(
+      subject: parts[1], tokenID: parts[3], expiresAt: Timestamp(seconds: seconds), mayOnlyCall: true,
+      node: parts[4])
+  }
 }
 
 /// Echoes, or waits to be cancelled.

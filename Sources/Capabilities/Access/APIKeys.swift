@@ -20,7 +20,7 @@ public enum APIKeyScope: String, Sendable, CaseIterable {
 /// The API keys of service accounts, by the hashes of their secrets, ready to judge without I/O.
 public final class APIKeys: Sendable {
   /// What a key looks like: this and 43 characters of base64url.
-  static let prefix = "roost_"
+  public static let prefix = "roost_"
   private static let secretBytes = 32
   /// A verdict about a key without an end may be cached for ever: a deleted key is named in the routing table.
   private static let never = Timestamp(seconds: 253_402_300_799)
@@ -97,5 +97,9 @@ public struct Credentials: TokenVerifier {
 
   public func verify(_ token: [UInt8], at now: Timestamp) throws(PlatformError) -> Principal {
     try keys.isKey(token) ? keys.verify(token, at: now) : authority.verify(token, at: now)
+  }
+
+  public func verifySession(_ session: [UInt8], at now: Timestamp) throws(PlatformError) -> Principal {
+    try authority.verifySession(session, at: now)
   }
 }

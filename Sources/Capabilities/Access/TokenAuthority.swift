@@ -9,8 +9,11 @@ public struct TokenAuthority: TokenVerifier {
   private static let issuer = "roost"
   private static let maximumBytes = 4096
 
+  private static let tokenType = "JWT"
+  /// Another type than that of tokens: neither can ever be taken for the other.
+  private static let sessionType = "session+jwt"
+
   private let key: SigningKey
-  private let header: String
 
   /// Takes a private key in PEM (PKCS#8), as `privateKeyPEM()` writes it.
   public init(privateKeyPEM: String) throws(PlatformError) {
@@ -22,11 +25,7 @@ public struct TokenAuthority: TokenVerifier {
     TokenAuthority(key: try SigningKey.generate())
   }
 
-  private init(key: SigningKey) {
-    self.key = key
-    let text = FlatJSON.encode(["alg": .string("EdDSA"), "typ": .string("JWT"), "kid": .string(key.id)])
-    header = Base64URL.encode(text.utf8)
-  }
+  private init(key: SigningKey) { self.key = key }
 
   /// The private key, to be kept.
   public func privateKeyPEM() throws(PlatformError) -> String { try key.pem() }
@@ -42,18 +41,60 @@ public struct TokenAuthority: TokenVerifier {
     let identifier = Identifier<TokenKeyKind>.random().text
     let issued = now.seconds
     let expires = issued + ttl.components.seconds
-    let claims = FlatJSON.encode([
-      "iss": .string(Self.issuer), "sub": .string(subject), "jti": .string(identifier),
-      "iat": .integer(issued),
-      "nbf": .integer(issued), "exp": .integer(expires),
-    ])
-    let message = "\(header).\(Base64URL.encode(claims.utf8))"
-    let signature = try key.sign(Array(message.utf8))
+    let token = try sign(
+      Self.tokenType,
+      [
+        "iss": .string(Self.issuer), "sub": .string(subject), "jti": .string(identifier),
+        "iat": .integer(issued), "nbf": .integer(issued), "exp": .integer(expires),
+      ])
     let principal = Principal(subject: subject, tokenID: identifier, expiresAt: Timestamp(seconds: expires))
-    return ("\(message).\(Base64URL.encode(signature))", principal)
+    return (token, principal)
+  }
+
+  /// Makes what a browser keeps as a cookie for one node: it ends with the credential that it was made for, has that
+  /// one's id, so that revoking that one ends it too, and is good for nothing but calling the node.
+  public func issueSession(
+    for principal: Principal, node: String, at now: Timestamp
+  ) throws(PlatformError) -> (session: String, principal: Principal) {
+    let issued = now.seconds
+    let expires = min(issued + Self.maximumTTL.components.seconds, principal.expiresAt.seconds)
+    let session = try sign(
+      Self.sessionType,
+      [
+        "iss": .string(Self.issuer), "sub": .string(principal.subject), "jti": .string(principal.tokenID),
+        "aud": .string(node), "iat": .integer(issued), "nbf": .integer(issued), "exp": .integer(expires),
+      ])
+    return (
+      session,
+      Principal(
+        subject: principal.subject, tokenID: principal.tokenID, expiresAt: Timestamp(seconds: expires),
+        mayOnlyCall: true, node: node)
+    )
+  }
+
+  private func sign(_ type: String, _ claims: KeyValuePairs<String, FlatJSON.Value>) throws(PlatformError)
+    -> String
+  {
+    let header = FlatJSON.encode(["alg": .string("EdDSA"), "typ": .string(type), "kid": .string(key.id)])
+    let message = "\(Base64URL.encode(header.utf8)).\(Base64URL.encode(FlatJSON.encode(claims).utf8))"
+    return "\(message).\(Base64URL.encode(try key.sign(Array(message.utf8))))"
   }
 
   public func verify(_ token: [UInt8], at now: Timestamp) throws(PlatformError) -> Principal {
+    try judge(try claims(of: token, type: Self.tokenType), at: now)
+  }
+
+  public func verifySession(_ session: [UInt8], at now: Timestamp) throws(PlatformError) -> Principal {
+    let claims = try claims(of: session, type: Self.sessionType)
+    guard let node = claims.string("aud"), !node.isEmpty else { throw Self.malformed("it names no node") }
+    var principal = try judge(claims, at: now)
+    principal.mayOnlyCall = true
+    principal.node = node
+    return principal
+  }
+
+  /// What a token says, once its signature was found good.
+  private func claims(of token: [UInt8], type: String) throws(PlatformError) -> FlatJSON {
     guard !token.isEmpty else { throw Self.refusal("the token is empty") }
     guard token.count <= Self.maximumBytes else { throw Self.malformed("it is longer than 4096 bytes") }
     let parts = token.split(separator: 0x2e, omittingEmptySubsequences: false)
@@ -61,7 +102,7 @@ public struct TokenAuthority: TokenVerifier {
     guard let headerBytes = Base64URL.decode(parts[0]), let header = FlatJSON(headerBytes) else {
       throw Self.malformed("its header is not base64url of a JSON object")
     }
-    try checkHeader(header)
+    try checkHeader(header, type)
     guard let signature = Base64URL.decode(parts[2]), signature.count == SigningKey.signatureBytes else {
       throw Self.malformed("its signature is not 64 bytes in base64url")
     }
@@ -71,15 +112,16 @@ public struct TokenAuthority: TokenVerifier {
     guard let claimBytes = Base64URL.decode(parts[1]), let claims = FlatJSON(claimBytes) else {
       throw Self.malformed("its claims are not base64url of a JSON object of texts and integers")
     }
-    return try judge(claims, at: now)
+    return claims
   }
 
-  private func checkHeader(_ header: FlatJSON) throws(PlatformError) {
+  private func checkHeader(_ header: FlatJSON, _ type: String) throws(PlatformError) {
     guard let algorithm = header.string("alg") else { throw Self.malformed("its header has no 'alg'") }
     guard algorithm == "EdDSA" else {
       throw Self.refusal("the token's algorithm is '\(algorithm.prefix(16))'; this server accepts EdDSA only")
     }
-    guard header.string("typ") == nil || header.string("typ") == "JWT", header.members["crit"] == nil else {
+    let named = header.string("typ") ?? (header.members["typ"] == nil ? Self.tokenType : "")
+    guard named == type, header.members["crit"] == nil else {
       throw Self.malformed("its header has a 'typ' or 'crit' that this server does not know")
     }
     guard header.string("kid") == key.id else {

@@ -9,12 +9,17 @@ public struct Principal: Sendable, Hashable {
   public var expiresAt: Timestamp
   /// An API key that is good for calling nodes only.
   public var mayOnlyCall: Bool
+  /// Of a browser's session: the id of the only node that it is good for.
+  public var node: String?
 
-  public init(subject: String, tokenID: String, expiresAt: Timestamp, mayOnlyCall: Bool = false) {
+  public init(
+    subject: String, tokenID: String, expiresAt: Timestamp, mayOnlyCall: Bool = false, node: String? = nil
+  ) {
     self.subject = subject
     self.tokenID = tokenID
     self.expiresAt = expiresAt
     self.mayOnlyCall = mayOnlyCall
+    self.node = node
   }
 }
 
@@ -22,4 +27,7 @@ public struct Principal: Sendable, Hashable {
 public protocol TokenVerifier: Sendable {
   /// Throws `unauthenticated` that says what is wrong: malformed, foreign signature, expired, not yet valid.
   func verify(_ token: [UInt8], at now: Timestamp) throws(PlatformError) -> Principal
+  /// Judges the cookie of a browser's session, which is never good as a token, nor a token as a session. The
+  /// principal's `node` is set. Throws `unauthenticated`.
+  func verifySession(_ session: [UInt8], at now: Timestamp) throws(PlatformError) -> Principal
 }

@@ -78,6 +78,7 @@ public struct APIResponder: HTTPResponder {
     let target = try Target(request.target)
     if let open = try await OpenEndpoints.answer(target, request, api) { return open }
     if let token = await IamEndpoints.answer(target, request, api) { return token }
+    if let session = try await SessionEndpoints.answer(target, request, self, api) { return session }
     if let known = await CompatibleEndpoints.answer(target, request, self, api) { return known }
     let matches = routes.filter { $0.matches(target) }
     guard !matches.isEmpty else {
@@ -104,6 +105,19 @@ public struct APIResponder: HTTPResponder {
     async throws(PlatformError) -> Call
   {
     let principal = try await authenticate(request)
+    guard !principal.mayOnlyCall else {
+      throw PlatformError(
+        .permissionDenied,
+        "this API key may only call nodes; make one with 'roost api-key create --scope all', or use a token",
+        origin: .caller)
+    }
+    return try await call(request, of: principal, segments: segments, query: query)
+  }
+
+  /// The same for a caller who is known.
+  func call(
+    _ request: HTTPRequest, of principal: Principal, segments: [String], query: [String: String] = [:]
+  ) async throws(PlatformError) -> Call {
     let bindings = try await api.store.grants(subject: principal.subject).compactMap { grant in
       Role(rawValue: grant.role).map {
         RoleBinding(subject: grant.subject, role: $0, folderID: grant.folderID)
@@ -113,7 +127,8 @@ public struct APIResponder: HTTPResponder {
       request: request, segments: segments, query: query, principal: principal, bindings: bindings)
   }
 
-  private func authenticate(_ request: HTTPRequest) async throws(PlatformError) -> Principal {
+  /// Whose credential stands in `Authorization`. What it is good for is not judged.
+  func authenticate(_ request: HTTPRequest) async throws(PlatformError) -> Principal {
     guard let header = request.header("authorization") else {
       throw PlatformError(
         .unauthenticated,
@@ -128,12 +143,6 @@ public struct APIResponder: HTTPResponder {
     let credential = header.dropFirst(scheme.count).drop { $0 == " " }
     let credentials = Credentials(authority: api.authority, keys: api.apiKeys)
     let principal = try credentials.verify(Array(credential.utf8), at: api.world.now())
-    guard !principal.mayOnlyCall else {
-      throw PlatformError(
-        .permissionDenied,
-        "this API key may only call nodes; make one with 'roost api-key create --scope all', or use a token",
-        origin: .caller)
-    }
     if let token = try await api.store.token(principal.tokenID), token.revokedAt != nil {
       throw PlatformError(.unauthenticated, "authorization: this token was revoked", origin: .caller)
     }

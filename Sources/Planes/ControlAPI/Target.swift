@@ -37,7 +37,7 @@ struct Target {
     self.query = query
   }
 
-  private static func percentDecoded(_ text: String, plus: Bool) throws(PlatformError) -> String {
+  static func percentDecoded(_ text: String, plus: Bool) throws(PlatformError) -> String {
     var bytes: [UInt8] = []
     var rest = Array(text.utf8)[...]
     while let byte = rest.popFirst() {

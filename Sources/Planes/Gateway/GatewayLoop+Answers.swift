@@ -12,6 +12,8 @@ struct Refusal: Error {
   var status: Int
   var origin: PlatformError.Origin
   var retryAfter: Int?
+  /// Where a person goes on, with a status of 303.
+  var location: String?
   /// `NodeExecutionErrorDetails`, where user code failed.
   var details: (name: String, message: String, traceback: [String])?
 
@@ -79,6 +81,11 @@ extension GatewayLoop {
     case .platform: connection.output.append("platform\r\n")
     }
     if refusal.status == 401 { connection.output.append("www-authenticate: Bearer realm=\"roost\"\r\n") }
+    if let location = refusal.location {
+      connection.output.append("cache-control: no-store\r\nlocation: ")
+      connection.output.append(location)
+      connection.output.append("\r\n")
+    }
     if let seconds = refusal.retryAfter {
       connection.output.append("retry-after: ")
       connection.output.append(decimal: seconds)

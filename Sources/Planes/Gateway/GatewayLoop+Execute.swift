@@ -77,25 +77,36 @@ extension GatewayLoop {
         .unauthenticated, "the Authorization header must be 'Bearer <IAM token>' or 'Api-Key <key>'")
     }
     while start < end, base[start] == 0x20 { start += 1 }
-    let token = base + start
+    return try judge(base + start, end - start)
+  }
+
+  /// The verdict about a token, or about a browser's session.
+  func judge(
+    _ token: UnsafePointer<UInt8>, _ count: Int, isSession: Bool = false
+  ) throws(Refusal) -> VerdictCache.Verdict {
     let now = Timestamp(microseconds: roost_wall_us())
     let verdict: VerdictCache.Verdict
     // A clock that was set back may make the token one that is not valid yet: it is judged anew.
-    if let cached = verdicts.find(token, end - start), cached.judgedAt <= now {
+    if let cached = verdicts.find(token, count), cached.judgedAt <= now,
+      (cached.principal.node != nil) == isSession
+    {
       verdict = cached
     } else {
       counters.tokenChecks.add()
-      let bytes = Array(UnsafeBufferPointer(start: token, count: end - start))
+      let bytes = Array(UnsafeBufferPointer(start: token, count: count))
+      let verifier = shared.verifier
       do throws(PlatformError) {
         verdict = VerdictCache.Verdict(
-          token: bytes, principal: try shared.verifier.verify(bytes, at: now), at: now)
+          token: bytes,
+          principal: isSession
+            ? try verifier.verifySession(bytes, at: now) : try verifier.verify(bytes, at: now), at: now)
       } catch {
         throw Refusal(error.code, error.message, origin: error.origin == .platform ? .caller : error.origin)
       }
       verdicts.keep(verdict)
     }
     guard verdict.principal.expiresAt > now else {
-      verdicts.drop(token, end - start)
+      verdicts.drop(token, count)
       throw Refusal(
         .unauthenticated, "the token expired at \(verdict.principal.expiresAt); get a new one")
     }

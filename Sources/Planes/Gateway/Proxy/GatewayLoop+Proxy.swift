@@ -70,6 +70,8 @@ extension GatewayLoop {
     let host = fields[Int(exchange.head.host)]
     let domain: StaticString = ".nodes."
     guard host.valueCount > 27, begins(base + Int(host.valueStart) + 20, domain) else { return nil }
+    let own = Self.ownPrefix
+    if count > own.utf8CodeUnitCount, begins(base + start, own) { return nil }
     let id = Int(host.valueStart)
     return ProxyRoute(rule: .host, id: id..<(id + 20))
   }
@@ -114,14 +116,22 @@ extension GatewayLoop {
       writeHead(
         request, exchange, fields, route, passesCredentials: node.plan.passesCredentials)
       begin(request, node)
-    } catch { refuse(request, error) }
+    } catch {
+      guard error.code == .unauthenticated, let route, let page = signIn(exchange, fields, route) else {
+        return refuse(request, error)
+      }
+      var refusal = error
+      refusal.status = 303
+      refusal.location = page
+      refuse(request, refusal)
+    }
   }
 
   private func admit(
     _ request: ProxyRequest, _ exchange: HTTPExchange, _ fields: ProxyFields, _ found: ProxyHeaders,
     _ route: ProxyRoute?
   ) throws(Refusal) -> LoopNode {
-    let verdict = try authenticate(exchange, fields.fields)
+    let verdict = try authenticate(exchange, fields, route)
     guard found.nodeID != -2 else { throw Refusal(.invalidArgument, "the header x-node-id is given twice") }
     guard found.folderID != -2 else {
       throw Refusal(.invalidArgument, "the header x-folder-id is given twice")

@@ -40,6 +40,9 @@ extension GatewayLoop {
         if !fields.lists(index, "trailers") { continue }
         request.asksTrailers = true
         continue
+      case .cookie:
+        if !(namesOthers && fields.isListed(index)) { fields.appendCookies(index, to: request.head) }
+        continue
       case .traceState: if request.trace.parent == 0 { continue }
       case .connection, .drop: continue
       case .forwarded, .forwardedFor, .forwardedHost, .forwardedProto, .forwardedPrefix: continue
@@ -138,6 +141,7 @@ extension GatewayLoop {
       switch ProxyField(response: fields.name(index), fields.fields[index].nameCount) {
       case .upgrade: if !isUpgrade { continue }
       case .accept: if isStream { continue }
+      case .cookie: if fields.setsSession(index) { continue }
       case .connection, .drop: continue
       default: break
       }

@@ -9,6 +9,8 @@ enum ProxyField: UInt8 {
   case drop
   case connection, te, upgrade
   case authorization, nodeID, nodeAlias, folderID
+  /// May hold a browser's session, which stays here.
+  case cookie
   /// What proxies say about who came to them.
   case forwarded, forwardedFor, forwardedHost, forwardedProto, forwardedPrefix
   /// Goes on only together with the `traceparent` that it belongs to.
@@ -24,6 +26,7 @@ enum ProxyField: UInt8 {
     self = .pass
     switch count {
     case 2 where named("te"): self = .te
+    case 6 where named("cookie"): self = .cookie
     case 7 where named("upgrade"): self = .upgrade
     case 9 where named("x-node-id"): self = .nodeID
     case 9 where named("forwarded"): self = .forwarded
@@ -65,6 +68,7 @@ enum ProxyField: UInt8 {
     case 7 where named("upgrade"): self = .upgrade
     case 10 where named("connection"): self = .connection
     case 10 where named("keep-alive"): self = .drop
+    case 10 where named("set-cookie"): self = .cookie
     case 12 where named("x-request-id"): self = .drop
     case 13 where named("x-roost-fault"): self = .drop
     case 14 where named("content-length"): self = .drop

@@ -1,0 +1,153 @@
+import Access
+import ControlPlane
+import Domain
+import HTTPModel
+
+/// Sessions of browsers: `/nodes/{id}/session`, and `/.roost/session` on a node's host.
+///
+/// A browser that proved a token here gets a cookie for one node, because it can't send a header with a page, an
+/// EventSource or a WebSocket. The gateway takes it in place of `Authorization` (docs/access.md).
+enum SessionEndpoints {
+  static let cookieName = "roost-session"
+
+  private struct Place {
+    var node: String
+    /// What the cookie is sent with.
+    var cookiePath: String
+    /// Where to go once signed in.
+    var home: String
+  }
+
+  /// Nil when the target is something else.
+  static func answer(
+    _ target: Target, _ request: HTTPRequest, _ responder: APIResponder, _ api: APIWorld
+  ) async throws(PlatformError) -> HTTPResponse? {
+    guard let place = place(target, request) else { return nil }
+    switch request.method {
+    case "GET", "HEAD": return page(nil, status: 200)
+    case "POST": return try await begin(place, request, responder, api)
+    case "DELETE":
+      try checkOrigin(request)
+      return cookie("", place, request, seconds: 0, HTTPResponse(status: 204))
+    default:
+      throw PlatformError(
+        .unimplemented, "\(request.method) is not allowed here; use GET, POST, DELETE", origin: .caller)
+    }
+  }
+
+  private static func place(_ target: Target, _ request: HTTPRequest) -> Place? {
+    guard target.verb == nil else { return nil }
+    if target.segments.count == 3, target.segments[0] == "nodes", target.segments[2] == "session" {
+      // A cookie's path must not hold what the caller likes.
+      guard let id = NodeID(target.segments[1]) else { return nil }
+      let path = "/nodes/\(id)/proxy"
+      return Place(node: id.text, cookiePath: path, home: path + "/")
+    }
+    guard target.segments == [".roost", "session"], let host = request.header("host") else { return nil }
+    let labels = host.split(separator: ".", maxSplits: 2)
+    guard labels.count == 3, labels[1].lowercased() == "nodes", let id = NodeID(String(labels[0])) else {
+      return nil
+    }
+    return Place(node: id.text, cookiePath: "/", home: "/")
+  }
+
+  private static func begin(
+    _ place: Place, _ request: HTTPRequest, _ responder: APIResponder, _ api: APIWorld
+  ) async throws(PlatformError) -> HTTPResponse {
+    try checkOrigin(request)
+    guard let token = try token(of: request) else {
+      return try await begin(place, request, request, responder, api)
+    }
+    // The form's token is judged as the header would be.
+    var asked = request
+    asked.headers.append((name: "authorization", value: token))
+    do throws(PlatformError) {
+      var answer = try await begin(place, request, asked, responder, api)
+      answer.status = 303
+      answer.headers.append((name: "location", value: place.home))
+      return answer
+    } catch { return page(error.message, status: error.code.httpStatus) }
+  }
+
+  private static func begin(
+    _ place: Place, _ request: HTTPRequest, _ asked: HTTPRequest, _ responder: APIResponder, _ api: APIWorld
+  ) async throws(PlatformError) -> HTTPResponse {
+    let principal = try await responder.authenticate(asked)
+    let call = try await responder.call(asked, of: principal, segments: [place.node])
+    _ = try await NodeEndpoints.find(call, .call, api)
+    let now = api.world.now()
+    let issued = try api.authority.issueSession(for: principal, node: place.node, at: now)
+    let seconds = issued.principal.expiresAt.seconds - now.seconds
+    return cookie(issued.session, place, request, seconds: seconds, HTTPResponse(status: 204))
+  }
+
+  /// The credential of the form, as the value of `Authorization`; nil when the body is no form.
+  private static func token(of request: HTTPRequest) throws(PlatformError) -> String? {
+    let type = request.header("content-type") ?? ""
+    guard type.lowercased().hasPrefix("application/x-www-form-urlencoded"),
+      request.header("authorization") == nil
+    else { return nil }
+    // Read as a query is: the same escapes, each name once.
+    let form = try Target("/?" + String(decoding: request.body, as: UTF8.self)).query
+    let text = (form["token"] ?? "").filter { !$0.isWhitespace }
+    return text.hasPrefix(APIKeys.prefix) ? "Api-Key \(text)" : "Bearer \(text)"
+  }
+
+  /// Nobody may be signed in by another's page.
+  private static func checkOrigin(_ request: HTTPRequest) throws(PlatformError) {
+    guard let origin = request.header("origin")?.lowercased() else { return }
+    let host = (request.header("host") ?? "").lowercased()
+    guard origin == "http://\(host)" || origin == "https://\(host)" else {
+      throw PlatformError(
+        .permissionDenied,
+        "origin: sessions are begun and ended by pages of this host only, not of '\(origin)'",
+        origin: .caller, field: "origin")
+    }
+  }
+
+  private static func cookie(
+    _ value: String, _ place: Place, _ request: HTTPRequest, seconds: Int64, _ answer: HTTPResponse
+  ) -> HTTPResponse {
+    var answer = answer
+    let secure = request.isTLS ? "; Secure" : ""
+    let text =
+      "\(cookieName)=\(value); Path=\(place.cookiePath); Max-Age=\(seconds); HttpOnly; SameSite=Strict\(secure)"
+    answer.headers.append((name: "set-cookie", value: text))
+    answer.headers.append((name: "cache-control", value: "no-store"))
+    return answer
+  }
+
+  private static func page(_ problem: String?, status: Int) -> HTTPResponse {
+    let escaped = (problem ?? "").reduce(into: "") { text, character in
+      switch character {
+      case "<": text += "&lt;"
+      case "&": text += "&amp;"
+      default: text.append(character)
+      }
+    }
+    let html = """
+      <!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+      <title>Sign in to this node</title>
+      <style>body{font:16px/1.5 system-ui,sans-serif;max-width:30rem;margin:15vh auto;padding:0 1rem}
+      input,button{font:inherit;width:100%;box-sizing:border-box;padding:.5rem;margin:.5rem 0}
+      [role=alert]{color:#b00020}code{background:#eee;padding:0 .2em}</style>
+      <h1>Sign in to this node</h1>
+      <p>Paste an IAM token (<code>roost token create</code>) or an API key. This browser then may call
+      this node, and no other, until the token ends.</p>
+      \(problem == nil ? "" : "<p role=\"alert\">\(escaped)</p>")
+      <form method="post"><label>Token <input type="password" name="token" required autofocus
+      autocomplete="off"></label><button>Sign in</button></form></html>
+
+      """
+    var answer = Answer.text(html, type: "text/html; charset=utf-8", status: status)
+    answer.headers += [
+      (name: "cache-control", value: "no-store"),
+      (
+        name: "content-security-policy",
+        value: "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"
+      ),
+      (name: "referrer-policy", value: "same-origin"), (name: "x-content-type-options", value: "nosniff"),
+    ]
+    return answer
+  }
+}
