@@ -135,7 +135,11 @@ let package = Package(
         "ControlPlane", "Domain", "Planning", "Storage", "DriverAPI", "AddressNodes", "TestSupport",
       ]),
     .testTarget(
-      name: "ControlAPITests", dependencies: ["ControlAPI", "Domain", "HTTPModel", "Storage", "Access"]),
+      name: "ControlAPITests",
+      dependencies: [
+        "ControlAPI", "ControlPlane", "Domain", "Planning", "HTTPModel", "Storage", "Access", "AddressNodes",
+        "TestSupport",
+      ]),
     .testTarget(name: "CommandsTests", dependencies: ["Commands", "Domain", "TestSupport"]),
   ],
   swiftLanguageModes: [.v6]

@@ -183,6 +183,51 @@ import Testing
     }
   }
 
+  /// What a service that was killed may have left of a delete, by how far it came.
+  enum Remains: CaseIterable { case everything, noInstances, noHost, recordsOnly }
+
+  @Test(arguments: Remains.allCases) func `a delete cut short is finished by the next service`(
+    _ remains: Remains
+  ) async throws {
+    let bench = try await Bench()
+    var operation: OperationRecord?
+    try await bench.live { life in
+      try await life.up(2)
+      operation = OperationRecord(
+        id: .random(), kind: "deleteNode", description: "Delete node node-a", createdAt: bench.clock.now(),
+        createdBy: "sva", modifiedAt: bench.clock.now(), resourceID: try await life.node().id.text)
+    }
+    // The one transaction that a delete begins with; then the steps that were done.
+    let begun = try #require(operation)
+    var node = try await bench.store.node(named: "node-a")
+    node.deletedAt = bench.clock.now()
+    let deleting = node
+    _ = try await bench.store.atomically { store throws(PlatformError) in
+      try store.createOperation(begun)
+      return try store.updateNode(deleting)
+    }
+    let instances = try await bench.store.instances(node: node.id)
+    switch remains {
+    case .everything: break
+    case .noInstances: for one in instances { await bench.driver.vanish(one.id) }
+    case .noHost: await bench.driver.retire(node.id, release: node.release)
+    case .recordsOnly:
+      await bench.driver.retire(node.id, release: node.release)
+      for one in instances { try await bench.store.removeInstance(one.id, at: bench.clock.now()) }
+    }
+    try await bench.live { life in
+      let first = await life.sink.tables.first?.nodes.first
+      #expect(first?.refusal == "node 'node-a' is being deleted")
+      let ended = try #require(try await life.ended(begun))
+      #expect(ended.errorJSON == nil)
+      #expect(try await eventually { try await bench.store.allNodes().isEmpty })
+      #expect(try await bench.store.instances().isEmpty)
+      #expect(await bench.driver.running.isEmpty)
+      #expect(await bench.driver.retired.contains(node.id))
+      #expect(try await bench.store.usage(node: node.id).allSatisfy { $0.endedAt != nil })
+    }
+  }
+
   @Test func `a checkpoint in use can't be deleted`() async throws {
     let bench = try await Bench()
     try await bench.live { life in

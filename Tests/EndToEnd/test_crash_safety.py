@@ -134,15 +134,20 @@ def test_the_first_answer_after_a_kill_waits_for_no_busy_instance(make_server) -
     assert waited[0].status == 200 and waited[0].json["output"] == {"slept": 0.0}, waited
 
 
-def test_a_delete_cut_short_by_a_crash_is_finished(make_server) -> None:
+@pytest.mark.parametrize("milliseconds", [0, 5, 20, 60, 150])
+def test_a_delete_cut_short_by_a_crash_is_finished(make_server, milliseconds: int) -> None:
     roost = make_server()
     roost.checkpoint("value = dict(a=1)", "result = dict(twice=value['a'] * 2)", name="doubler")
     node = roost.node("doubler", inputs=["value:dict"], outputs=["result:dict"], instances={"count": 2})
     pids = [i["pid"] for i in roost.healthy(node, 2)]
-    assert roost.call("DELETE", f"/v1/nodes/{node}").status == 202
+    operation = roost.call("DELETE", f"/v1/nodes/{node}")
+    assert operation.status == 202
+    # Not a wait for anything: each moment leaves another part of the delete undone.
+    time.sleep(milliseconds / 1000)
     roost.kill()
     roost.start()
     wait_for("the node is gone", lambda: not roost.get("/v1/nodes")["nodes"])
+    assert "error" not in roost.finished(operation.json["id"])
     for pid in pids:
         wait_for("its processes are gone", lambda: not alive(pid))
     assert not list((roost.data / "run").iterdir())

@@ -75,7 +75,7 @@ final class GatewayFixture: Sendable {
 
   init(
     loops: Int = 1, requestLimit: Int = 16 << 20, responseLimit: Int = 16 << 20, log: Bool = false,
-    logLimits: LogLimits = LogLimits(),
+    logLimits: LogLimits = LogLimits(), writeIdleSeconds: Int = 30,
     spans: SpanTarget? = nil,
     listeners: [GatewayConfiguration.Listener] = [.init(.tcp(host: "127.0.0.1", port: 0))],
     trustedProxies: NetworkPeers = NetworkPeers()
@@ -90,7 +90,8 @@ final class GatewayFixture: Sendable {
       configuration: GatewayConfiguration(
         listeners: listeners, trustedProxies: trustedProxies, loops: loops, requestLimit: requestLimit,
         responseLimit: responseLimit,
-        accessLogFolder: log ? folderPath : nil, logLimits: logLimits, spans: spans),
+        accessLogFolder: log ? folderPath : nil, logLimits: logLimits,
+        writeIdleSeconds: writeIdleSeconds, spans: spans),
       verifier: verifier, responder: responder,
       observe: { observation in
         seen.all.withLock { $0.append(observation) }
@@ -112,10 +113,22 @@ final class GatewayFixture: Sendable {
     queueAge: UInt32 = 15000, limit: Int = 1, refusal: String? = nil, revoked: [String] = [],
     rateLimit: RateLimit? = nil, callerRateLimit: RateLimit? = nil
   ) {
-    let instances = peers.enumerated().map { index, peer in
+    publish(
+      at: peers.map(\.path), generation: generation, timeout: timeout, queueLimit: queueLimit, queueAge: queueAge,
+      limit: limit, refusal: refusal, revoked: revoked, rateLimit: rateLimit, callerRateLimit: callerRateLimit
+    )
+  }
+
+  /// With instances at these sockets.
+  func publish(
+    at paths: [String], generation: UInt64 = 1, timeout: UInt32 = 15000, queueLimit: Int = 1000,
+    queueAge: UInt32 = 15000, limit: Int = 1, refusal: String? = nil, revoked: [String] = [],
+    rateLimit: RateLimit? = nil, callerRateLimit: RateLimit? = nil
+  ) {
+    let instances = paths.enumerated().map { index, path in
       RoutedInstance(
         id: InstanceID("ins0000000000000000\(index)") ?? .random(),
-        endpoint: Endpoint(address: "unix:\(peer.path)", wireProtocol: .frames), limit: limit)
+        endpoint: Endpoint(address: "unix:\(path)", wireProtocol: .frames), limit: limit)
     }
     let routed = RoutedNode(
       id: node, name: "n", release: 1, folderID: Self.folder, acl: [Self.folder], refusal: refusal,

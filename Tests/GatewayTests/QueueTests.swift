@@ -1,5 +1,7 @@
+import CLinux
 import Domain
 import Gateway
+import Glibc
 import HTTPModel
 import Synchronization
 import Telemetry
@@ -199,5 +201,79 @@ import Wire
     await gateway.server.drain(grace: .milliseconds(50))
     #expect(await calls[0].value?.status == 503)
     await gateway.stop(peer)
+  }
+
+  @Test func `requests whose frames were never begun go to another instance when theirs dies`() async throws {
+    let gateway = try GatewayFixture()
+    let deaf = try DeafWorker(path: gateway.folderPath + "/deaf.sock")
+    let other = try gateway.peer("b") { .output("{\"echo\":\($0.input)}") }
+    gateway.publish(at: [deaf.path], limit: 8)
+    // The first frame fills the socket and stays cut; those behind it are not begun.
+    let large = Task {
+      try? await gateway.execute(input: "{\"a\":\"\(String(repeating: "x", count: 8 << 20))\"}")
+    }
+    await eventually { metric(gateway, "roost_gateway_in_flight_requests") == "1" && deaf.isConnected }
+    let small = started(3, gateway)
+    await eventually { metric(gateway, "roost_gateway_in_flight_requests") == "4" }
+    gateway.publish(at: [deaf.path, other.path], generation: 2, limit: 8)
+    deaf.die()
+    #expect(await large.value?.status == 503, "it was begun: nobody knows how far it came")
+    for (index, call) in small.enumerated() {
+      let answer = try #require(await call.value)
+      #expect(answer.status == 200 && answer.text.contains("\"echo\":{\"i\":\(index)}"), "\(answer.text)")
+    }
+    #expect(other.executed.count == 3)
+    #expect(metric(gateway, "roost_gateway_in_flight_requests") == "0")
+    await gateway.stop(other)
+  }
+
+  @Test func `a client that does not read its answer is let go, and others are served meanwhile`()
+    async throws
+  {
+    let gateway = try GatewayFixture(log: true, writeIdleSeconds: 1)
+    let peer = try gateway.peer("w") {
+      .output($0.input.contains("large") ? "{\"x\":\"\(String(repeating: "y", count: 12 << 20))\"}" : "{}")
+    }
+    gateway.publish([peer])
+    let slow = gateway.dial()
+    let body = "{\"folder_id\":\"\(GatewayFixture.folder)\",\"input\":{\"large\":1}}"
+    slow.write(
+      "POST /datasphere/v1/nodes/\(gateway.node):execute HTTP/1.1\r\nhost: x\r\nauthorization: Bearer \(GatewayFixture.good)\r\ncontent-length: \(body.utf8.count)\r\n\r\n\(body)"
+    )
+    await eventually { peer.executed.count == 1 }
+    #expect(
+      try await gateway.execute().status == 200, "the instance is free: the answer waits in the gateway")
+    await eventually { metric(gateway, "roost_gateway_open_connections") == "0" }
+    let got = slow.readBytes()
+    #expect(!got.isEmpty && got.count < 12 << 20, "\(got.count) bytes")
+    #expect(metric(gateway, "roost_gateway_in_flight_requests") == "0")
+    await gateway.stop(peer)
+  }
+}
+
+/// Takes connections and reads nothing from them.
+private final class DeafWorker: Sendable {
+  let path: String
+  private let listener: Int32
+  private let connection = Mutex<Int32>(-1)
+
+  init(path: String) throws {
+    self.path = path
+    listener = roost_listen_unix(path, 8)
+    try #require(listener >= 0)
+  }
+
+  var isConnected: Bool {
+    connection.withLock { connection in
+      var peer = sockaddr_storage()
+      if connection < 0 { connection = roost_accept(listener, &peer) }
+      return connection >= 0
+    }
+  }
+
+  func die() {
+    connection.withLock { _ = roost_close($0) }
+    _ = roost_close(listener)
+    unlink(path)
   }
 }

@@ -107,7 +107,7 @@ import Testing
     #expect(try await world.store.instances(node: node.id) == made)
     let error = try await #require(throws: PlatformError.self) { try await world.store.removeNode(node.id) }
     #expect(error.code == .failedPrecondition)
-    for record in made { try await world.store.removeInstance(record.id) }
+    for record in made { try await world.store.removeInstance(record.id, at: start) }
     try await world.store.removeNode(node.id)
     await #expect(throws: PlatformError.self) { try await world.store.updateInstance(made[0]) }
   }

@@ -98,7 +98,9 @@ public struct TokenAuthority: TokenVerifier {
     guard !token.isEmpty else { throw Self.refusal("the token is empty") }
     guard token.count <= Self.maximumBytes else { throw Self.malformed("it is longer than 4096 bytes") }
     let parts = token.split(separator: 0x2e, omittingEmptySubsequences: false)
-    guard parts.count == 3 else { throw Self.malformed("it has \(parts.count) parts, a JWT has 3") }
+    guard parts.count == 3 else {
+      throw Self.malformed("it has \(parts.count) parts, a JWT has 3 (an API key begins with roost_)")
+    }
     guard let headerBytes = Base64URL.decode(parts[0]), let header = FlatJSON(headerBytes) else {
       throw Self.malformed("its header is not base64url of a JSON object")
     }

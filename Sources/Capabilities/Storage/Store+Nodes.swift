@@ -104,9 +104,12 @@ extension Store {
     try database.select("WHERE ?1 IS NULL OR node_id = ?1 ORDER BY rowid", [node])
   }
 
-  /// Forgets an instance, once nothing of it is left on the machine.
-  public func removeInstance(_ id: InstanceID) throws(PlatformError) {
-    try database.execute("DELETE FROM instance WHERE id = ?", [id])
+  /// Forgets an instance, once nothing of it is left on the machine, and ends its metering: both or neither.
+  public func removeInstance(_ id: InstanceID, at time: Timestamp) throws(PlatformError) {
+    try database.transaction { () throws(PlatformError) in
+      try database.execute("DELETE FROM instance WHERE id = ?", [id])
+      try endUsage(instance: id, at: time)
+    }
   }
 
   // MARK: Usage
@@ -116,7 +119,8 @@ extension Store {
   /// Ends the metering of an instance; a second end changes nothing.
   public func endUsage(instance: InstanceID, at time: Timestamp) throws(PlatformError) {
     try database.execute(
-      "UPDATE usage SET ended_at = max(?, started_at) WHERE instance_id = ? AND ended_at IS NULL", [time, instance])
+      "UPDATE usage SET ended_at = max(?, started_at) WHERE instance_id = ? AND ended_at IS NULL",
+      [time, instance])
   }
 
   public func usage(node: NodeID? = nil) throws(PlatformError) -> [UsageRecord] {

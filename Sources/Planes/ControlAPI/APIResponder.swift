@@ -80,6 +80,7 @@ public struct APIResponder: HTTPResponder {
     if let token = await IamEndpoints.answer(target, request, api) { return token }
     if let session = try await SessionEndpoints.answer(target, request, self, api) { return session }
     if let known = await CompatibleEndpoints.answer(target, request, self, api) { return known }
+    if OpenEndpoints.isOpen(target) { return notAllowed(request, "GET, HEAD") }
     let matches = routes.filter { $0.matches(target) }
     guard !matches.isEmpty else {
       throw PlatformError(
@@ -87,17 +88,18 @@ public struct APIResponder: HTTPResponder {
         origin: .caller)
     }
     guard let route = matches.first(where: { $0.method == request.method }) else {
-      let allowed = Set(matches.map(\.method)).sorted().joined(separator: ", ")
-      var response = Answer.problem(
-        PlatformError(
-          .unimplemented, "\(request.method) is not allowed here; use \(allowed)", origin: .caller),
-        for: request)
-      response.status = 405
-      response.headers.append((name: "allow", value: allowed))
-      return response
+      return notAllowed(request, Set(matches.map(\.method)).sorted().joined(separator: ", "))
     }
     let call = try await call(request, segments: route.captures(target), query: target.query)
     return try await route.handle(call, api)
+  }
+
+  private func notAllowed(_ request: HTTPRequest, _ allowed: String) -> HTTPResponse {
+    let words = "\(request.method) is not allowed here; use \(allowed)"
+    var response = Answer.problem(
+      PlatformError(.unimplemented, words, origin: .caller), for: request, status: 405)
+    response.headers.append((name: "allow", value: allowed))
+    return response
   }
 
   /// A request together with who makes it.

@@ -33,8 +33,11 @@ enum Answer {
     var requestId: String
   }
 
-  static func problem(_ error: PlatformError, for request: HTTPRequest) -> HTTPResponse {
-    let status = error.code.httpStatus
+  /// - Parameter status: instead of that of the error's code.
+  static func problem(
+    _ error: PlatformError, for request: HTTPRequest, status wanted: Int? = nil
+  ) -> HTTPResponse {
+    let status = wanted ?? error.code.httpStatus
     let word = Self.word(error.code)
     let path = String(request.target.prefix { $0 != "?" })
     let problem = Problem(
@@ -43,7 +46,9 @@ enum Answer {
       detail: error.message, instance: path, code: word, field: error.field, requestId: request.requestID)
     var headers = [("content-type", "application/problem+json"), ("x-roost-fault", error.origin.rawValue)]
     if status == 401 {
-      headers.append(("www-authenticate", "Bearer realm=\"roost\", error=\"invalid_token\""))
+      // RFC 6750, 3.1: who showed no token is told of no error in it.
+      let fault = request.header("authorization") == nil ? "" : ", error=\"invalid_token\""
+      headers.append(("www-authenticate", "Bearer realm=\"roost\"\(fault)"))
     }
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]

@@ -18,15 +18,18 @@ extension NodeReconciler {
       guard try await world.store.instance(id) == nil else {
         return try await world.store.updateInstance(stored)
       }
-      try await world.store.createInstance(stored)
       // Nothing of an address node runs here, so nothing is charged.
-      guard intent.spec.kind != .address else { return }
-      let configuration = try Configuration.named(intent.spec.configuration)
-      try await world.store.startUsage(
+      let configuration =
+        intent.spec.kind == .address ? nil : try Configuration.named(intent.spec.configuration)
+      let usage = configuration.map {
         UsageRecord(
-          instanceID: id, nodeID: self.id, configuration: configuration.name,
-          unitsPerSecond: configuration.unitsPerSecond,
-          startedAt: instance.createdAt))
+          instanceID: id, nodeID: self.id, configuration: $0.name, unitsPerSecond: $0.unitsPerSecond,
+          startedAt: instance.createdAt)
+      }
+      try await world.store.atomically { store throws(PlatformError) in
+        try store.createInstance(stored)
+        if let usage { try store.startUsage(usage) }
+      }
     } catch { world.log(.error, "instance record not saved", ["instance": id.text, "error": error.message]) }
   }
 

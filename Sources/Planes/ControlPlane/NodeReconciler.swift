@@ -331,8 +331,7 @@ actor NodeReconciler {
   func drop(_ instance: InstanceID) async {
     instances[instance] = nil
     do throws(PlatformError) {
-      try await world.store.removeInstance(instance)
-      try await world.store.endUsage(instance: instance, at: world.now())
+      try await world.store.removeInstance(instance, at: world.now())
     } catch {
       world.log(.error, "instance record not ended", ["instance": instance.text, "error": error.message])
     }

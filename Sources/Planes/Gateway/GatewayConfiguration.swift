@@ -21,6 +21,8 @@ public struct GatewayConfiguration: Sendable {
   /// The folder of the access log, a JSON line per request; nil: none.
   public var accessLogFolder: String?
   public var logLimits: LogLimits
+  /// How long a client may take nothing of its answer before it is let go, seconds.
+  public var writeIdleSeconds: Int
   /// Where the spans of recorded traces go; nil: nowhere.
   public var spans: SpanTarget?
 
@@ -49,7 +51,7 @@ public struct GatewayConfiguration: Sendable {
     listeners: [Listener] = [Listener(.tcp(host: "127.0.0.1", port: 0))], tls: TLSContext? = nil,
     trustedProxies: NetworkPeers = NetworkPeers(), loops: Int = 0, requestLimit: Int = 16 << 20,
     responseLimit: Int = 16 << 20, bodyLimit: Int = (16 << 20) + (64 << 10), accessLogFolder: String? = nil,
-    logLimits: LogLimits = LogLimits(),
+    logLimits: LogLimits = LogLimits(), writeIdleSeconds: Int = 30,
     spans: SpanTarget? = nil
   ) {
     self.listeners = listeners
@@ -61,6 +63,7 @@ public struct GatewayConfiguration: Sendable {
     self.bodyLimit = bodyLimit
     self.accessLogFolder = accessLogFolder
     self.logLimits = logLimits
+    self.writeIdleSeconds = writeIdleSeconds
     self.spans = spans
   }
 }

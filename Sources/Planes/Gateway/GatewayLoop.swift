@@ -62,8 +62,10 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
     journal = shared.journals[index]
     accessLog = shared.currentAccessLog
     loop = EventLoop(bell: shared.mailboxes[index].bell)
+    var limits = HTTPServer.Limits()
+    limits.writeIdleSeconds = shared.configuration.writeIdleSeconds
     server = HTTPServer(
-      loop: loop, listeners: listeners, tlsContext: shared.currentTLS,
+      loop: loop, listeners: listeners, tlsContext: shared.currentTLS, limits: limits,
       trusted: shared.configuration.trustedProxies)
     upstream = UpstreamClient(loop: loop)
     server.owner = self

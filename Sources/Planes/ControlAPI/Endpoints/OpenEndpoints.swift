@@ -11,6 +11,12 @@ enum OpenEndpoints {
     var checks: [String: String]
   }
 
+  /// Whether `answer` answers this target when it is asked for by GET.
+  static func isOpen(_ target: Target) -> Bool {
+    target.verb == nil
+      && [["v1", "openapi.json"], ["livez"], ["readyz"], ["version"], ["metrics"]].contains(target.segments)
+  }
+
   /// What needs no token; nil when the target is something else.
   static func answer(
     _ target: Target, _ request: HTTPRequest, _ api: APIWorld
