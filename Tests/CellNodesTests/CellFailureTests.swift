@@ -80,7 +80,7 @@ struct CellFailureTests {
       let error = try await failure(of: bench, try bench.launch("y = 1", memory: 4 << 20))
       #expect(error.phase == .restore)
       #expect(error.exitClass == .outOfMemory, "\(error)")
-      #expect(error.message.contains("exceeded its memory limit of 4 MB"), "\(error.message)")
+      #expect(error.message.contains("exceeded its memory limit of 4 MiB"), "\(error.message)")
     }
   }
 

@@ -90,7 +90,7 @@ struct CellDriverTests {
       #expect(exit.error.exitClass == .outOfMemory)
       #expect(
         exit.error.message.contains(
-          "exceeded its memory limit of 200 MB (peak 200 MB) while it ran request req; "
+          "exceeded its memory limit of 200 MiB (peak 200 MiB) while it ran request req; "
             + "it is being recreated from checkpoint 'sums' (cp1); if the cell needs more"),
         "\(exit.error.message)")
       #expect(try await eventually { !Files.exists(bench.folder().mark(of: handle.instance)) })

@@ -90,7 +90,7 @@ def test_an_instance_over_its_memory_limit_is_replaced_and_the_node_says_so(roos
     assert answer.status == 503 and "roost node describe eater" in answer.json["message"], answer
     error = wait_for("lastError", lambda: roost.status(node).get("lastError"))
     assert error["exitClass"] == "outOfMemory", error
-    assert "exceeded its memory limit of 256 MB" in error["message"], error
+    assert "exceeded its memory limit of 256 MiB" in error["message"], error
     assert f"while it ran request {answer.headers['x-request-id']};" in error["message"], error
     assert "recreated from checkpoint 'eater' (" in error["message"] and "--memory" in error["message"], error
     assert error["message"] in roost.cli("node", "describe", "eater").stdout

@@ -114,7 +114,8 @@ final class GatewayFixture: Sendable {
     rateLimit: RateLimit? = nil, callerRateLimit: RateLimit? = nil
   ) {
     publish(
-      at: peers.map(\.path), generation: generation, timeout: timeout, queueLimit: queueLimit, queueAge: queueAge,
+      at: peers.map(\.path), generation: generation, timeout: timeout, queueLimit: queueLimit,
+      queueAge: queueAge,
       limit: limit, refusal: refusal, revoked: revoked, rateLimit: rateLimit, callerRateLimit: callerRateLimit
     )
   }
@@ -123,12 +124,13 @@ final class GatewayFixture: Sendable {
   func publish(
     at paths: [String], generation: UInt64 = 1, timeout: UInt32 = 15000, queueLimit: Int = 1000,
     queueAge: UInt32 = 15000, limit: Int = 1, refusal: String? = nil, revoked: [String] = [],
-    rateLimit: RateLimit? = nil, callerRateLimit: RateLimit? = nil
+    rateLimit: RateLimit? = nil, callerRateLimit: RateLimit? = nil, pid: Int32 = 0
   ) {
     let instances = paths.enumerated().map { index, path in
       RoutedInstance(
         id: InstanceID("ins0000000000000000\(index)") ?? .random(),
-        endpoint: Endpoint(address: "unix:\(path)", wireProtocol: .frames), limit: limit)
+        endpoint: Endpoint(address: "unix:\(path)", wireProtocol: .frames), pid: pid,
+        limit: limit)
     }
     let routed = RoutedNode(
       id: node, name: "n", release: 1, folderID: Self.folder, acl: [Self.folder], refusal: refusal,

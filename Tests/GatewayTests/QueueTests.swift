@@ -152,7 +152,7 @@ import Wire
     let peer = try gateway.peer("w") { _ in behaviour }
     gateway.publish([peer])
     let answer = try await gateway.execute()
-    #expect(answer.status == 503 && answer.text.contains("that had the request ended"))
+    #expect(answer.status == 503 && answer.text.contains("ended before it had answered"))
     #expect(answer.header("x-roost-fault") == "node")
     await gateway.stop(peer)
   }
@@ -225,6 +225,22 @@ import Wire
     #expect(other.executed.count == 3)
     #expect(metric(gateway, "roost_gateway_in_flight_requests") == "0")
     await gateway.stop(other)
+  }
+
+  @Test func `a socket that leads to another process than the instance gets nothing`() async throws {
+    let gateway = try GatewayFixture()
+    let peer = try gateway.peer("w") { _ in .output("{}") }
+    gateway.publish(at: [peer.path], timeout: 300, pid: getpid() + 1)
+    let answer = try await gateway.execute()
+    #expect(answer.status >= 500, "\(answer.text)")
+    #expect(peer.executed.isEmpty)
+    let reasons = gateway.observed.compactMap {
+      if case .unreachable(_, let reason) = $0 { reason } else { nil }
+    }
+    #expect(reasons.contains("its socket leads to another process"), "\(reasons)")
+    gateway.publish(at: [peer.path], generation: 2, pid: getpid())
+    #expect(try await gateway.execute().status == 200)
+    await gateway.stop(peer)
   }
 
   @Test func `a client that does not read its answer is let go, and others are served meanwhile`()

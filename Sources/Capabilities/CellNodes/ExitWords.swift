@@ -46,8 +46,8 @@ struct EndFacts: Sendable {
 
   static func megabytes(_ bytes: Int64) -> String {
     let whole = 1 << 30
-    if bytes >= whole && bytes % Int64(whole) == 0 { return "\(bytes >> 30) GB" }
-    return "\((bytes + (1 << 19)) >> 20) MB"
+    if bytes >= whole && bytes % Int64(whole) == 0 { return "\(bytes >> 30) GiB" }
+    return "\((bytes + (1 << 19)) >> 20) MiB"
   }
 
   private static func signalName(_ number: Int32) -> String? {

@@ -151,10 +151,12 @@ public struct MachineReport: Sendable, Codable, Equatable {
         advice: recent ? nil : "install Python 3.9 or newer"),
       module(
         "cloudpickle", lines[2], meaning: "restores functions and classes of notebooks",
-        advice: "\(python) -m pip install cloudpickle"),
+        advice:
+          "\(python) -m pip install cloudpickle; for the Python of Debian itself: apt-get install python3-cloudpickle"
+      ),
       module(
         "roost package", lines[3], meaning: "the worker that restores checkpoints and runs cells",
-        advice: "\(python) -m pip install roost, or give the folder that holds it"),
+        advice: "set ROOST_PYTHONPATH to the folder python/src of Roost's sources"),
     ]
   }
 

@@ -119,6 +119,13 @@ extension GatewayLoop {
       rest(link, String(cString: roost_error_text(-descriptor)))
       return false
     }
+    // A cell can write to the folder of its node's sockets: a link there must not lead to another process.
+    let owner = link.shared.routed.pid
+    if owner > 0, roost_peer_pid(descriptor) != owner {
+      _ = roost_close(descriptor)
+      rest(link, "its socket leads to another process")
+      return false
+    }
     link.descriptor = descriptor
     link.generation &+= 1
     link.sent = 0
@@ -362,7 +369,7 @@ extension GatewayLoop {
       }
       if request.state == .sent {
         let message =
-          "the instance \(link.shared.routed.id) that had the request ended: \(reason); the cell may have run in part; why it ended: roost node describe \(request.node?.entry.routed.name ?? "")"
+          "the instance \(link.shared.routed.id) ended before it had answered: \(reason); the cell may have run in part; why it ended: roost node describe \(request.node?.entry.routed.name ?? "")"
         respond(request, Refusal(.unavailable, message, origin: .node))
       }
       recycle(request)

@@ -21,6 +21,18 @@ public enum Doctor {
     Swift.print(String(decoding: text, as: UTF8.self))
   }
 
+  private static func verdict(_ report: MachineReport) -> String {
+    let lacking = report.findings.filter { $0.verdict == .missing }.map(\.name)
+    switch report.verdict {
+    case .ok: return "This machine can run cell nodes with all limits."
+    case .warn:
+      return "This machine can run cell nodes; what is marked warn is not limited or not as it should be."
+    case .missing:
+      return
+        "Cell nodes can't run here as they should: \(lacking.joined(separator: ", ")) missing. Address nodes can."
+    }
+  }
+
   private static func print(_ report: MachineReport) {
     let width = report.findings.map(\.name.count).max() ?? 0
     for finding in report.findings {
@@ -38,5 +50,6 @@ public enum Doctor {
         Swift.print("         \(String(repeating: " ", count: width))  fix: \(advice)")
       }
     }
+    Swift.print("\n\(verdict(report))")
   }
 }

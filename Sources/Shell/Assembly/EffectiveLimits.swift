@@ -9,8 +9,11 @@ enum EffectiveLimits {
     let cores = sysconf(Int32(_SC_NPROCESSORS_ONLN))
     let memory = Int64(sysconf(Int32(_SC_PHYS_PAGES))) * Int64(sysconf(Int32(_SC_PAGESIZE)))
     let asked = spec.memoryBytes ?? configuration?.memoryBytes ?? 0
-    func origin(_ overridden: Bool, _ limit: String) -> String {
-      let source = overridden ? "node spec" : "configuration \(spec.configuration)"
+    func origin(_ flag: String?, _ limit: String) -> String {
+      let source = flag.map { "node spec (--\($0))" } ?? "configuration \(spec.configuration)"
+      return enforcement(source, limit)
+    }
+    func enforcement(_ source: String, _ limit: String) -> String {
       if enforced.contains(limit) { return source }
       return "\(source); NOT enforced: \(missing[limit] ?? "this machine can't")"
     }
@@ -18,13 +21,13 @@ enum EffectiveLimits {
       .init(
         name: "memory per instance",
         value: "\(asked >> 20) MiB" + (asked > memory ? " (the machine has \(memory >> 20) MiB)" : ""),
-        origin: origin(spec.memoryBytes != nil, "memory")),
+        origin: origin(spec.memoryBytes.map { _ in "memory" }, "memory")),
       .init(
         name: "vCPU per instance",
         value: "\(spec.cpus ?? configuration?.cpus ?? 0)"
           + ((spec.cpus ?? configuration?.cpus ?? 0) > Double(cores) ? " (the machine has \(cores))" : ""),
-        origin: origin(spec.cpus != nil, "cpu")),
-      .init(name: "processes per instance", value: "512", origin: origin(false, "pids")),
+        origin: origin(spec.cpus.map { _ in "cpus" }, "cpu")),
+      .init(name: "processes per instance", value: "512", origin: enforcement("platform", "pids")),
       .init(
         name: "network", value: spec.subnet == "none" ? "none" : "that of the machine",
         origin: "node spec (--subnet)" + (enforced.contains("network") ? "" : "; NOT enforced")),

@@ -13,13 +13,17 @@ enum NodeDescribe {
       let node = try client.node(context.first)
       guard context.format == .table else { return try context.show(node, names: [node.name]) { "" } }
       let instances = try client.instances(of: node.id.text).items
-      context.surroundings.print(text(node, instances, context, url: client.url))
+      // Its name may change, and it may be unpinned: what is shown is what it is called now.
+      let checkpoint = node.spec.cell.flatMap { try? client.checkpoint($0.checkpointId.text).name }
+      context.surroundings.print(
+        text(node, instances, context, url: client.url, checkpoint: checkpoint))
     })
 
   static func text(
-    _ node: NodeResource, _ instances: [InstanceResource], _ context: Context, url: String
+    _ node: NodeResource, _ instances: [InstanceResource], _ context: Context, url: String,
+    checkpoint: String? = nil
   ) -> String {
-    var text = facts(node, context)
+    var text = facts(node, context, checkpoint: checkpoint)
     let status = node.status
     if let error = status.lastError {
       text += "\nLast error (\(context.age(of: error.at)) ago):\n"
@@ -44,7 +48,7 @@ enum NodeDescribe {
     return text + "\nCall it:\n" + curl(node, url: url).map { "  \($0)\n" }.joined()
   }
 
-  private static func facts(_ node: NodeResource, _ context: Context) -> String {
+  private static func facts(_ node: NodeResource, _ context: Context, checkpoint: String?) -> String {
     let (spec, status) = (node.spec, node.status)
     var facts = Facts()
     facts.add("Name", node.name)
@@ -58,15 +62,17 @@ enum NodeDescribe {
     facts.add("Project", node.projectId.text)
     facts.add("Made", "\(node.createdAt) (\(context.age(of: node.createdAt)) ago) by \(node.createdBy)")
     facts.add("Kind", node.kind.rawValue)
-    if let cell = spec.cell { add(cell, node, to: &facts) }
+    if let cell = spec.cell { add(cell, node, checkpoint: checkpoint, to: &facts) }
     if let address = spec.address { add(address, to: &facts) }
     facts.add("Allowed from", spec.acl.map(\.text).joined(separator: ", "))
     return facts.text
   }
 
-  private static func add(_ cell: CellSource, _ node: NodeResource, to facts: inout Facts) {
+  private static func add(
+    _ cell: CellSource, _ node: NodeResource, checkpoint: String?, to facts: inout Facts
+  ) {
     let spec = node.spec
-    facts.add("Checkpoint", cell.checkpointId.text)
+    facts.add("Checkpoint", checkpoint.map { "\($0) (\(cell.checkpointId))" } ?? cell.checkpointId.text)
     facts.add("Inputs", variables(cell.inputs))
     facts.add("Outputs", variables(cell.outputs))
     facts.add("Configuration", spec.configuration)
