@@ -113,13 +113,18 @@ async def answered(
     session: httpx.AsyncClient, method: str, path: str, target: Target, content: Any = None
 ) -> Any:
     """An answer of status 200 whose body is still to be read; what breaks off then is a clear error."""
-    async with session.stream(method, path, headers=target.headers, content=content) as got:
-        if got.status_code != 200:
-            raise clear(got.status_code, got.headers, await got.aread())
-        try:
+    begun = False
+    try:
+        async with session.stream(method, path, headers=target.headers, content=content) as got:
+            begun = True
+            if got.status_code != 200:
+                raise clear(got.status_code, got.headers, await got.aread())
             yield got
-        except httpx.TransportError as error:
+    except httpx.TransportError as error:
+        # httpx looks at the answer once all is sent: one that had begun may be broken off before.
+        if begun or content is not None:
             raise RefusedError(f"broke off: {error!r}") from None
+        raise
 
 
 async def value(session: httpx.AsyncClient, target: Target) -> bool:
@@ -315,12 +320,11 @@ def metadata(target: Target) -> list[tuple[str, str]]:
 
 
 def failed(code: Any, details: str | None) -> Exception:
+    """The error of a call: a status that names the instance, or a write to a call that had just ended."""
     text = f"{code}: {details}"
-    return (
-        RefusedError(text)
-        if code is grpc.StatusCode.UNAVAILABLE and "instance" in (details or "")
-        else WrongError(text)
-    )
+    names = code is grpc.StatusCode.UNAVAILABLE and "instance" in (details or "")
+    # grpcio puts this in place of the status when its own write fails because the call is over.
+    return RefusedError(text) if names or details == "Internal error from Core" else WrongError(text)
 
 
 # MARK: Bad manners
@@ -342,7 +346,9 @@ async def resets(target: Target) -> AsyncIterator[Callable[[], Awaitable[bool]]]
             await loop.sock_connect(raw, ("127.0.0.1", target.port))
             await loop.sock_sendall(raw, sent)
             for _ in range(random.randint(0, 3) if sent in (full, body) else 0):
-                await asyncio.wait_for(loop.sock_recv(raw, 10_000), PATIENCE)
+                part = await asyncio.wait_for(loop.sock_recv(raw, 10_000), PATIENCE)
+                if len(part) < 10_000:
+                    break  # an error of a killed instance is all there is
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         return False
 
