@@ -15,6 +15,8 @@ let package = Package(
     .systemLibrary(
       name: "CNghttp2", path: "Sources/C/CNghttp2", pkgConfig: "libnghttp2",
       providers: [.apt(["libnghttp2-dev"])]),
+    .systemLibrary(
+      name: "CZlib", path: "Sources/C/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
 
     // MARK: Pure - no clock, no I/O, no locks, no Foundation
     /** ids, specs, statuses, resources of the API, routing table, errors */
@@ -24,7 +26,7 @@ let package = Package(
     /** request and response values */
     .target(name: "HTTPModel", path: "Sources/Pure/HTTPModel"),
     /** bytes to events and back: HTTP/1, JSON, worker frames */
-    .target(name: "Wire", dependencies: ["HTTPModel", "CLinux"], path: "Sources/Pure/Wire"),
+    .target(name: "Wire", dependencies: ["HTTPModel", "CLinux", "CZlib"], path: "Sources/Pure/Wire"),
 
     /** the API of a node out of its variables: OpenAPI, .proto, typed messages */
     .target(name: "Contract", dependencies: ["Domain", "Wire"], path: "Sources/Pure/Contract"),

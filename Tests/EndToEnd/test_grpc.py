@@ -265,18 +265,24 @@ def test_methods_that_are_not_there_are_unimplemented(roost: Roost, randomizer: 
         assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED, path
 
 
-def test_compressed_and_too_large_messages_are_refused(roost: Roost, randomizer: str) -> None:
+def test_compressed_messages_are_unpacked_and_too_large_ones_refused(roost: Roost, randomizer: str) -> None:
     client = Client(roost, options=[("grpc.max_send_message_length", -1)])
     stub = NodeServiceStub(client.channel)
     request = node_service_pb2.NodeExecutionRequest(folder_id=roost.folder, node_id=randomizer)
-    request.input.update({"input_data": {"text": "x" * 10000}})
+    request.input.update({"input_data": {"left_bound": 1, "right_bound": 2, "text": "x" * 100_000}})
+    answer = stub.Execute(request, metadata=client.metadata, compression=grpc.Compression.Gzip, timeout=10)
+    assert answer.output["output_data"]["sum"] == 3
     with pytest.raises(grpc.RpcError) as caught:
-        stub.Execute(request, metadata=client.metadata, compression=grpc.Compression.Gzip, timeout=10)
-    assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED and "compressed" in caught.value.details()
+        stub.Execute(request, metadata=client.metadata, compression=grpc.Compression.Deflate, timeout=10)
+    assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+    assert "grpc-encoding: 'deflate' is not understood" in (caught.value.details() or "")
+    health = client.channel.unary_unary("/grpc.health.v1.Health/Check")
+    assert health(b"\n\0" * 2000, compression=grpc.Compression.Gzip, timeout=10) == b"\x08\1"
     request.input.update({"input_data": {"text": "x" * (17 << 20)}})
-    with pytest.raises(grpc.RpcError) as caught:
-        stub.Execute(request, metadata=client.metadata, timeout=30)
-    assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+    for compression in (grpc.Compression.NoCompression, grpc.Compression.Gzip):
+        with pytest.raises(grpc.RpcError) as caught:
+            stub.Execute(request, metadata=client.metadata, timeout=30, compression=compression)
+        assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
 def test_ten_mebibytes_go_in(roost: Roost, randomizer: str) -> None:

@@ -78,7 +78,7 @@ final class GatewayFixture: Sendable {
     logLimits: LogLimits = LogLimits(), writeIdleSeconds: Int = 30,
     spans: SpanTarget? = nil,
     listeners: [GatewayConfiguration.Listener] = [.init(.tcp(host: "127.0.0.1", port: 0))],
-    trustedProxies: NetworkPeers = NetworkPeers()
+    trustedProxies: NetworkPeers = NetworkPeers(), zone: String = ""
   ) throws {
     var template = Array("/tmp/roost-gateway-XXXXXX".utf8CString)
     folderPath = template.withUnsafeMutableBufferPointer { buffer in
@@ -88,7 +88,8 @@ final class GatewayFixture: Sendable {
     self.seen = seen
     server = GatewayServer(
       configuration: GatewayConfiguration(
-        listeners: listeners, trustedProxies: trustedProxies, loops: loops, requestLimit: requestLimit,
+        listeners: listeners, trustedProxies: trustedProxies, zone: zone, loops: loops,
+        requestLimit: requestLimit,
         responseLimit: responseLimit,
         accessLogFolder: log ? folderPath : nil, logLimits: logLimits,
         writeIdleSeconds: writeIdleSeconds, spans: spans),

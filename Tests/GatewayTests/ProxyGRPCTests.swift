@@ -81,6 +81,10 @@ import Testing
       def ask():
           for i in range(5): steps.append(i); yield b"m%d" % i
       assert list(both(ask(), metadata=meta)) == [b"M%d" % i for i in range(5)]
+      gzip = grpc.Compression.Gzip
+      answer, call = unary.with_call(b"abc" * 9000, metadata=meta, compression=gzip)
+      assert answer == b"cba" * 9000 and "grpc-encoding" not in dict(call.initial_metadata())
+      assert list(both(iter([b"m" * 9000, b"n"]), metadata=meta, compression=gzip)) == [b"M" * 9000, b"N"]
       e = failure(lambda: unary(b"fail", metadata=meta))
       assert e.code() == grpc.StatusCode.FAILED_PRECONDITION and e.details() == "not now: ü", e
       e = failure(lambda: channel.unary_unary("/t.T/None")(b"", metadata=meta))

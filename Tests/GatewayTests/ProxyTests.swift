@@ -378,7 +378,7 @@ import Testing
     gateway.publish(
       addresses: [full.address], generation: 4, proxying: RoutedProxying(connectTimeoutMilliseconds: 100))
     let connect = try await gateway.request()
-    #expect(connect.status == 503 && connect.text.contains("timed out"))
+    #expect(connect.status == 503 && connect.text.contains("connect timeout of 100 ms ended"))
     await gateway.settled()
     await gateway.stop()
     server.stop()

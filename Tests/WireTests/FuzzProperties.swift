@@ -137,6 +137,16 @@ enum FuzzProperties {
       } catch { return (out, error) }
       return (out, nil)
     }
+    bytes.withUnsafeBufferPointer { buffer in
+      guard let base = buffer.baseAddress,
+        let plain = try? GRPCEncoding.gzip.unpackedBody(base, buffer.count, limit: 4096)
+      else { return }
+      var decoder = GRPCMessageDecoder(limit: 4096, encoding: .gzip)
+      decoder.feed(bytes)
+      var again: [UInt8] = []
+      while let message = try? decoder.next() { again += GRPCFrameHead.framed(message) }
+      precondition(again == plain)
+    }
     let whole = messages(max(bytes.count, 1))
     for step in [1, 3] { precondition(messages(step) == whole) }
     if whole.1 == nil { precondition(whole.0.flatMap { GRPCFrameHead.framed($0) } == bytes) }

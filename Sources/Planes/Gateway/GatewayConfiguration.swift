@@ -10,6 +10,8 @@ public struct GatewayConfiguration: Sendable {
   public var tls: TLSContext?
   /// Whose `x-forwarded-*` and `forwarded` headers are kept and added to; those of others are replaced.
   public var trustedProxies: NetworkPeers
+  /// Where this gateway is: requests prefer instances of the same zone. Empty: unknown.
+  public var zone: String
   /// Event loops, one thread each; 0: one per core.
   public var loops: Int
   /// Bytes of an execute request's body.
@@ -49,7 +51,8 @@ public struct GatewayConfiguration: Sendable {
 
   public init(
     listeners: [Listener] = [Listener(.tcp(host: "127.0.0.1", port: 0))], tls: TLSContext? = nil,
-    trustedProxies: NetworkPeers = NetworkPeers(), loops: Int = 0, requestLimit: Int = 16 << 20,
+    trustedProxies: NetworkPeers = NetworkPeers(), zone: String = "", loops: Int = 0,
+    requestLimit: Int = 16 << 20,
     responseLimit: Int = 16 << 20, bodyLimit: Int = (16 << 20) + (64 << 10), accessLogFolder: String? = nil,
     logLimits: LogLimits = LogLimits(), writeIdleSeconds: Int = 30,
     spans: SpanTarget? = nil
@@ -57,6 +60,7 @@ public struct GatewayConfiguration: Sendable {
     self.listeners = listeners
     self.tls = tls
     self.trustedProxies = trustedProxies
+    self.zone = zone
     self.loops = loops
     self.requestLimit = requestLimit
     self.responseLimit = responseLimit

@@ -75,6 +75,7 @@ public enum AssembledService {
       configuration: .init(
         listeners: try ListenFlags.listeners(configuration), tls: try ListenFlags.tls(configuration),
         trustedProxies: try ListenFlags.peers(configuration.trustedProxies ?? "", "--trusted-proxies"),
+        zone: configuration.zone ?? "",
         loops: configuration.loops ?? 0, accessLogFolder: data.path + "/logs",
         logLimits: configuration.logs, spans: spans),
       verifier: Credentials(authority: authority, keys: apiKeys), responder: late,

@@ -12,7 +12,7 @@ let shell = Shell(
         certificates: options.certificates.map { .init(chain: $0.chain, key: $0.key) },
         clientAuthorities: options.clientAuthorities, socketMode: options.socketMode,
         proxyProtocol: options.proxyProtocol, trustedProxies: options.trustedProxies,
-        endpoints: options.endpoints,
+        endpoints: options.endpoints, zone: options.zone,
         otlpEndpoint: options.otlpEndpoint, otlpRatio: options.otlpRatio, logs: options.logs))
   },
   doctor: { options in await Doctor.run(python: options.python, asJSON: options.json) })

@@ -34,13 +34,15 @@ public struct UpstreamFailure: Error, Equatable, Sendable {
   public var nothingSent: Bool
   /// The connection had served before: it may have been closed while it was idle.
   public var isReused: Bool
+  /// The instance had said (GOAWAY) that it takes no more requests on this connection.
+  public var isLeaving: Bool
 
   /// Nobody took the connection in time.
   public static let connectTimeout = UpstreamFailure(.connect, code: 110, nothingSent: true)
 
   init(
     _ kind: Kind, code: Int32 = 0, http2Code: UInt32? = nil, fault: HTTP1Fault? = nil,
-    nothingSent: Bool = false, isReused: Bool = false
+    nothingSent: Bool = false, isReused: Bool = false, isLeaving: Bool = false
   ) {
     self.kind = kind
     self.code = code
@@ -48,6 +50,7 @@ public struct UpstreamFailure: Error, Equatable, Sendable {
     self.fault = fault
     self.nothingSent = nothingSent
     self.isReused = isReused
+    self.isLeaving = isLeaving
   }
 }
 

@@ -243,7 +243,7 @@ final class UpstreamSession {
 
   private func failure(_ stream: UpstreamStream, _ code: UInt32) -> UpstreamFailure {
     if code == NGHTTP2_REFUSED_STREAM.rawValue, !stream.hasHead {
-      return UpstreamFailure(.unprocessed, isReused: served > 1)
+      return UpstreamFailure(.unprocessed, isReused: served > 1, isLeaving: isLeaving)
     }
     return UpstreamFailure(
       stream.hasHead ? .truncated : .closed, http2Code: code, isReused: served > 1)
@@ -255,7 +255,7 @@ final class UpstreamSession {
       let stream = streams.first(where: { $0.id == frame.hd.stream_id })
     else { return 0 }
     isLeaving = true
-    fail(stream, UpstreamFailure(.unprocessed, nothingSent: true))
+    fail(stream, UpstreamFailure(.unprocessed, nothingSent: true, isLeaving: true))
     remove(stream)
     return 0
   }
@@ -285,6 +285,7 @@ final class UpstreamSession {
         own.kind =
           stream.id < 0 && stream.state == .queued ? .unprocessed : stream.hasHead ? .truncated : .closed
         own.nothingSent = own.kind == .unprocessed
+        own.isLeaving = own.kind == .unprocessed && isLeaving
         own.isReused = served > 1
       }
       let tells = stream.state == .queued || stream.state == .open

@@ -58,7 +58,7 @@ extension GatewayLoop {
 
   /// Ends an answer that is an error alone: its status stands in the head.
   func finishCall(_ exchange: HTTPExchange, _ refusal: Refusal) {
-    exchange.output.append("content-type: application/grpc\r\ngrpc-accept-encoding: identity\r\n")
+    exchange.output.append("content-type: application/grpc\r\ngrpc-accept-encoding: identity,gzip\r\n")
     exchange.output.append(refusal.callStatus)
     server.endHead(exchange)
     server.finish(exchange)

@@ -49,10 +49,10 @@ extension GatewayLoop {
   func arrivedCall(_ exchange: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>) -> BodyPlan {
     switch called(exchange) {
     case .watch:
-      begin(StreamedCall(.watch, seer(exchange, fields)), exchange)
+      begin(.watch, exchange, fields)
       return .stream
     case .reflection(let version):
-      begin(StreamedCall(.reflection(version), seer(exchange, fields)), exchange)
+      begin(.reflection(version), exchange, fields)
       return .stream
     // The message's own limit is that of its JSON; the frame around it is small.
     case .execute, .typed: return .collect(limit: shared.configuration.requestLimit + 4096)
@@ -61,6 +61,46 @@ extension GatewayLoop {
   }
 
   func receivedCall(
+    _ exchange: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>, _ body: UnsafePointer<UInt8>,
+    _ count: Int
+  ) {
+    do throws(GRPCFault) {
+      guard try encoding(exchange, fields) == .gzip else { return dispatch(exchange, fields, body, count) }
+      // Unpacked it may be as long as what is not packed.
+      let limit: Int
+      switch called(exchange) {
+      case .execute, .typed: limit = shared.configuration.requestLimit + 4096
+      default: limit = shared.configuration.bodyLimit
+      }
+      let plain = try GRPCEncoding.gzip.unpackedBody(body, count, limit: limit)
+      plain.withUnsafeBufferPointer { bytes in
+        dispatch(exchange, fields, bytes.baseAddress ?? body, bytes.count)
+      }
+    } catch {
+      counters.refused.add()
+      answer(exchange, Refusal(error))
+    }
+  }
+
+  /// How the caller packs its messages. Throws for an encoding that is not understood.
+  func encoding(
+    _ exchange: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>
+  ) throws(GRPCFault) -> GRPCEncoding {
+    guard let base = exchange.base else { return .identity }
+    let name: StaticString = "grpc-encoding"
+    for index in 0..<Int(exchange.head.fieldCount) where fields[index].nameCount == 13 {
+      let field = fields[index]
+      guard same(base + Int(field.nameStart), name) else { continue }
+      let value = UnsafeBufferPointer(start: base + Int(field.valueStart), count: Int(field.valueCount))
+      guard let encoding = GRPCEncoding(value) else {
+        throw .encoding(String(decoding: value.prefix(32), as: UTF8.self))
+      }
+      return encoding
+    }
+    return .identity
+  }
+
+  private func dispatch(
     _ exchange: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>, _ body: UnsafePointer<UInt8>,
     _ count: Int
   ) {

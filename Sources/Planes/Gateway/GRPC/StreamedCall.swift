@@ -15,15 +15,16 @@ final class StreamedCall {
   let kind: Kind
   /// Who calls; nil without a token. Nodes are shown only to those who may call them.
   let caller: Result<VerdictCache.Verdict?, Refusal>
-  var decoder = GRPCMessageDecoder(limit: 65536)
+  var decoder: GRPCMessageDecoder
   var reflection: Reflection?
   /// What is watched, once it was said.
   var service: String?
   var told: HealthMessages.Serving?
 
-  init(_ kind: Kind, _ caller: Result<VerdictCache.Verdict?, Refusal>) {
+  init(_ kind: Kind, _ caller: Result<VerdictCache.Verdict?, Refusal>, _ encoding: GRPCEncoding) {
     self.kind = kind
     self.caller = caller
+    decoder = GRPCMessageDecoder(limit: 65536, encoding: encoding)
   }
 }
 
@@ -45,9 +46,14 @@ extension GatewayLoop {
 
   // MARK: Streams
 
-  func begin(_ call: StreamedCall, _ exchange: HTTPExchange) {
-    if case .failure(let refusal) = call.caller { return answer(exchange, refusal) }
-    streamedCalls[exchange.key] = call
+  func begin(
+    _ kind: StreamedCall.Kind, _ exchange: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>
+  ) {
+    do throws(GRPCFault) {
+      let call = StreamedCall(kind, seer(exchange, fields), try encoding(exchange, fields))
+      if case .failure(let refusal) = call.caller { return answer(exchange, refusal) }
+      streamedCalls[exchange.key] = call
+    } catch { answer(exchange, Refusal(error)) }
   }
 
   func callPart(_ exchange: HTTPExchange, _ bytes: UnsafePointer<UInt8>, _ count: Int) {

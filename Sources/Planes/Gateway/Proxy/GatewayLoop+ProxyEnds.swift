@@ -25,7 +25,8 @@ extension GatewayLoop {
     let isWhole = request.keepsBody && !request.saidInterim
     if mayRepeat, isWhole, exchange(of: request) != nil,
       isStale ? !request.wantsFresh : request.attempts < Self.mostAttempts,
-      isStale || node.retries.spend()
+      // Who says goodbye has not looked at the request: sending it again is no more work for anybody.
+      isStale || failure.isLeaving || node.retries.spend()
     {
       request.wantsFresh = isStale
       request.upstream = nil
@@ -36,8 +37,25 @@ extension GatewayLoop {
       }
       releasePlace(request)
       if let next = acquireTarget(node, request, except: target) { return attempt(request, next) }
+      return requeue(request, node)
     }
     refuse(request, refusal(request, target, failure))
+  }
+
+  /// Back to the front of the queue: every place was taken in the meantime.
+  private func requeue(_ request: ProxyRequest, _ node: LoopNode) {
+    request.state = .queued
+    if request.ticket == 0 { request.ticket = node.shared.ticket() }
+    node.shared.reenterQueue()
+    if node.front > 0 {
+      node.front -= 1
+      node.waiting[node.front] = request.tag
+    } else {
+      node.waiting.insert(request.tag, at: 0)
+    }
+    arm(request)
+    showFront(node)
+    pump(node)
   }
 
   /// The head of the answer has gone.
@@ -75,6 +93,13 @@ extension GatewayLoop {
   private func refusal(_ request: ProxyRequest, _ target: ProxyTarget, _ failure: UpstreamFailure) -> Refusal
   {
     let tries = request.attempts > 1 ? " (attempt \(request.attempts))" : ""
+    if failure == .connectTimeout {
+      let limit = request.node?.entry.routed.proxying.connectTimeoutMilliseconds ?? 0
+      return Refusal(
+        .unavailable,
+        "\(name(request)) can't be reached at \(target.upstream.address): the connect timeout of \(limit) ms ended\(tries)",
+        origin: .node)
+    }
     if failure.kind == .connect {
       return Refusal(
         .unavailable,

@@ -32,7 +32,7 @@ extension GatewayLoop {
   }
 
   /// Takes a place at the least loaded instance. Instances at rest are used only when there is no other, and one that
-  /// has just come back counts as more loaded than it is.
+  /// has just come back counts as more loaded than it is. Instances of other zones come after those of the gateway's own.
   func acquireTarget(_ node: LoopNode, _ request: ProxyRequest, except tried: ProxyTarget?) -> ProxyTarget? {
     let count = node.targets.count
     guard count > 0 else { return nil }
@@ -48,6 +48,8 @@ extension GatewayLoop {
         guard load < target.shared.limit else { continue }
         var score = load
         if node.plan.slowStart > 0 { score = target.shared.slowed(load, node.plan.slowStart, loop.now) }
+        // Other zones serve what finds no place in this one.
+        if target.isElsewhere { score += 1 << 39 }
         if target.shared.isResting(loop.now) { score += 1 << 40 }
         if let tried, target === tried { score += 1 << 41 }
         if score < least {

@@ -134,8 +134,11 @@ final class ProxyTarget {
   let shared: SharedInstance
   let upstream: UpstreamTarget
   let instanceKey: NodeKey?
+  /// Known to be in another zone than the gateway.
+  let isElsewhere: Bool
 
-  init(_ shared: SharedInstance) {
+  init(_ shared: SharedInstance, zone: String) {
+    isElsewhere = !zone.isEmpty && !shared.routed.zone.isEmpty && shared.routed.zone != zone
     self.shared = shared
     instanceKey = NodeKey(shared.routed.id.text)
     let endpoint = shared.routed.endpoint

@@ -4,6 +4,10 @@ public enum GRPCFault: Error, Sendable, Equatable, CustomStringConvertible {
   case badFlag(UInt8)
   /// A compressed message where no encoding was agreed on.
   case compressed
+  /// The header `grpc-encoding` names one that is not understood.
+  case encoding(String)
+  /// What is said to be compressed is not, or not as agreed.
+  case badCompression
   case tooLong(count: Int, limit: Int)
   /// The call ended inside a message.
   case truncated
@@ -12,8 +16,8 @@ public enum GRPCFault: Error, Sendable, Equatable, CustomStringConvertible {
 
   public var code: GRPCCode {
     switch self {
-    case .badFlag, .truncated: .internal
-    case .compressed, .notOne: .unimplemented
+    case .badFlag, .truncated, .badCompression: .internal
+    case .compressed, .encoding, .notOne: .unimplemented
     case .tooLong: .resourceExhausted
     }
   }
@@ -21,7 +25,10 @@ public enum GRPCFault: Error, Sendable, Equatable, CustomStringConvertible {
   public var description: String {
     switch self {
     case .badFlag(let flag): "a message begins with the byte \(flag); it must be 0, or 1 for a compressed one"
-    case .compressed: "the message is compressed; send it with the encoding identity"
+    case .compressed:
+      "the message is compressed, but the header grpc-encoding does not say how; send it with gzip"
+    case .encoding(let name): "grpc-encoding: '\(name)' is not understood; use \(GRPCEncoding.accepted)"
+    case .badCompression: "the compressed message is not one member of gzip"
     case .tooLong(let count, let limit): "the message has \(count) bytes, the limit is \(limit)"
     case .truncated: "the call ended inside a message"
     case .notOne(0): "the call ended without a message; send one"
@@ -68,15 +75,19 @@ public struct GRPCFrameHead: Sendable, Equatable {
 
 /// Takes messages out of the body of a call as its bytes come, in pieces of any size.
 ///
-/// Compressed messages are refused: the services here announce no encoding but identity.
+/// Compressed messages come unpacked.
 public struct GRPCMessageDecoder: Sendable {
   private let limit: Int
+  private let encoding: GRPCEncoding
   private var buffer: [UInt8] = []
   /// Bytes of `buffer` that were taken already.
   private var start = 0
 
-  /// `limit`: most bytes of one message.
-  public init(limit: Int) { self.limit = limit }
+  /// `limit`: most bytes of one message, before and after unpacking.
+  public init(limit: Int, encoding: GRPCEncoding = .identity) {
+    self.limit = limit
+    self.encoding = encoding
+  }
 
   /// Adds bytes of the body.
   public mutating func feed(_ bytes: some Collection<UInt8>) {
@@ -95,13 +106,17 @@ public struct GRPCMessageDecoder: Sendable {
       return try GRPCFrameHead.read(base + from, bytes.count - from)
     }
     guard let head else { return nil }
-    guard !head.isCompressed else { throw .compressed }
+    guard !head.isCompressed || encoding != .identity else { throw .compressed }
     guard head.count <= limit else { throw .tooLong(count: head.count, limit: limit) }
     let end = start + GRPCFrameHead.size + head.count
     guard buffer.count >= end else { return nil }
-    let message = Array(buffer[(start + GRPCFrameHead.size)..<end])
+    let range = (start + GRPCFrameHead.size)..<end
     start = end
-    return message
+    guard head.isCompressed else { return Array(buffer[range]) }
+    return try buffer.withUnsafeBufferPointer { (bytes) throws(GRPCFault) -> [UInt8] in
+      guard let base = bytes.baseAddress else { return [] }
+      return try encoding.unpacked(base + range.lowerBound, range.count, limit: limit)
+    }
   }
 
   /// To be called when the body has ended; throws when it ended inside a message.

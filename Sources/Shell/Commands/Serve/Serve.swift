@@ -34,6 +34,8 @@ enum Serve {
         "endpoint", .text, value: "HOST[:PORT]",
         "what this server is called by clients; JWTs whose audience names another are refused then (any is taken)",
         repeatable: true),
+      Flag(
+        "zone", .text, value: "NAME", "where this server is: requests prefer addresses of its zone (none)"),
       Flag("python", .text, value: "PATH", "Python of cell nodes (found by itself)"),
       Flag("loops", .integer, value: "N", "event loops (found by itself)"),
       Flag("sandbox", .choice(["on", "off"]), "walls around instances (on)"),
@@ -98,6 +100,7 @@ enum Serve {
         clientAuthorities: parsed.text("tls-client-ca"), socketMode: socketMode,
         proxyProtocol: parsed.texts("proxy-protocol"), trustedProxies: parsed.text("trusted-proxies"),
         endpoints: parsed.texts("endpoint"),
+        zone: parsed.text("zone"),
         otlpEndpoint: parsed.text("otlp-endpoint"), otlpRatio: parsed.number("otlp-ratio") ?? 1,
         logs: try logs(parsed))
       throw ProgramEnd(code: await context.shell.serve(options))

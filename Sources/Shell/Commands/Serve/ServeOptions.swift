@@ -31,6 +31,8 @@ public struct ServeOptions: Sendable, Equatable {
   public var trustedProxies: String?
   /// `HOST[:PORT]` as clients call this server, for the audiences of their JWTs; empty: any.
   public var endpoints: [String]
+  /// Where this server is; requests prefer instances of the same zone.
+  public var zone: String?
 
   /// PEM files.
   public struct Certificate: Sendable, Equatable {
@@ -49,6 +51,7 @@ public struct ServeOptions: Sendable, Equatable {
     sandbox: Bool = true, logLevel: String = "info", tlsListen: [String] = [],
     certificates: [Certificate] = [], clientAuthorities: String? = nil, socketMode: UInt32 = 0o660,
     proxyProtocol: [String] = [], trustedProxies: String? = nil, endpoints: [String] = [],
+    zone: String? = nil,
     otlpEndpoint: String? = nil, otlpRatio: Double = 1, logs: LogLimits = LogLimits()
   ) {
     self.dataFolder = dataFolder
@@ -64,6 +67,7 @@ public struct ServeOptions: Sendable, Equatable {
     self.proxyProtocol = proxyProtocol
     self.trustedProxies = trustedProxies
     self.endpoints = endpoints
+    self.zone = zone
     self.otlpEndpoint = otlpEndpoint
     self.otlpRatio = otlpRatio
     self.logs = logs
