@@ -76,7 +76,8 @@ let package = Package(
     .target(
       name: "ControlPlane",
       dependencies: [
-        "Domain", "Planning", "Storage", "DriverAPI", "HTTPModel", "HTTPTransport", "Telemetry", "Wire",
+        "Domain", "Planning", "Storage", "DriverAPI", "HTTPModel", "HTTPTransport", "TLS", "Telemetry",
+        "Wire",
       ],
       path: "Sources/Planes/ControlPlane"),
     /** REST handlers */

@@ -42,13 +42,19 @@ public final class TLSContext: @unchecked Sendable {
     }
   }
 
-  /// For a client that trusts the authorities of a PEM file.
-  public init(trusting authorities: String, certificate: TLSCertificate? = nil) throws(TLSError) {
+  /// For a client that trusts the authorities of a PEM file, or (nil) those of the system.
+  public init(trusting authorities: String?, certificate: TLSCertificate? = nil) throws(TLSError) {
     let context = try Self.bare(TLS_client_method())
     contexts = [context]
     isServer = false
-    guard SSL_CTX_load_verify_locations(context, authorities, nil) == 1 else {
-      throw TLSError("\(authorities): no certificates of authorities can be read: \(TLSError.reason())")
+    if let authorities {
+      guard SSL_CTX_load_verify_locations(context, authorities, nil) == 1 else {
+        throw TLSError("\(authorities): no certificates of authorities can be read: \(TLSError.reason())")
+      }
+    } else {
+      guard SSL_CTX_set_default_verify_paths(context) == 1 else {
+        throw TLSError("the system's certificates of authorities can't be read: \(TLSError.reason())")
+      }
     }
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, nil)
     if let certificate { try Self.use(certificate, context) }

@@ -40,7 +40,8 @@ public final class TLSEngine {
       SSL_set_accept_state(ssl)
     } else {
       SSL_set_connect_state(ssl)
-      if let serverName {
+      // A numeric address is no name: it is not sent, and looked for among the certificate's addresses.
+      if let serverName, X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), serverName) != 1 {
         _ = roost_tls_set_server_name(ssl, serverName)
         _ = SSL_set1_host(ssl, serverName)
       }
@@ -148,7 +149,16 @@ public final class TLSEngine {
     switch SSL_get_error(ssl, result) {
     case SSL_ERROR_WANT_READ, SSL_ERROR_WANT_WRITE: break
     case SSL_ERROR_ZERO_RETURN: state = .closed
-    default: state = .failed(TLSError.reason())
+    default:
+      let reason = TLSError.reason()
+      let verdict = Int(SSL_get_verify_result(ssl))
+      guard !context.isServer, verdict != Int(X509_V_OK),
+        let words = X509_verify_cert_error_string(verdict)
+      else {
+        state = .failed(reason)
+        return
+      }
+      state = .failed("its certificate is not accepted: \(String(cString: words))")
     }
   }
 

@@ -15,9 +15,17 @@ extension AddressSource {
     let wire = endpoint.type == "http" ? Endpoint.WireProtocol.http1 : .http2
     return addresses.map {
       AddressSlot(
-        key: "\(wire.rawValue) \($0.address)", endpoint: Endpoint(address: $0.address, wireProtocol: wire),
-        zone: $0.zone)
+        key: "\(wire.rawValue) \($0.address)", endpoint: Self.endpoint($0.address, wire), zone: $0.zone)
     }
+  }
+
+  private static func endpoint(_ text: String, _ wire: Endpoint.WireProtocol) -> Endpoint {
+    guard text.hasPrefix("https://"), let colon = text.lastIndex(of: ":") else {
+      return Endpoint(address: text, wireProtocol: wire)
+    }
+    var name = text[..<colon].dropFirst(8)
+    if name.hasPrefix("[") { name = name.dropFirst().dropLast() }
+    return Endpoint(address: String(text.dropFirst(8)), wireProtocol: wire, serverName: String(name))
   }
 }
 
@@ -99,9 +107,9 @@ extension NodeReconciler {
       everHealthy = true
       attemptsFailed = 0
       world.note(
-        id, instance, record.release, "\(handle.endpoint.address) entered rotation: \(outcome.message)")
+        id, instance, record.release, "\(handle.endpoint.text) entered rotation: \(outcome.message)")
     case .leavesRotation:
-      world.note(id, instance, record.release, "\(handle.endpoint.address) left rotation: \(outcome.message)")
+      world.note(id, instance, record.release, "\(handle.endpoint.text) left rotation: \(outcome.message)")
     case .stays: guard moved || firstVerdict else { return wakeIfUnsettled() }
     }
     await persist(instance)
@@ -146,7 +154,8 @@ extension NodeReconciler {
         RoutedInstance(
           id: instance.id,
           endpoint: Endpoint(
-            address: instance.resolved ?? $0.endpoint.address, wireProtocol: $0.endpoint.wireProtocol),
+            address: instance.resolved ?? $0.endpoint.address, wireProtocol: $0.endpoint.wireProtocol,
+            serverName: $0.endpoint.serverName),
           limit: limit, pipelineLimit: limit, zone: zone(of: instance) ?? "",
           healthySince: instance.healthySince)
       }

@@ -108,7 +108,7 @@ extension NodeReconciler {
           proportionalBytes: usage?.proportionalBytes,
           sharedBytes: usage?.sharedBytes, privateBytes: usage?.privateBytes, cpuSeconds: usage?.cpuSeconds,
           lastError: instance.lastError,
-          address: instance.slot == nil ? nil : instance.handle?.endpoint.address,
+          address: instance.slot == nil ? nil : instance.handle?.endpoint.text,
           wireProtocol: instance.slot == nil ? nil : instance.handle?.endpoint.wireProtocol.rawValue,
           zone: zone(of: instance), lastProbe: instance.lastProbe))
     }

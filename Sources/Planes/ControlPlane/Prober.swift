@@ -1,12 +1,14 @@
 import HTTPTransport
 public import Planning
+public import TLS
 import Wire
 
 /// Asks instances whether they may get requests, and says what was seen in plain words.
 public struct Prober: Sendable {
-  private let client = ProbeClient()
+  private let client: ProbeClient
 
-  public init() {}
+  /// `tls`: the authorities of servers that are asked with TLS.
+  public init(tls: TLSContext? = nil) { client = ProbeClient(tls: tls) }
 
   /// Ends the thread behind it; nothing may be probed afterwards.
   public func close() { client.close() }
@@ -44,6 +46,7 @@ public struct Prober: Sendable {
     let answer = await client.ask(
       ProbeQuestion(
         address: address, kind: kind, authority: authority, overHTTP2: target.overHTTP2,
+        serverName: target.serverName,
         timeout: target.timeout))
     switch answer {
     case .health(let status, let message, let serving):
@@ -62,6 +65,8 @@ public struct Prober: Sendable {
     case .closed:
       return ProbeOutcome(
         passed: false, message: "closed the connection without an answer", resolved: resolved)
+    case .untrusted(let why):
+      return ProbeOutcome(passed: false, message: "TLS: \(why)", resolved: resolved)
     case .malformed(let what): return ProbeOutcome(passed: false, message: what, resolved: resolved)
     case .cancelled: return ProbeOutcome(passed: false, message: "the probe was cancelled")
     }

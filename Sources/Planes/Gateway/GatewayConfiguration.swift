@@ -8,6 +8,8 @@ public struct GatewayConfiguration: Sendable {
   public var listeners: [Listener]
   /// The certificates of the listeners with TLS.
   public var tls: TLSContext?
+  /// The authorities of instances that are reached with TLS; nil: such instances can't be reached.
+  public var upstreamTLS: TLSContext?
   /// Whose `x-forwarded-*` and `forwarded` headers are kept and added to; those of others are replaced.
   public var trustedProxies: NetworkPeers
   /// Where this gateway is: requests prefer instances of the same zone. Empty: unknown.
@@ -51,6 +53,7 @@ public struct GatewayConfiguration: Sendable {
 
   public init(
     listeners: [Listener] = [Listener(.tcp(host: "127.0.0.1", port: 0))], tls: TLSContext? = nil,
+    upstreamTLS: TLSContext? = nil,
     trustedProxies: NetworkPeers = NetworkPeers(), zone: String = "", loops: Int = 0,
     requestLimit: Int = 16 << 20,
     responseLimit: Int = 16 << 20, bodyLimit: Int = (16 << 20) + (64 << 10), accessLogFolder: String? = nil,
@@ -59,6 +62,7 @@ public struct GatewayConfiguration: Sendable {
   ) {
     self.listeners = listeners
     self.tls = tls
+    self.upstreamTLS = upstreamTLS
     self.trustedProxies = trustedProxies
     self.zone = zone
     self.loops = loops

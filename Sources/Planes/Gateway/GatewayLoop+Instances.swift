@@ -35,7 +35,7 @@ extension GatewayLoop {
       node.targets = entry.instances.compactMap { instance in
         guard instance.routed.endpoint.wireProtocol != .frames else { return nil }
         return oldTargets.removeValue(forKey: ObjectIdentifier(instance))
-          ?? ProxyTarget(instance, zone: shared.configuration.zone)
+          ?? ProxyTarget(instance, zone: shared.configuration.zone, tls: shared.configuration.upstreamTLS)
       }
       node.plan = ProxyPlan(entry.routed)
       if let key = nodeKey(entry.routed.id.text) { places[key] = slot }

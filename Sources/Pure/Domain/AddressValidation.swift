@@ -112,13 +112,21 @@ public enum AddressValidation {
 
   /// `host:port` with the host in lower case, or `unix:/path`.
   private static func normal(_ text: String, port: Int?, _ field: String) throws(PlatformError) -> String {
-    let hint = "use HOST:PORT, [IPV6]:PORT or unix:/absolute/path"
+    let hint = "use HOST:PORT, [IPV6]:PORT, https://HOST[:PORT] or unix:/absolute/path"
     if text.hasPrefix("unix:") {
       let path = text.dropFirst(5)
       guard path.hasPrefix("/"), path.utf8.count <= 4096, isVisible(String(path)) else {
         throw .invalid(field, "\(field): '\(text)' is not a socket's path without spaces; \(hint)")
       }
       return text
+    }
+    if text.hasPrefix("https://") {
+      var rest = text.dropFirst(8)
+      if rest.hasSuffix("/") { rest = rest.dropLast() }
+      guard !rest.contains("/") else {
+        throw .invalid(field, "\(field): '\(text)' has a path, which belongs to requests; \(hint)")
+      }
+      return "https://" + (try normal(String(rest), port: port ?? 443, field))
     }
     if text.contains("://") {
       throw .invalid(field, "\(field): '\(text)' is a URL; \(hint)")

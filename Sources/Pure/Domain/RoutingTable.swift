@@ -146,10 +146,18 @@ public struct Endpoint: Sendable, Codable, Hashable {
   /// who connects opens the folder and goes through `/proc/self/fd`.
   public var address: String
   public var wireProtocol: WireProtocol
+  /// With TLS, and only with whom a certificate for this name or IP literal belongs to; nil: without TLS.
+  public var serverName: String?
 
-  public init(address: String, wireProtocol: WireProtocol) {
+  public init(address: String, wireProtocol: WireProtocol, serverName: String? = nil) {
     self.address = address
     self.wireProtocol = wireProtocol
+    self.serverName = serverName
+  }
+
+  /// As users write it: with `https://` where TLS is spoken.
+  public var text: String {
+    serverName == nil ? address : "https://\(address)"
   }
 }
 

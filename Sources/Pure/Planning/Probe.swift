@@ -16,9 +16,15 @@ public struct ProbeTarget: Sendable, Equatable {
   public var question: Question
   /// Ask over HTTP/2 without TLS; a gRPC question always is.
   public var overHTTP2: Bool
+  /// Ask with TLS, and believe only a certificate for this name; nil: without.
+  public var serverName: String?
   public var timeout: Duration
 
-  public init(address: String, question: Question, overHTTP2: Bool = false, timeout: Duration) {
+  public init(
+    address: String, question: Question, overHTTP2: Bool = false, serverName: String? = nil,
+    timeout: Duration
+  ) {
+    self.serverName = serverName
     self.address = address
     self.question = question
     self.overHTTP2 = overHTTP2
@@ -28,7 +34,9 @@ public struct ProbeTarget: Sendable, Equatable {
   /// The probe that a health check (or, without one, the endpoint) asks for.
   public init(_ endpoint: Endpoint, check: HealthCheck?, connectTimeout: Duration) {
     guard let check else {
-      self.init(address: endpoint.address, question: .connect, timeout: connectTimeout)
+      self.init(
+        address: endpoint.address, question: .connect, overHTTP2: endpoint.wireProtocol == .http2,
+        serverName: endpoint.serverName, timeout: connectTimeout)
       return
     }
     var address = endpoint.address
@@ -39,6 +47,7 @@ public struct ProbeTarget: Sendable, Equatable {
       address: address,
       question: check.type == "grpc" ? .grpc(service: check.service) : .http(path: check.path),
       overHTTP2: check.type == "grpc" || (endpoint.wireProtocol == .http2 && address == endpoint.address),
+      serverName: address == endpoint.address ? endpoint.serverName : nil,
       timeout: .seconds(check.timeoutSeconds))
   }
 

@@ -49,7 +49,8 @@ public enum AssembledService {
         sandbox: configuration.sandbox ? .required : .off, now: { now() },
         log: { logger.debug("cell driver", ["what": .text($0)]) }))
     let time = TimeSource(wall: { now() }, uptime: { uptime() })
-    let prober = Prober()
+    let upstreamTLS = try ListenFlags.upstreamTLS(configuration)
+    let prober = Prober(tls: upstreamTLS)
     defer { prober.close() }
     let world = NodeWorld(
       cells: driver, addresses: AddressDriver(now: { now() }), probe: { await prober.probe($0) },
@@ -74,6 +75,7 @@ public enum AssembledService {
     let gateway = GatewayServer(
       configuration: .init(
         listeners: try ListenFlags.listeners(configuration), tls: try ListenFlags.tls(configuration),
+        upstreamTLS: upstreamTLS,
         trustedProxies: try ListenFlags.peers(configuration.trustedProxies ?? "", "--trusted-proxies"),
         zone: configuration.zone ?? "",
         loops: configuration.loops ?? 0, accessLogFolder: data.path + "/logs",

@@ -44,6 +44,12 @@ enum ListenFlags {
     } catch { throw .invalid("--tls-cert", "TLS: \(error.message)") }
   }
 
+  static func upstreamTLS(_ configuration: ServeConfiguration) throws(PlatformError) -> TLSContext {
+    do throws(TLSError) {
+      return try TLSContext(trusting: configuration.upstreamAuthorities)
+    } catch { throw .invalid("--upstream-ca", "--upstream-ca: \(error.message)") }
+  }
+
   static func peers(_ list: String, _ flag: String) throws(PlatformError) -> NetworkPeers {
     guard !list.isEmpty else { return NetworkPeers() }
     do throws(NetworkPeers.BadEntry) {

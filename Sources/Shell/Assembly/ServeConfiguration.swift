@@ -33,6 +33,8 @@ public struct ServeConfiguration: Sendable {
   public var trustedProxies: String?
   /// `HOST[:PORT]` as clients call this server, for the audiences of their JWTs; empty: any.
   public var endpoints: [String]
+  /// PEM file of the authorities of `https://` addresses; nil: the system's.
+  public var upstreamAuthorities: String?
   /// Where this server is; requests prefer instances of the same zone.
   public var zone: String?
 
@@ -52,7 +54,7 @@ public struct ServeConfiguration: Sendable {
     logLevel: String = "info", tlsListen: [String] = [],
     certificates: [Certificate] = [], clientAuthorities: String? = nil, socketMode: UInt32 = 0o660,
     proxyProtocol: [String] = [], trustedProxies: String? = nil, endpoints: [String] = [],
-    zone: String? = nil,
+    zone: String? = nil, upstreamAuthorities: String? = nil,
     otlpEndpoint: String? = nil, otlpRatio: Double = 1, logs: LogLimits = LogLimits()
   ) {
     self.dataFolder = dataFolder
@@ -69,6 +71,7 @@ public struct ServeConfiguration: Sendable {
     self.trustedProxies = trustedProxies
     self.endpoints = endpoints
     self.zone = zone
+    self.upstreamAuthorities = upstreamAuthorities
     self.otlpEndpoint = otlpEndpoint
     self.otlpRatio = otlpRatio
     self.logs = logs

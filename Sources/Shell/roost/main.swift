@@ -13,6 +13,7 @@ let shell = Shell(
         clientAuthorities: options.clientAuthorities, socketMode: options.socketMode,
         proxyProtocol: options.proxyProtocol, trustedProxies: options.trustedProxies,
         endpoints: options.endpoints, zone: options.zone,
+        upstreamAuthorities: options.upstreamAuthorities,
         otlpEndpoint: options.otlpEndpoint, otlpRatio: options.otlpRatio, logs: options.logs))
   },
   doctor: { options in await Doctor.run(python: options.python, asJSON: options.json) })

@@ -1,7 +1,7 @@
 internal import CNghttp2
 internal import Wire
 
-/// One request over HTTP/2 without TLS (prior knowledge): bytes in, bytes out, an answer in the end.
+/// One request over HTTP/2: bytes in, bytes out, an answer in the end.
 final class HTTP2Probe {
   /// Longest body that is read: an answer of a health check has seven bytes.
   private static let bodyLimit = 4096
@@ -34,7 +34,8 @@ final class HTTP2Probe {
       request = GRPCFrameHead.framed(message.bytes)
     }
     open()
-    submit(path: path, authority: question.authority)
+    submit(
+      path: path, authority: question.authority, scheme: question.serverName == nil ? "http" : "https")
   }
 
   deinit { nghttp2_session_del(session) }
@@ -74,9 +75,9 @@ final class HTTP2Probe {
     nghttp2_submit_settings(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), nil, 0)
   }
 
-  private func submit(path: String, authority: String) {
+  private func submit(path: String, authority: String, scheme: String) {
     var fields = [
-      (":method", isGRPC ? "POST" : "GET"), (":scheme", "http"), (":path", path), (":authority", authority),
+      (":method", isGRPC ? "POST" : "GET"), (":scheme", scheme), (":path", path), (":authority", authority),
       ("user-agent", "roost-probe"),
     ]
     if isGRPC { fields += [("content-type", "application/grpc"), ("te", "trailers")] }

@@ -1,6 +1,7 @@
 internal import CLinux
 internal import Reactor
 internal import Synchronization
+public import TLS
 
 /// One short question to a server.
 public struct ProbeQuestion: Sendable, Equatable {
@@ -20,16 +21,20 @@ public struct ProbeQuestion: Sendable, Equatable {
   public var authority: String
   /// Speak HTTP/2 without TLS (prior knowledge) instead of HTTP/1.1.
   public var overHTTP2: Bool
+  /// Encrypt, and believe only a certificate for this name or numeric address; nil: without TLS.
+  public var serverName: String?
   /// From the beginning of connecting to the answer.
   public var timeout: Duration
 
   public init(
-    address: String, kind: Kind, authority: String, overHTTP2: Bool = false, timeout: Duration
+    address: String, kind: Kind, authority: String, overHTTP2: Bool = false, serverName: String? = nil,
+    timeout: Duration
   ) {
     self.address = address
     self.kind = kind
     self.authority = authority
     self.overHTTP2 = overHTTP2
+    self.serverName = serverName
     self.timeout = timeout
   }
 }
@@ -50,6 +55,8 @@ public enum ProbeAnswer: Sendable, Equatable {
   case noAnswer
   /// The server closed the connection before it answered.
   case closed
+  /// No encrypted connection, or not with whom it should be.
+  case untrusted(String)
   /// Not the protocol that was spoken to it.
   case malformed(String)
   /// The asking task was cancelled, or the client closed.
@@ -67,9 +74,10 @@ public final class ProbeClient: Sendable {
   private let thread: LoopThread?
   private let serial = Atomic<UInt64>(1)
 
-  public init() {
+  /// `tls`: the authorities of servers that are asked with TLS.
+  public init(tls: TLSContext? = nil) {
     let mailbox = mailbox
-    thread = LoopThread(name: "roost-probes") { ProbeLoop(mailbox).run() }
+    thread = LoopThread(name: "roost-probes") { ProbeLoop(mailbox, tls).run() }
   }
 
   /// Returns when there is an answer, at the latest after the question's timeout; at once when the task is cancelled.

@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Reactor
+internal import TLS
 internal import Wire
 
 /// The thread behind `ProbeClient`: a small state machine per question.
@@ -11,7 +12,7 @@ final class ProbeLoop: LoopOwner {
   }
 
   private struct Conversation {
-    enum Phase { case connecting, talking }
+    enum Phase { case connecting, shaking, talking }
     var question: ProbeQuestion
     var continuation: CheckedContinuation<ProbeAnswer, Never>
     var descriptor: Int32
@@ -21,6 +22,7 @@ final class ProbeLoop: LoopOwner {
     var input: [UInt8] = []
     /// Set when HTTP/2 is spoken.
     var http2: HTTP2Probe?
+    var cipher: UpstreamCipher?
   }
 
   /// Longest head that is read.
@@ -29,10 +31,12 @@ final class ProbeLoop: LoopOwner {
   private let mailbox: Mailbox<Command>
   private let loop: EventLoop
   private var conversations: [UInt64: Conversation] = [:]
-  private let scratch = UnsafeMutablePointer<UInt8>.allocate(capacity: 16_384)
+  private let tls: TLSContext?
+  private let scratch = UnsafeMutablePointer<UInt8>.allocate(capacity: 65_536)
 
-  init(_ mailbox: Mailbox<Command>) {
+  init(_ mailbox: Mailbox<Command>, _ tls: TLSContext?) {
     self.mailbox = mailbox
+    self.tls = tls
     loop = EventLoop(bell: mailbox.bell)
   }
 
@@ -86,6 +90,7 @@ final class ProbeLoop: LoopOwner {
   func ready(_ id: UInt64, _ events: ReadyEvents) {
     switch conversations[id]?.phase {
     case .connecting: connected(id)
+    case .shaking: shake(id)
     case .talking:
       if events.contains(.writable) { flush(id) }
       if !events.intersection([.readable, .hangup, .failed]).isEmpty { read(id) }
@@ -97,7 +102,30 @@ final class ProbeLoop: LoopOwner {
     guard let conversation = conversations[id] else { return }
     let failure = roost_socket_error(conversation.descriptor)
     guard failure == 0 else { return finish(id, .unreachable(failure)) }
-    let question = conversation.question
+    guard let name = conversation.question.serverName else { return talk(id) }
+    let isHTTP2 = conversation.question.overHTTP2
+    guard let tls,
+      let cipher = UpstreamCipher(UpstreamIdentity(context: tls, serverName: name), isHTTP2: isHTTP2)
+    else { return finish(id, .untrusted("TLS is not set up")) }
+    conversations[id]?.cipher = cipher
+    conversations[id]?.phase = .shaking
+    shake(id)
+  }
+
+  private func shake(_ id: UInt64) {
+    guard let conversation = conversations[id], let cipher = conversation.cipher else { return }
+    switch cipher.shake(conversation.descriptor, scratch) {
+    case .done: talk(id)
+    case .waiting:
+      loop.rewatch(
+        conversation.descriptor, cipher.wantsToWrite ? [.readable, .writable] : .readable, data: id)
+    case .failed(let failure):
+      finish(id, failure.tls.map { .untrusted($0) } ?? .unreachable(failure.code))
+    }
+  }
+
+  private func talk(_ id: UInt64) {
+    guard let question = conversations[id]?.question else { return }
     switch question.kind {
     case .connect: return finish(id, .connected)
     case .get(let path) where !question.overHTTP2:
@@ -116,10 +144,10 @@ final class ProbeLoop: LoopOwner {
   private func flush(_ id: UInt64) {
     while let conversation = conversations[id], !conversation.output.isEmpty {
       let sent = conversation.output.withUnsafeBufferPointer { bytes in
-        bytes.baseAddress.map { roost_send(conversation.descriptor, $0, bytes.count) } ?? 0
+        bytes.baseAddress.map { send(conversation, $0, bytes.count) } ?? 0
       }
       if sent < 0 {
-        let code = roost_errno()
+        let code = Int32(-sent)
         if code == ROOST_EINTR { continue }
         // What the server said before it hung up is read, if it said anything.
         if roost_would_block(code) == 0 { return read(id) }
@@ -128,19 +156,47 @@ final class ProbeLoop: LoopOwner {
       conversations[id]?.output.removeFirst(sent)
     }
     guard let conversation = conversations[id] else { return }
-    loop.rewatch(
-      conversation.descriptor, conversation.output.isEmpty ? .readable : [.readable, .writable], data: id)
+    if let cipher = conversation.cipher { _ = cipher.drain(conversation.descriptor) }
+    let isWritten = conversation.output.isEmpty && !(conversation.cipher?.wantsToWrite ?? false)
+    loop.rewatch(conversation.descriptor, isWritten ? .readable : [.readable, .writable], data: id)
+  }
+
+  /// How many bytes were taken, or -errno.
+  private func send(_ conversation: Conversation, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> Int {
+    if let cipher = conversation.cipher { return cipher.send(conversation.descriptor, bytes, count) }
+    let sent = roost_send(conversation.descriptor, bytes, count)
+    return sent < 0 ? -Int(roost_errno()) : sent
   }
 
   private func read(_ id: UInt64) {
     guard let conversation = conversations[id] else { return }
-    let received = roost_recv(conversation.descriptor, scratch, 16_384)
+    if let cipher = conversation.cipher {
+      let received = cipher.fill(conversation.descriptor, scratch)
+      if received < 0 {
+        if !UpstreamCipher.isPatient(Int32(-received)) { finish(id, .closed) }
+        return
+      }
+      while conversations[id] != nil {
+        let count = cipher.read(scratch, 65_536)
+        guard count > 0 else { break }
+        take(id, count)
+      }
+      if received == 0 || cipher.hasEnded || cipher.hasFailed { finish(id, .closed) }
+      return
+    }
+    let received = roost_recv(conversation.descriptor, scratch, 65_536)
     if received < 0 {
       let code = roost_errno()
       if code == ROOST_EINTR || roost_would_block(code) != 0 { return }
       return finish(id, .closed)
     }
     guard received > 0 else { return finish(id, .closed) }
+    take(id, received)
+  }
+
+  /// Takes what was read to the loop's buffer.
+  private func take(_ id: UInt64, _ received: Int) {
+    guard let conversation = conversations[id] else { return }
     if let probe = conversation.http2 {
       probe.receive(scratch, received)
       if let answer = probe.answer { return finish(id, answer) }

@@ -96,9 +96,14 @@ extension UpstreamClient {
       return
     }
     if !session.isConnected {
-      let code = roost_socket_error(session.descriptor)
-      guard code == 0 else { return session.close(UpstreamFailure(.connect, code: code, nothingSent: true)) }
-      guard events.contains(.writable) else { return }
+      if session.cipher == nil {
+        let code = roost_socket_error(session.descriptor)
+        guard code == 0 else {
+          return session.close(UpstreamFailure(.connect, code: code, nothingSent: true))
+        }
+        guard events.contains(.writable) else { return }
+      }
+      guard shake(session) else { return }
       session.isConnected = true
       var index = 0
       while index < session.streams.count {
@@ -108,10 +113,13 @@ extension UpstreamClient {
         stream.isConnected = true
         owner.upstreamConnected(stream)
       }
+      // The instance's settings may have come with the end of the handshake.
+      if let cipher = session.cipher { read(session, cipher, fills: false) }
       return flush(session)
     }
     if events.contains(.writable) { flush(session) }
     guard !session.isClosed, !events.intersection([.readable, .hangup, .failed]).isEmpty else { return }
+    if let cipher = session.cipher { return read(session, cipher, fills: true) }
     let received = roost_recv(session.descriptor, scratch, Self.readSize)
     if received < 0 {
       let code = roost_errno()
@@ -126,13 +134,15 @@ extension UpstreamClient {
 
   func flush(_ session: UpstreamSession) {
     guard session.isConnected, !session.isClosed else { return }
+    // A socket that is broken says so when it is read.
+    if let cipher = session.cipher { _ = cipher.drain(session.descriptor) }
     repeat {
       session.pump()
       guard !session.isBroken else { return session.close(UpstreamFailure(.malformed)) }
       while let base = session.output.base, !session.output.isEmpty {
-        let sent = roost_send(session.descriptor, base, session.output.count)
+        let sent = transmit(session.descriptor, session.cipher, base, session.output.count)
         if sent < 0 {
-          let code = roost_errno()
+          let code = Int32(-sent)
           if code == EINTR { continue }
           // What the instance said before it left is read first; then the end of the connection is.
           if roost_would_block(code) == 0 { session.output.clear() }
@@ -141,15 +151,17 @@ extension UpstreamClient {
         session.output.drop(sent)
       }
     } while session.isCapped && session.output.isEmpty
-    let events: ReadyEvents =
-      session.output.isEmpty ? [.readable, .hangup] : [.readable, .hangup, .writable]
-    if events != session.watched {
-      session.watched = events
-      loop.rewatch(session.descriptor, events, data: Kind.session << 56 | session.key)
-    }
+    let isWritten = session.output.isEmpty && !(session.cipher?.wantsToWrite ?? false)
+    watch(session, isWritten ? [.readable, .hangup] : [.readable, .hangup, .writable])
     if session.isLeaving, session.streams.isEmpty, session.output.isEmpty {
       session.close(UpstreamFailure(.closed))
     }
+  }
+
+  func watch(_ session: UpstreamSession, _ events: ReadyEvents) {
+    guard events != session.watched else { return }
+    session.watched = events
+    loop.rewatch(session.descriptor, events, data: Kind.session << 56 | session.key)
   }
 
   func flushSessions() {

@@ -6,6 +6,7 @@ internal import Wire
 /// From bytes of an instance to parts of an answer.
 extension UpstreamClient {
   func read(_ connection: UpstreamConnection) {
+    if let cipher = connection.cipher { return read(connection, cipher) }
     let isDirect = connection.input.isEmpty
     let target = isDirect ? scratch : connection.input.room(Self.readSize)
     let received = roost_recv(connection.descriptor, target, Self.readSize)
@@ -15,6 +16,11 @@ extension UpstreamClient {
       return
     }
     guard received > 0 else { return ended(connection, 0) }
+    took(connection, received, isDirect)
+  }
+
+  /// Bytes were read: to the loop's buffer if `isDirect`, else to the end of the connection's input.
+  func took(_ connection: UpstreamConnection, _ received: Int, _ isDirect: Bool) {
     // Bytes that nobody asked for: whose they are can't be told.
     guard connection.state != .idle else { return close(connection) }
     if isDirect {
@@ -178,7 +184,7 @@ extension UpstreamClient {
   }
 
   /// The connection ended, in order (0) or with an error.
-  private func ended(_ connection: UpstreamConnection, _ code: Int32) {
+  func ended(_ connection: UpstreamConnection, _ code: Int32) {
     switch connection.state {
     case .idle, .closed: close(connection)
     case .untilClose where code == 0: complete(connection, clean: false)

@@ -170,6 +170,7 @@ public final class UpstreamClient {
       return
     }
     watch(http1(exchange))
+    if http1(exchange).holdsPlaintext { soil(http1(exchange)) }
   }
 
   /// Gives up: nobody wants the answer any more. The exchange is not the owner's after this.
@@ -196,6 +197,7 @@ public final class UpstreamClient {
     connection.isPaused = false
     connection.peerClosed = false
     connection.isWatched = false
+    connection.holdsPlaintext = false
     target.openCount += 1
     watch(connection)
     return connection
@@ -229,11 +231,14 @@ public final class UpstreamClient {
     }
     let connection = connections[slot]
     if connection.state == .connecting {
-      let code = roost_socket_error(connection.descriptor)
-      guard code == 0 else {
-        return fail(connection, UpstreamFailure(.connect, code: code, nothingSent: true))
+      if connection.cipher == nil {
+        let code = roost_socket_error(connection.descriptor)
+        guard code == 0 else {
+          return fail(connection, UpstreamFailure(.connect, code: code, nothingSent: true))
+        }
+        guard events.contains(.writable) else { return }
       }
-      guard events.contains(.writable) else { return }
+      guard shake(connection) else { return }
       connection.state = .waiting
       connection.isConnected = true
       owner.upstreamConnected(connection)
@@ -273,10 +278,11 @@ public final class UpstreamClient {
   }
 
   private func flush(_ connection: UpstreamConnection) {
+    if let cipher = connection.cipher, !prepare(connection, cipher) { return }
     while let base = connection.output.base, !connection.output.isEmpty {
-      let sent = roost_send(connection.descriptor, base, connection.output.count)
+      let sent = transmit(connection.descriptor, connection.cipher, base, connection.output.count)
       if sent < 0 {
-        let code = roost_errno()
+        let code = Int32(-sent)
         if code == EINTR { continue }
         if roost_would_block(code) != 0 { break }
         // The instance may have answered before it stopped reading: what it wrote is read first.
@@ -295,6 +301,7 @@ public final class UpstreamClient {
     }
     if connection.state == .raw, connection.requestEnded, connection.output.isEmpty {
       guard !connection.peerClosed else { return close(connection) }
+      if let cipher = connection.cipher { cipher.part(connection.descriptor) }
       shutdown(connection.descriptor, Int32(SHUT_WR))
     }
     watch(connection)
@@ -305,10 +312,14 @@ public final class UpstreamClient {
     guard connection.descriptor >= 0 else { return }
     var events: ReadyEvents = []
     if connection.state == .connecting {
-      events = .writable
+      if let cipher = connection.cipher {
+        events = cipher.wantsToWrite ? [.readable, .hangup, .writable] : [.readable, .hangup]
+      } else {
+        events = .writable
+      }
     } else {
       if !connection.isPaused, !connection.peerClosed { events = [.readable, .hangup] }
-      if !connection.output.isEmpty { events.insert(.writable) }
+      if !connection.output.isEmpty || connection.cipher?.wantsToWrite ?? false { events.insert(.writable) }
     }
     let data = Kind.connection << 56 | connection.key
     if events.isEmpty {
@@ -352,6 +363,8 @@ public final class UpstreamClient {
       connection.target.idle.remove(at: place)
     }
     connection.state = .closed
+    if let cipher = connection.cipher { cipher.part(connection.descriptor) }
+    connection.cipher = nil
     _ = Glibc.close(connection.descriptor)
     connection.descriptor = -1
     connection.isWatched = false

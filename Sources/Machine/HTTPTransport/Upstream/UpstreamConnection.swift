@@ -42,6 +42,9 @@ final class UpstreamConnection: UpstreamExchange {
   /// Writing failed: an answer may still be there to read.
   var writesFailed = false
   var peerClosed = false
+  var cipher: UpstreamCipher?
+  /// Plaintext may wait in the cipher, since the owner paused.
+  var holdsPlaintext = false
 
   init(slot: Int, target: UpstreamTarget) {
     self.slot = slot

@@ -34,6 +34,8 @@ public struct UpstreamFailure: Error, Equatable, Sendable {
   public var nothingSent: Bool
   /// The connection had served before: it may have been closed while it was idle.
   public var isReused: Bool
+  /// Why there was no encrypted connection; nil: it did not fail for that.
+  public var tls: String?
   /// The instance had said (GOAWAY) that it takes no more requests on this connection.
   public var isLeaving: Bool
 
@@ -42,7 +44,7 @@ public struct UpstreamFailure: Error, Equatable, Sendable {
 
   init(
     _ kind: Kind, code: Int32 = 0, http2Code: UInt32? = nil, fault: HTTP1Fault? = nil,
-    nothingSent: Bool = false, isReused: Bool = false, isLeaving: Bool = false
+    nothingSent: Bool = false, isReused: Bool = false, isLeaving: Bool = false, tls: String? = nil
   ) {
     self.kind = kind
     self.code = code
@@ -51,6 +53,7 @@ public struct UpstreamFailure: Error, Equatable, Sendable {
     self.nothingSent = nothingSent
     self.isReused = isReused
     self.isLeaving = isLeaving
+    self.tls = tls
   }
 }
 

@@ -74,8 +74,8 @@ extension UpstreamSession {
     let method = find(base, 0, lineEnd, 0x20)
     let target = find(base, method + 1, lineEnd, 0x20)
     put(":method", base, method, &count)
-    let scheme: StaticString = "http"
-    put(":scheme", UnsafeMutablePointer(mutating: scheme.utf8Start), 4, &count)
+    let scheme: StaticString = self.target.identity == nil ? "http" : "https"
+    put(":scheme", UnsafeMutablePointer(mutating: scheme.utf8Start), scheme.utf8CodeUnitCount, &count)
     put(":path", base + method + 1, target - method - 1, &count)
     let authority = count
     count += 1

@@ -27,6 +27,7 @@ final class UpstreamSession {
   var drained: [UpstreamStream] = []
   let output = ByteQueue()
   var isConnected: Bool
+  var cipher: UpstreamCipher?
   var isDirty = false
   var watched: ReadyEvents = []
   /// Takes no new streams: the instance said so, or it is retired.
@@ -275,6 +276,8 @@ final class UpstreamSession {
   func close(_ failure: UpstreamFailure) {
     guard !isClosed else { return }
     isClosed = true
+    cipher?.part(descriptor)
+    cipher = nil
     _ = Glibc.close(descriptor)
     descriptor = -1
     target.openCount -= 1

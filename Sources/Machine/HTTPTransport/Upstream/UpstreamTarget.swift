@@ -12,6 +12,8 @@ public final class UpstreamTarget {
   public let address: String
   public let isHTTP2: Bool
   let place: Place
+  /// Who the instance must prove to be; nil: connections to it are not encrypted.
+  let identity: UpstreamIdentity?
   /// Idle connections; the one used last is the first to be used again, so that the others may grow old and close.
   var idle: [UpstreamConnection] = []
   /// Connections of HTTP/2.
@@ -21,8 +23,9 @@ public final class UpstreamTarget {
   /// Connections that are open.
   public internal(set) var openCount = 0
 
-  public init(address: String, isHTTP2: Bool) {
+  public init(address: String, isHTTP2: Bool, identity: UpstreamIdentity? = nil) {
     self.address = address
+    self.identity = identity
     self.isHTTP2 = isHTTP2
     place = Self.parse(address)
   }

@@ -80,6 +80,7 @@ extension GatewayLoop {
   private func reason(_ failure: UpstreamFailure) -> String {
     let system = failure.code > 0 ? String(cString: roost_error_text(failure.code)) : ""
     if let code = failure.http2Code { return "it reset the stream (code \(code) of HTTP/2)" }
+    if let reason = failure.tls { return "TLS: \(reason)" }
     switch failure.kind {
     case .connect: return system.isEmpty ? "no connection" : system
     case .closed:

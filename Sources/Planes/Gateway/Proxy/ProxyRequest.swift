@@ -1,6 +1,7 @@
 internal import Domain
 internal import HTTPTransport
 internal import Reactor
+internal import TLS
 internal import Wire
 
 /// One proxied request on its way. Lives in its loop's slab and is used again.
@@ -137,12 +138,19 @@ final class ProxyTarget {
   /// Known to be in another zone than the gateway.
   let isElsewhere: Bool
 
-  init(_ shared: SharedInstance, zone: String) {
+  init(_ shared: SharedInstance, zone: String, tls: TLSContext?) {
     isElsewhere = !zone.isEmpty && !shared.routed.zone.isEmpty && shared.routed.zone != zone
     self.shared = shared
     instanceKey = NodeKey(shared.routed.id.text)
     let endpoint = shared.routed.endpoint
-    upstream = UpstreamTarget(address: endpoint.address, isHTTP2: endpoint.wireProtocol == .http2)
+    let identity = endpoint.serverName.flatMap { name in
+      tls.map { UpstreamIdentity(context: $0, serverName: name) }
+    }
+    // Never in plaintext what was meant to be encrypted.
+    let isUsable = endpoint.serverName == nil || identity != nil
+    upstream = UpstreamTarget(
+      address: isUsable ? endpoint.address : "", isHTTP2: endpoint.wireProtocol == .http2,
+      identity: identity)
   }
 }
 

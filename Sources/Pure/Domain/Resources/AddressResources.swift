@@ -15,7 +15,8 @@ public struct AddressSource: Sendable, Codable, Equatable {
 
 /// Where a server listens.
 public struct NodeAddress: Sendable, Codable, Equatable, Hashable {
-  /// `host:port`, `[ipv6]:port` or `unix:/absolute/path`.
+  /// `host:port`, `[ipv6]:port`, `https://host[:port]` (with TLS, the certificate must be valid for the host) or
+  /// `unix:/absolute/path`.
   public var address: String
   /// Requests prefer addresses of the gateway's own zone.
   public var zone: String?
@@ -28,7 +29,7 @@ public struct NodeAddress: Sendable, Codable, Equatable, Hashable {
 
 /// How a node's instances are spoken to.
 public struct EndpointSettings: Sendable, Codable, Equatable {
-  /// `http` (HTTP/1.1), `http2` (HTTP/2 without TLS, prior knowledge) or `grpc` (the same, for gRPC).
+  /// `http` (HTTP/1.1), `http2` (HTTP/2; without TLS by prior knowledge) or `grpc` (the same, for gRPC).
   public var type: String
   /// From the start of an attempt to connect to its end.
   public var connectTimeoutSeconds: Double

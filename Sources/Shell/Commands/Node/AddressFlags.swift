@@ -4,7 +4,8 @@ internal import Domain
 enum AddressFlags {
   static let flags: [Flag] = [
     Flag(
-      "address", .text, value: "HOST:PORT|unix:/PATH", "an address node: a server that runs already",
+      "address", .text, value: "HOST:PORT|https://HOST[:PORT]|unix:/PATH",
+      "an address node: a server that runs already",
       repeatable: true),
     Flag("endpoint", .choice(["http", "http2", "grpc"]), "what the addresses speak (http)"),
     Flag(

@@ -36,6 +36,8 @@ enum Serve {
         repeatable: true),
       Flag(
         "zone", .text, value: "NAME", "where this server is: requests prefer addresses of its zone (none)"),
+      Flag(
+        "upstream-ca", .text, value: "FILE", "authorities of https:// addresses, PEM (those of the system)"),
       Flag("python", .text, value: "PATH", "Python of cell nodes (found by itself)"),
       Flag("loops", .integer, value: "N", "event loops (found by itself)"),
       Flag("sandbox", .choice(["on", "off"]), "walls around instances (on)"),
@@ -101,6 +103,7 @@ enum Serve {
         proxyProtocol: parsed.texts("proxy-protocol"), trustedProxies: parsed.text("trusted-proxies"),
         endpoints: parsed.texts("endpoint"),
         zone: parsed.text("zone"),
+        upstreamAuthorities: parsed.text("upstream-ca"),
         otlpEndpoint: parsed.text("otlp-endpoint"), otlpRatio: parsed.number("otlp-ratio") ?? 1,
         logs: try logs(parsed))
       throw ProgramEnd(code: await context.shell.serve(options))
