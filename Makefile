@@ -5,7 +5,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 SWIFT_FLAGS := --explicit-target-dependency-import-check error
 
-.PHONY: help setup build demo test check bench fmt fuzz soak check-sanitizers clean
+.PHONY: check-pythons check-torch help setup build demo test check bench fmt fuzz soak check-sanitizers clean
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -25,6 +25,12 @@ test: setup build ## every test
 
 check: setup ## format, layers, vocabulary, ruff, mypy
 	@scripts/check
+
+check-pythons: ## Python tests under each of Python 3.9 to 3.13 that is here
+	@scripts/check-pythons
+
+check-torch: setup ## checkpoints of torch; installs it (3 GB) on first use
+	@scripts/check-torch
 
 bench: build ## every benchmark; prints tables with ratios
 	@scripts/bench

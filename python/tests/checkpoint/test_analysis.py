@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from typing import Any, Dict, List, Tuple
 
@@ -28,9 +29,10 @@ SETS_X: Dict[str, str] = {
     "except as": "try: pass\nexcept ValueError as x: pass",
     "del": "del x",
     "global in a function": "def f():\n  global x\n  x = 1",
-    "match capture": "match 1:\n  case x: pass",
-    "match as": "match {}:\n  case {'a': 1 as x, **rest}: pass",
 }
+if sys.version_info >= (3, 10):  # a syntax error before
+    SETS_X["match capture"] = "match 1:\n  case x: pass"
+    SETS_X["match as"] = "match {}:\n  case {'a': 1 as x, **rest}: pass"
 
 LEAVES_X: Dict[str, str] = {
     "item": "x['a'] = 1",
@@ -90,7 +92,7 @@ MAYBE_SET: Tuple[str, ...] = (
     "while flag:\n  x = 2\ny = x",
     "try:\n  int('a')\n  x = 2\nexcept ValueError:\n  pass\ny = x",
     "flag and (x := 2)\ny = x",
-    "match flag:\n  case 7:\n    x = 2\ny = x",
+    *(["match flag:\n  case 7:\n    x = 2\ny = x"] if sys.version_info >= (3, 10) else []),
 )
 
 

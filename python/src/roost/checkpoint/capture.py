@@ -150,7 +150,7 @@ def capture(
                 "names": list(made.names),
                 "stream": blob(made.stream),
                 "buffers": [blob(buffer) for buffer in made.buffers],
-                "afterFork": any(_after_fork(values[name]) for name in made.names),
+                "afterFork": made.after_fork,
             }
         )
         share = made.size // max(1, len(made.names))
@@ -217,11 +217,6 @@ def capture(
         "example": _example(analysis, values, failures),
     }
     return Captured(manifest, blobs, list(failures.values()))
-
-
-def _after_fork(value: Any) -> bool:
-    """Objects whose thread pools don't survive a fork."""
-    return type(value).__module__.split(".")[0] in ("onnxruntime", "onnxruntime_pybind11_state")
 
 
 def _example(analysis: Analysis, values: Dict[str, Any], failures: Dict[str, Failure]) -> Dict[str, Any]:

@@ -9,6 +9,7 @@ from types import FunctionType
 from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
 
 from roost.checkpoint.pickling import dump
+from roost.checkpoint.reducers import Refused
 
 MAX_TRIES = 500
 MAX_SECONDS = 0.3
@@ -28,6 +29,10 @@ class Failure(NamedTuple):
 
 
 _HINTS = (
+    (
+        "onnxruntime.",
+        "save the model in one file with its weights in it, or make the session inside the cell",
+    ),
     ("sqlite3.", "open the connection inside the cell"),
     ("psycopg", "open the connection inside the cell"),
     ("socket.", "open the connection inside the cell"),
@@ -71,6 +76,8 @@ def _culprit(
     deadline = time.monotonic() + MAX_SECONDS
     while True:
         path, part, reason = queue.popleft()
+        if isinstance(reason, Refused) and reason.culprit is part:
+            return path, part, reason
         failing = False
         for child_path, child in _children(path, part):
             if id(child) in seen:

@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Tuple
 
 import cloudpickle.cloudpickle as cp
 
+from roost.checkpoint import reducers
 from roost.worker import rebuild
 
 IN_BAND_BYTES = 32 << 10
@@ -27,6 +28,9 @@ class StatePickler(cp.Pickler):  # type: ignore[misc]
         super().__init__(file, protocol=5, buffer_callback=self._take)
         self._namespace = namespace
         self._buffers = buffers
+        self._storages = reducers.TorchStorages()
+        self.after_fork = False
+        """Whether the stream holds an object with threads, which each instance must make for itself."""
 
     def _take(self, buffer: pickle.PickleBuffer) -> bool:
         try:
@@ -45,7 +49,12 @@ class StatePickler(cp.Pickler):  # type: ignore[misc]
         if isinstance(obj, io.IOBase) and not isinstance(obj, (io.BytesIO, io.StringIO)):
             # cloudpickle would save the text of a file open for reading: a different object, silently.
             raise pickle.PicklingError(f"cannot pickle an open file ({getattr(obj, 'name', '?')!r})")
-        return super().reducer_override(obj)
+        reduced = reducers.onnx_session(obj)
+        if reduced is not None:
+            self.after_fork = True
+            return reduced
+        reduced = self._storages.reduce(obj)
+        return super().reducer_override(obj) if reduced is None else reduced
 
     def _dynamic_function_reduce(self, func: FunctionType) -> Any:
         """A function of the notebook gets the live namespace as its globals, not a private copy of them."""
@@ -68,12 +77,18 @@ class Dump:
     """One pickle stream and the buffers beside it."""
 
     def __init__(
-        self, names: Tuple[str, ...], stream: bytes, buffers: List[pickle.PickleBuffer], memo: Any
+        self,
+        names: Tuple[str, ...],
+        stream: bytes,
+        buffers: List[pickle.PickleBuffer],
+        memo: Any,
+        after_fork: bool = False,
     ) -> None:
         self.names = names
         self.stream = stream
         self.buffers = buffers
         self.memo = memo
+        self.after_fork = after_fork
 
     @property
     def size(self) -> int:
@@ -90,4 +105,4 @@ def dump(values: Dict[str, Any], namespace: Dict[str, Any], track: bool) -> Dump
     stream = file.getvalue()
     # Copying the memo of a huge graph costs as much as the dump: aliases of such a variable are not followed.
     memo = pickler.memo.copy() if track and len(stream) <= (8 << 20) else {}
-    return Dump(tuple(values), stream, buffers, memo)
+    return Dump(tuple(values), stream, buffers, memo, pickler.after_fork)
