@@ -388,16 +388,6 @@ def test_the_documents_of_a_node_are_served_and_printed(roost: Roost, typed: str
     assert roost.call("GET", "/nodes/none/node.proto").status == 404
 
 
-def test_nodes_of_numbers_are_open_inference_models(roost: Roost, typed: str) -> None:
-    answer = roost.call("GET", f"/v2/models/{typed}")
-    assert answer.status == 400 and "when (datetime)" in answer.json["detail"]
-    roost.checkpoint("import numpy as np\nm = np.ones((1, 3))", "s = m.sum(axis=1)", name="model-node")
-    node = roost.node("model-node", inputs=["m:numpy.ndarray"], outputs=["s:numpy.ndarray"])
-    model = roost.get(f"/v2/models/{node}")
-    assert model["inputs"] == [{"name": "m", "datatype": "FP64", "shape": [-1, 3]}]
-    assert model["outputs"] == [{"name": "s", "datatype": "FP64", "shape": [-1]}]
-
-
 def test_the_rest_twins_answer(roost: Roost, randomizer: str) -> None:
     listed = roost.call("GET", "/endpoints", token="").json["endpoints"]
     assert {"id": "iam", "address": f"127.0.0.1:{roost.port}"} in listed

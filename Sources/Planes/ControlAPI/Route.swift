@@ -64,7 +64,6 @@ enum RouteTable {
     Route("GET", "/v1/instances/*", InstanceEndpoints.get),
     Route("GET", "/nodes/*/openapi.json", ContractEndpoints.openAPI),
     Route("GET", "/nodes/*/node.proto", ContractEndpoints.proto),
-    Route("GET", "/v2/models/*", ContractEndpoints.model),
     Route("GET", "/v1/operations", OperationEndpoints.list),
     Route("GET", "/v1/operations/*", OperationEndpoints.get),
     Route("GET", "/v1/tokens", TokenEndpoints.list),

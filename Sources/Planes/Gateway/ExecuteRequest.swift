@@ -1,3 +1,4 @@
+internal import Contract
 internal import Domain
 internal import HTTPTransport
 internal import Reactor
@@ -22,12 +23,16 @@ final class ExecuteRequest {
     case structure
     /// The node's own service.
     case typed
+    /// The Open Inference Protocol over HTTP, and over gRPC.
+    case inference, inferenceCall
   }
 
   let slot: Int
   var serial: UInt32 = 1
   var state = State.free
   var form = Form.rest
+  /// What a request of the Open Inference Protocol asked for.
+  var inference: InferenceCall?
   var connection: UInt64 = 0
   var node: LoopNode?
   var link: InstanceLink?

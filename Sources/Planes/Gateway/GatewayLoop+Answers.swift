@@ -16,6 +16,8 @@ struct Refusal: Error {
   var location: String?
   /// `NodeExecutionErrorDetails`, where user code failed.
   var details: (name: String, message: String, traceback: [String])?
+  /// Answered in the form of the Open Inference Protocol: `{"error": "..."}`.
+  var isOpenInference = false
 
   init(
     _ code: PlatformError.Code, _ message: String, status: Int? = nil, origin: PlatformError.Origin = .caller,
@@ -31,6 +33,11 @@ struct Refusal: Error {
   var body: [UInt8] {
     var writer = JSONWriter()
     writer.beginObject()
+    if isOpenInference {
+      writer.member("error", message)
+      writer.endObject()
+      return writer.bytes
+    }
     writer.member("code", code.rpcCode)
     writer.member("message", message)
     writer.key("details")
@@ -134,6 +141,8 @@ extension GatewayLoop {
     guard let connection = server.exchange(request.connection), connection.ownerTag == request.tag else {
       return
     }
+    var refusal = refusal
+    refusal.isOpenInference = request.form == .inference
     let body = refusal.body
     beginAnswer(request, connection, status: connection.isGRPC ? 200 : refusal.status, now: now)
     appendTrace(request.trace, to: connection)
@@ -148,7 +157,7 @@ extension GatewayLoop {
     let microseconds = Int((now - request.arrived) / 1000)
     if let path = request.path {
       path.answered(status: status, microseconds: microseconds)
-      path.answered(grpcStatus: code)
+      if request.form != .inference { path.answered(grpcStatus: code) }
     } else {
       request.node?.shared.answered(status: status, microseconds: microseconds)
     }

@@ -330,7 +330,11 @@ extension GatewayLoop {
   }
 
   private func respond(_ request: ExecuteRequest, output: UnsafePointer<UInt8>, _ count: Int) {
-    if request.form != .rest { return respondCall(request, output, count) }
+    switch request.form {
+    case .rest: break
+    case .inference: return respondInference(request, output, count)
+    case .structure, .typed, .inferenceCall: return respondCall(request, output, count)
+    }
     let now = loop.clock()
     logRequest(request, status: 200, code: 0, now: now, responseBytes: count)
     guard let connection = server.exchange(request.connection), connection.ownerTag == request.tag else {

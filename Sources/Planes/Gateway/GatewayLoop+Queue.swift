@@ -34,6 +34,7 @@ extension GatewayLoop {
     request.serial &+= 1
     request.node = nil
     request.link = nil
+    if request.form != .rest { request.inference = nil }
     request.input.clear()
     freeRequests.append(request.slot)
   }

@@ -195,6 +195,8 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
       execute(connection, fields, target, body, count)
     } else if isLivez(connection) {
       answerLivez(connection, fields)
+    } else if let target = openInferenceTarget(connection, fields) {
+      openInference(connection, fields, target, body, count)
     } else {
       collect(connection, fields, body, count)
     }

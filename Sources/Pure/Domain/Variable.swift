@@ -9,7 +9,8 @@ public enum VariableType: String, Sendable, Codable, CaseIterable {
 public struct Variable: Sendable, Codable, Hashable {
   public var name: String
   public var type: VariableType
-  /// Of an array: numpy's name of the type of its items in the checkpoint, like `float32`.
+  /// Of an array: numpy's name of the type of its items in the checkpoint, like `float32`; of a list: Python's name where all
+  /// items are of one kind, `int`, `float`, `bool` or `str`.
   public var dtype: String?
   /// Of an array: its lengths in the checkpoint; requests may have others.
   public var shape: [Int]?
@@ -33,6 +34,7 @@ public struct Variable: Sendable, Codable, Hashable {
     case .ndarray:
       result.dtype = seen?.dtype
       result.shape = seen?.shape
+    case .list: result.dtype = seen?.dtype
     case .dataFrame: result.columns = seen?.columns
     default: break
     }

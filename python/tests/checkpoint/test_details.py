@@ -23,3 +23,10 @@ def test_a_table_tells_its_columns() -> None:
 def test_a_table_with_very_many_columns_and_other_values_tell_nothing() -> None:
     assert details(pandas.DataFrame(numpy.zeros((1, MAX_COLUMNS + 1)))) == {}
     assert details({"a": 1}) == {} and details(numpy.float64(1)) == {}
+
+
+def test_of_a_list_the_kind_of_its_items_is_kept_where_all_are_of_one() -> None:
+    assert details([1, 2]) == {"dtype": "int"} and details([1, 2.5]) == {"dtype": "float"}
+    assert details([True]) == {"dtype": "bool"} and details(["a"]) == {"dtype": "str"}
+    for value in ([], [1, "a"], [True, 1], [None], [[1]]):
+        assert details(value) == {}

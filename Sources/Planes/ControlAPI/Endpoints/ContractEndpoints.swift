@@ -21,16 +21,6 @@ enum ContractEndpoints {
     return Answer.text(try await contract(call, api).proto.text)
   }
 
-  /// The node as a model of the Open Inference Protocol, version 2.
-  static func model(_ call: Call, _ api: APIWorld) async throws(PlatformError) -> HTTPResponse {
-    try call.allowQuery()
-    switch try await contract(call, api).openInference {
-    case .success(let model): return json(model)
-    case .failure(let misfit):
-      throw PlatformError(.failedPrecondition, "model: \(misfit)", origin: .caller, field: "model")
-    }
-  }
-
   private static func json(_ value: JSONValue) -> HTTPResponse {
     HTTPResponse(status: 200, headers: [("content-type", "application/json")], body: value.bytes)
   }

@@ -13,6 +13,11 @@ extension GatewayLoop {
     do throws(ProtobufError) {
       if request.form == .typed, let contract = request.node?.entry.contract {
         message = try contract.outputMessage(Array(UnsafeBufferPointer(start: output, count: count)))
+      } else if let call = request.inference, let contract = request.node?.entry.contract {
+        do throws(InferenceError) {
+          message = try contract.inferenceMessage(
+            call, Array(UnsafeBufferPointer(start: output, count: count)))
+        } catch { return respond(request, Refusal(error)) }
       } else {
         let encoded = try DynamicValue.encoded(
           .object, output, count, path: "output", maximumBytes: shared.configuration.responseLimit)

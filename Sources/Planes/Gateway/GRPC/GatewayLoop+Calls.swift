@@ -12,6 +12,7 @@ extension GatewayLoop {
   private enum Called {
     case execute
     case typed(service: String)
+    case inference(InferenceMethod)
     case check
     case watch
     case reflection(version: String)
@@ -33,6 +34,11 @@ extension GatewayLoop {
     case "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo":
       return .reflection(version: "v1alpha")
     default:
+      if path.hasPrefix(Self.inferenceService),
+        let method = InferenceMethod(rawValue: String(path.dropFirst(Self.inferenceService.count)))
+      {
+        return .inference(method)
+      }
       let method = "/Execute"
       guard path.hasPrefix("/roost.nodes."), path.hasSuffix(method) else { return .other }
       return .typed(service: String(path.dropFirst().dropLast(method.count)))
@@ -55,7 +61,7 @@ extension GatewayLoop {
       begin(.reflection(version), exchange, fields)
       return .stream
     // The message's own limit is that of its JSON; the frame around it is small.
-    case .execute, .typed: return .collect(limit: shared.configuration.requestLimit + 4096)
+    case .execute, .typed, .inference: return .collect(limit: shared.configuration.requestLimit + 4096)
     case .check, .other: return .collect(limit: shared.configuration.bodyLimit)
     }
   }
@@ -107,6 +113,7 @@ extension GatewayLoop {
     switch called(exchange) {
     case .execute: run(exchange, fields, body, count, service: nil)
     case .typed(let service): run(exchange, fields, body, count, service: service)
+    case .inference(let method): inferenceCall(exchange, fields, method, body, count)
     case .check: check(exchange, fields, body, count)
     case .watch, .reflection, .other: collect(exchange, fields, body, count)
     }
@@ -172,7 +179,7 @@ extension GatewayLoop {
   }
 
   /// The one message of a call.
-  private func unary(
+  func unary(
     _ body: UnsafePointer<UInt8>, _ count: Int
   ) throws(Refusal) -> UnsafeBufferPointer<UInt8> {
     do throws(GRPCFault) {
@@ -264,7 +271,7 @@ extension GatewayLoop {
     }
   }
 
-  private func allow(_ folder: String, _ node: LoopNode, field: String) throws(Refusal) {
+  func allow(_ folder: String, _ node: LoopNode, field: String) throws(Refusal) {
     guard let key = key(folder), node.folders.contains(key) else {
       throw Refusal(
         .permissionDenied,
@@ -278,7 +285,7 @@ extension GatewayLoop {
   }
 
   /// The value of a header; refused when it stands twice.
-  private func header(
+  func header(
     _ name: String, _ exchange: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>
   ) throws(Refusal) -> String? {
     guard let base = exchange.base else { return nil }

@@ -53,7 +53,7 @@ extension GatewayLoop {
   }
 
   /// `NODE.nodes.DOMAIN` as the host, or `/nodes/NODE/proxy/` before the path.
-  private func implicitRoute(
+  func implicitRoute(
     _ exchange: HTTPExchange, _ base: UnsafePointer<UInt8>, _ fields: UnsafeMutablePointer<HTTP1Field>
   ) -> ProxyRoute? {
     let start = Int(exchange.head.targetStart)

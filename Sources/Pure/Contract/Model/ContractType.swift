@@ -2,7 +2,9 @@ public import Domain
 
 /// What a variable is on every wire: the declared type, refined by the value that the checkpoint holds.
 public enum ContractType: Sendable, Equatable {
-  case object, list, text, integer, number, boolean, bytes, image, time, any
+  case object, text, integer, number, boolean, bytes, image, time, any
+  /// Of items of one kind, where the checkpoint's are.
+  case list(ListItem?)
   case tensor(TensorType)
   case table([TableColumn])
 
@@ -11,7 +13,7 @@ public enum ContractType: Sendable, Equatable {
     self =
       switch variable.type {
       case .dict: .object
-      case .list: .list
+      case .list: .list(variable.dtype.flatMap(ListItem.init))
       case .str: .text
       case .int: .integer
       case .float: .number
@@ -25,6 +27,14 @@ public enum ContractType: Sendable, Equatable {
       case .dataFrame: .table(variable.columns ?? [])
       }
   }
+}
+
+/// The kind of all items of a list, by Python's names.
+public enum ListItem: String, Sendable {
+  case integer = "int"
+  case number = "float"
+  case boolean = "bool"
+  case text = "str"
 }
 
 /// What is known of an array.
@@ -59,24 +69,6 @@ public enum TensorElement: String, Sendable, CaseIterable {
     case .float16: "<f2"
     case .float32: "<f4"
     case .float64: "<f8"
-    }
-  }
-
-  /// The name in the Open Inference Protocol.
-  var openInferenceName: String {
-    switch self {
-    case .bool: "BOOL"
-    case .int8: "INT8"
-    case .int16: "INT16"
-    case .int32: "INT32"
-    case .int64: "INT64"
-    case .uint8: "UINT8"
-    case .uint16: "UINT16"
-    case .uint32: "UINT32"
-    case .uint64: "UINT64"
-    case .float16: "FP16"
-    case .float32: "FP32"
-    case .float64: "FP64"
     }
   }
 

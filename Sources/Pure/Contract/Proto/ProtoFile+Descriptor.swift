@@ -102,6 +102,7 @@ extension ProtoFile {
     case .int64: (3, nil)
     case .uint64: (4, nil)
     case .int32: (5, nil)
+    case .uint32: (13, nil)
     case .bool: (8, nil)
     case .string: (9, nil)
     case .message(let name): (11, "." + name)

@@ -96,6 +96,7 @@ extension ProtoFile {
     case .float: "float"
     case .int64: "int64"
     case .uint64: "uint64"
+    case .uint32: "uint32"
     case .int32: "int32"
     case .bool: "bool"
     case .string: "string"

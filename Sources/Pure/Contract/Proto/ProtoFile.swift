@@ -2,7 +2,7 @@
 public struct ProtoFile: Sendable, Equatable {
   /// The type of a field.
   public indirect enum FieldType: Sendable, Equatable {
-    case double, float, int64, uint64, int32, bool, string, bytes
+    case double, float, int64, uint64, int32, uint32, bool, string, bytes
     /// A message by its full name, like `google.protobuf.Struct`.
     case message(String)
     case enumeration(String)

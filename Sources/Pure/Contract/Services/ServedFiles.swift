@@ -4,7 +4,7 @@ extension ProtoFile {
   public static let served: [ProtoFile] = [
     structure, timestamp, any, status, nodeService, executionError, apiEndpoint, apiEndpointService, iamToken,
     operation,
-    operationService, health,
+    operationService, health, openInference,
     reflection("v1"), reflection("v1alpha"),
   ]
 

@@ -108,9 +108,11 @@ MAX_COLUMNS = 256
 
 
 def details(value: Any) -> Dict[str, Any]:
-    """What refines the type of an API's variable: dtype and shape of an array, columns of a table; never raises."""
+    """What refines the type of an API's variable: dtype and shape of an array, items of a list, columns of a table; never raises."""
     module = type(value).__module__
     try:
+        if type(value) is list:
+            return _items(value)
         if module == "numpy" and type(value).__name__ == "ndarray":
             return {"dtype": str(value.dtype), "shape": [int(length) for length in value.shape]}
         if module.split(".")[0] == "pandas" and type(value).__name__ == "DataFrame":
@@ -125,6 +127,20 @@ def details(value: Any) -> Dict[str, Any]:
     except Exception:
         return {}
     return {}
+
+
+MAX_ITEMS = 100_000
+
+
+def _items(values: Any) -> Dict[str, Any]:
+    """The one kind that all items of a list are of; whole numbers among others are numbers like them."""
+    if not values or len(values) > MAX_ITEMS:
+        return {}
+    kinds = {type(item) for item in values}
+    if kinds == {int, float}:
+        kinds = {float}
+    kind = kinds.pop() if len(kinds) == 1 else None
+    return {"dtype": kind.__name__} if kind in (bool, int, float, str) else {}
 
 
 def capture(

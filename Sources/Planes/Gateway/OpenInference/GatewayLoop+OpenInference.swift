@@ -1,0 +1,309 @@
+internal import Access
+internal import Contract
+internal import Domain
+internal import HTTPTransport
+internal import Reactor
+internal import Telemetry
+internal import Wire
+
+/// Cell nodes as models of the Open Inference Protocol over HTTP.
+extension GatewayLoop {
+  /// A request below `/v2` for this server, or for a cell node by header, host or path.
+  struct OpenInferenceTarget {
+    /// The place of the node's id in the head, where host or path name it.
+    var id: Range<Int>?
+    /// Where `/v2` begins.
+    var start: Int
+  }
+
+  /// The target of a request that is one of the protocol; called for what is not proxied.
+  func openInferenceTarget(
+    _ exchange: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>
+  ) -> OpenInferenceTarget? {
+    guard let base = exchange.base else { return nil }
+    let start = Int(exchange.head.targetStart)
+    let end = start + Int(exchange.head.targetCount)
+    if isOpenInference(base, start, end) {
+      let route = implicitRoute(exchange, base, fields)
+      return OpenInferenceTarget(id: route?.rule == .host ? route?.id : nil, start: start)
+    }
+    guard let route = implicitRoute(exchange, base, fields), route.rule == .path,
+      isOpenInference(base, route.rest, end)
+    else { return nil }
+    return OpenInferenceTarget(id: route.id, start: route.rest)
+  }
+
+  private func isOpenInference(_ base: UnsafePointer<UInt8>, _ start: Int, _ end: Int) -> Bool {
+    guard end - start >= 3, base[start] == 0x2f, base[start + 1] == 0x76, base[start + 2] == 0x32 else {
+      return false
+    }
+    return end - start == 3 || base[start + 3] == 0x2f || base[start + 3] == 0x3f
+  }
+
+  func openInference(
+    _ exchange: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>, _ target: OpenInferenceTarget,
+    _ body: UnsafePointer<UInt8>, _ count: Int
+  ) {
+    guard let base = exchange.base else { return }
+    let end = Int(exchange.head.targetStart) + Int(exchange.head.targetCount)
+    let text = String(
+      decoding: UnsafeBufferPointer(start: base + target.start, count: end - target.start), as: UTF8.self)
+    let path = OpenInferencePath(text[...])
+    let method = String(
+      decoding: UnsafeBufferPointer(start: base, count: Int(exchange.head.methodCount)), as: UTF8.self)
+    begin(exchange, fields) { (known, verdict) throws(Refusal) in
+      guard path == .other || method == (path.isPost ? "POST" : "GET") || method == "HEAD" && !path.isPost
+      else {
+        throw Refusal(
+          .unimplemented, "\(method): this path takes \(path.isPost ? "POST" : "GET")", status: 405)
+      }
+      let id = try inferenceNodeID(exchange, fields, target)
+      switch path {
+      case .other:
+        throw Refusal(
+          .notFound,
+          "\(text.prefix(200)): there is no such path of the Open Inference Protocol here")
+      // Who asks whether this server lives needs no token; a node is shown to who may call it.
+      case .server where id == nil: return .answer(Self.serverMetadata)
+      case .live where id == nil, .ready where id == nil: return .answer([])
+      case .server, .live, .ready:
+        known = try inferenceNode(try verdict(), "", "", id, exchange, fields)
+        if path == .ready { try refuseUnready(known) }
+        return .answer(path == .server ? Self.serverMetadata : [])
+      case .model(let name, let version):
+        let node = try inferenceNode(try verdict(), name, version, id, exchange, fields)
+        known = node
+        return .answer(try model(node).bytes)
+      case .modelReady(let name, let version):
+        known = try inferenceNode(try verdict(), name, version, id, exchange, fields)
+        _ = try known.map { (node) throws(Refusal) in try model(node) }
+        try refuseUnready(known)
+        return .answer([])
+      case .infer(let name, let version):
+        let node = try inferenceNode(try verdict(), name, version, id, exchange, fields)
+        known = node
+        try refuseUnready(node)
+        guard try header("content-encoding", exchange, fields) == nil else {
+          throw Refusal(.unimplemented, "content-encoding: send the body without compression", status: 415)
+        }
+        let head = try header("inference-header-content-length", exchange, fields)
+        let headCount = head.flatMap { Int($0) }
+        guard head == nil || headCount != nil else {
+          throw Refusal(.invalidArgument, "Inference-Header-Content-Length: must be a number of bytes")
+        }
+        return .run(
+          node,
+          try inference { () throws(InferenceError) in
+            try InferenceCall(
+              body: Array(UnsafeBufferPointer(start: body, count: count)), headCount: headCount)
+          }, .inference)
+      }
+    }
+  }
+
+  // MARK: For both forms
+
+  /// What comes of a request of the protocol.
+  enum InferenceStep {
+    /// Answered at once: JSON over HTTP, a message over gRPC.
+    case answer([UInt8])
+    case run(LoopNode, InferenceCall, ExecuteRequest.Form)
+  }
+
+  /// Answers a request with what `step` says. `step` gets a place for the node, so that who reads the log knows it, and
+  /// the caller's verdict.
+  func begin(
+    _ exchange: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>,
+    _ step: (inout LoopNode?, () throws(Refusal) -> VerdictCache.Verdict) throws(Refusal) -> InferenceStep
+  ) {
+    let arrived = loop.clock()
+    var identifier: InlineArray<64, UInt8> = .init(repeating: 0)
+    let identifierCount = takeIdentifier(exchange, fields, into: &identifier)
+    let trace = takeTrace(exchange, fields)
+    var known: LoopNode?
+    do throws(Refusal) {
+      switch try step(&known, { () throws(Refusal) in try authenticate(exchange, fields) }) {
+      case .answer(let bytes): answer(exchange, inference: bytes, identifier, identifierCount)
+      case .run(let node, let call, let form):
+        guard let contract = node.entry.contract else { return }
+        let input = try inference { () throws(InferenceError) in try contract.inputJSON(call) }
+        let timeout = try timeout(of: node, exchange, fields)
+        let request = takeRequest()
+        request.form = form
+        request.inference = call
+        request.connection = exchange.key
+        request.node = node
+        request.arrived = arrived
+        request.deadline = arrived + timeout.nanoseconds
+        request.callerSetDeadline = timeout.isCallers
+        request.identifier = identifier
+        request.identifierCount = identifierCount
+        request.trace = trace
+        request.peer = server.peerAddress(exchange)
+        request.path = pathCounters(node, exchange)
+        request.inputCount = input.count
+        exchange.ownerTag = request.tag
+        input.withUnsafeBufferPointer { bytes in
+          if let base = bytes.baseAddress { start(request, node, base, bytes.count) }
+        }
+      }
+    } catch {
+      var refusal = error
+      refusal.isOpenInference = !exchange.isGRPC
+      let microseconds = Int((loop.clock() - arrived) / 1000)
+      if let known {
+        let path = pathCounters(known, exchange)
+        path?.answered(status: error.status, microseconds: microseconds)
+        if exchange.isGRPC { path?.answered(grpcStatus: error.code.rpcCode) }
+      } else {
+        counters.refused.add()
+      }
+      var text: [UInt8] = []
+      for index in 0..<identifierCount { text.append(identifier[index]) }
+      noteRefused(
+        known, identifier, identifierCount, trace, peer: server.peerAddress(exchange), status: error.status,
+        microseconds: microseconds)
+      answer(exchange, refusal, requestID: String(decoding: text, as: UTF8.self), trace: trace)
+    }
+  }
+
+  private func answer(
+    _ exchange: HTTPExchange, inference bytes: [UInt8], _ identifier: InlineArray<64, UInt8>, _ count: Int
+  ) {
+    server.begin(exchange, status: 200)
+    exchange.output.append("x-request-id: ")
+    append(identifier, count, to: exchange)
+    exchange.output.append("\r\n")
+    if exchange.isGRPC {
+      exchange.output.append("content-type: application/grpc\r\n")
+      server.endHead(exchange)
+      send(exchange, bytes)
+      return endCall(exchange)
+    }
+    if !bytes.isEmpty { exchange.output.append("content-type: application/json\r\n") }
+    server.endHead(exchange, contentLength: bytes.count)
+    if !exchange.head.isHEAD { exchange.output.append(bytes) }
+    server.finish(exchange)
+  }
+
+  func inference<Result>(_ body: () throws(InferenceError) -> Result) throws(Refusal) -> Result {
+    do throws(InferenceError) { return try body() } catch { throw Refusal(error) }
+  }
+
+  /// The id of the node that header, host or path name.
+  func inferenceNodeID(
+    _ exchange: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>, _ target: OpenInferenceTarget?
+  ) throws(Refusal) -> String? {
+    let named = try header("x-node-id", exchange, fields)
+    guard named == nil, let id = target?.id, let base = exchange.base else { return named }
+    return String(
+      decoding: UnsafeBufferPointer(start: base + id.lowerBound, count: id.count), as: UTF8.self)
+  }
+
+  /// The node of a model: the one that `id` names, else the one whose id or name the model's is. An empty `name` is any.
+  func inferenceNode(
+    _ verdict: VerdictCache.Verdict, _ name: String, _ version: String, _ id: String?,
+    _ exchange: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>
+  ) throws(Refusal) -> LoopNode {
+    func isModel(_ node: LoopNode) -> Bool {
+      node.entry.contract != nil
+        && (name.isEmpty || node.shared.id == name || node.entry.routed.name == name)
+    }
+    let node: LoopNode
+    if let id {
+      guard let found = nodes.first(where: { $0.shared.id == id }) else {
+        throw Refusal(.notFound, "node '\(id.prefix(64))' does not exist")
+      }
+      try mayCall(verdict, found.entry.routed)
+      guard isModel(found) else { throw unknown(name) }
+      node = found
+    } else {
+      var found = nodes.filter(isModel)
+      // Nodes of different folders may have one name.
+      if found.count > 1 { found.removeAll { !mayCallQuietly(verdict, $0.entry.routed) } }
+      guard let first = found.first else { throw unknown(name) }
+      guard found.count == 1 else {
+        throw Refusal(
+          .invalidArgument,
+          "'\(name)' is the name of several nodes (\(found.map(\.shared.id).joined(separator: ", "))); use the id, or send the header x-node-id"
+        )
+      }
+      try mayCall(verdict, first.entry.routed)
+      node = first
+    }
+    try limitRate(verdict, node)
+    let folder = try header("x-folder-id", exchange, fields)
+    try allow(folder ?? node.entry.routed.folderID.text, node, field: "x-folder-id")
+    guard version.isEmpty || version == NodeContract.modelVersion else {
+      throw Refusal(
+        .notFound,
+        "Request for unknown model: '\(name)' version \(version.prefix(16)) is not found; the version is always \(NodeContract.modelVersion)"
+      )
+    }
+    return node
+  }
+
+  private func unknown(_ name: String) -> Refusal {
+    Refusal(.notFound, "Request for unknown model: '\(name.prefix(64))' is not found")
+  }
+
+  func refuseUnready(_ node: LoopNode?) throws(Refusal) {
+    if let refusal = node?.entry.routed.refusal { throw Refusal(.unavailable, refusal, origin: .node) }
+  }
+
+  private func model(_ node: LoopNode) throws(Refusal) -> JSONValue {
+    switch node.entry.contract?.openInference {
+    case .success(let model): return model
+    case .failure(let misfit): throw Refusal(misfit, node)
+    case nil: throw unknown(node.shared.id)
+    }
+  }
+
+  /// Extensions that this server has of the protocol.
+  static let inferenceExtensions = ["binary_tensor_data"]
+
+  private static var serverMetadata: [UInt8] {
+    let metadata: JSONValue = [
+      "name": "roost", "version": "2", "extensions": .array(inferenceExtensions.map { .string($0) }),
+    ]
+    return metadata.bytes
+  }
+
+  // MARK: Answers of cells
+
+  /// The cell's outputs as tensors, over HTTP.
+  func respondInference(_ request: ExecuteRequest, _ output: UnsafePointer<UInt8>, _ count: Int) {
+    guard let call = request.inference, let contract = request.node?.entry.contract else { return }
+    let body: NodeContract.InferenceBody
+    do throws(InferenceError) {
+      body = try contract.inferenceBody(call, Array(UnsafeBufferPointer(start: output, count: count)))
+    } catch { return respond(request, Refusal(error)) }
+    let now = loop.clock()
+    logRequest(request, status: 200, code: 0, now: now, responseBytes: body.bytes.count)
+    guard let exchange = server.exchange(request.connection), exchange.ownerTag == request.tag else { return }
+    beginAnswer(request, exchange, status: 200, now: now)
+    if let headCount = body.headCount {
+      exchange.output.append("content-type: application/octet-stream\r\ninference-header-content-length: ")
+      exchange.output.append(decimal: headCount)
+      exchange.output.append("\r\n")
+    } else {
+      exchange.output.append("content-type: application/json\r\n")
+    }
+    server.endHead(exchange, contentLength: body.bytes.count)
+    exchange.output.append(body.bytes)
+    server.finish(exchange)
+  }
+}
+
+extension Refusal {
+  init(_ error: InferenceError) {
+    self.init(
+      error.isNodes ? .internal : .invalidArgument, error.description, origin: error.isNodes ? .node : .caller
+    )
+  }
+
+  init(_ misfit: OpenInferenceMisfit, _ node: LoopNode) {
+    self.init(
+      .failedPrecondition, "node '\(node.entry.routed.name)' is no model: \(misfit)", origin: .node)
+  }
+}
