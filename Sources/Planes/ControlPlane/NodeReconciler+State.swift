@@ -197,6 +197,12 @@ extension NodeReconciler {
   func settleOperations(gone: Bool = false) async {
     do throws(PlatformError) {
       let pending = try await world.store.pendingOperations(resource: id.text)
+      // An operation is written together with its wish, which comes here a moment later: until then it can't be judged.
+      if !gone, !pending.isEmpty, let stored = try await world.store.node(id),
+        stored.generation > record.generation
+      {
+        return
+      }
       failuresBefore = failuresBefore.filter { known, _ in pending.contains { $0.id == known } }
       for operation in pending {
         if failuresBefore[operation.id] == nil { failuresBefore[operation.id] = failures }
