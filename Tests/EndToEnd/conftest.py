@@ -18,6 +18,9 @@ from typing import Any
 import nbformat
 import pytest
 
+# Terminals are forked out of this process: handlers of grpcio's threads would end them before they begin.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 BINARY = ROOT / "bin" / "roost"
 
