@@ -1,12 +1,12 @@
 """Execute requests: a cell node against the same function in FastAPI under uvicorn, one instance or worker each.
 
-    .venv/bin/python Benchmarks/execute.py [--seconds 4] [--rounds 3] [--connections 1 16 64] [--cells draw randomizer]
+    .venv/bin/python Benchmarks/execute.py [--seconds 1] [--rounds 15] [--connections 1 16 64] [--cells draw randomizer]
 
 Two functions, each the same on both sides: `draw` draws a number and prints it; `randomizer`, the worked example, also
 calls `seed()` each time, which reads 2.5 kB from the kernel's generator and takes longer than all the rest of the cell.
 
 The server side (roost, its zygote and instance; uvicorn) has one core, wrk the other. Both sides are measured in turns; the
-table shows medians. Processor time is that of all processes of the server side. Roost checks token and ACL, writes the
+table shows medians, and a ratio is the median of those of its rounds (each compares two runs a second apart). Processor time is that of all processes of the server side. Roost checks token and ACL, writes the
 node's log and the access log, and keeps its metrics; uvicorn writes its access log and the prints to a file.
 """
 
@@ -135,6 +135,7 @@ class Side:
 
 
 Results = dict[tuple[int, str], dict[str, float]]
+"""By connections and side, medians; the side `ratio` has those of the rounds' ratios, uvicorn's figure over Roost's."""
 
 
 def measure(cell: str, roost: Roost, uvicorn: Uvicorn, options: argparse.Namespace, cores: list[int]) -> None:
@@ -167,6 +168,10 @@ def measure(cell: str, roost: Roost, uvicorn: Uvicorn, options: argparse.Namespa
                 rounds[side.name].append(side.load(connections, options.seconds, cores[1]))
         for name, runs in rounds.items():
             results[connections, name] = {key: median(one[key] for one in runs) for key in runs[0]}
+        pairs = list(zip(rounds["roost"], rounds["uvicorn"]))
+        results[connections, "ratio"] = {
+            key: median(theirs[key] / ours[key] for ours, theirs in pairs) for key in pairs[0][0]
+        }
     gateway, worker = cpu_seconds([roost.pid]) - gateway, cpu_seconds(workers) - worker
     report(cell, results, options, gateway / (gateway + worker), own_time(cell, cores[0]))
     roost.done("DELETE", f"/v1/nodes/{node}")
@@ -184,7 +189,8 @@ def report(
                 f"{connections:>2} connections, {name}", f"{one['rate']:.0f}", f"{one['p50']:.0f}", f"{one['p99']:.0f}",
                 f"{one['cpu']:.1f}", "", "",
             ])  # fmt: skip
-        rows[-2][5:] = [f"{ours['rate'] / theirs['rate']:.2f}x", f"{theirs['cpu'] / ours['cpu']:.2f}x"]
+        ratio = results[connections, "ratio"]
+        rows[-2][5:] = [f"{1 / ratio['rate']:.2f}x", f"{ratio['cpu']:.2f}x"]
     table(
         f"Execute, {cell}; {options.rounds} rounds of {options.seconds:g} s each; {machine()}",
         ["", "requests/s", "p50 µs", "p99 µs", "CPU µs/request", "requests/s ratio", "CPU ratio"],
@@ -201,21 +207,21 @@ def report(
         print(f" {(theirs['cpu'] - own) / (ours['cpu'] - own):.1f}x at {connections}", end="")
     print(".")
     for connections in options.connections:
-        ours, theirs = results[connections, "roost"], results[connections, "uvicorn"]
+        ratio = results[connections, "ratio"]
         if connections == 1:
-            bar(f"execute {cell}, p50 at 1 connection, of uvicorn's", ours["p50"] / theirs["p50"], 0.7, "x")
+            bar(f"execute {cell}, p50 at 1 connection, of uvicorn's", 1 / ratio["p50"], 0.7, "x")
         else:
             for what, value in (
-                ("CPU per request, times less", theirs["cpu"] / ours["cpu"]),
-                ("requests/s, times more", ours["rate"] / theirs["rate"]),
+                ("CPU per request, times less", ratio["cpu"]),
+                ("requests/s, times more", 1 / ratio["rate"]),
             ):
                 bar(f"execute {cell} at {connections} connections, {what}", value, 8, "x", at_least=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="execute requests against FastAPI and uvicorn")
-    parser.add_argument("--seconds", type=float, default=4)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=1)
+    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 16, 64])
     parser.add_argument("--cells", choices=CELLS, nargs="+", default=list(CELLS))
     options = parser.parse_args()
