@@ -62,6 +62,11 @@ let package = Package(
     /** servers that run already, by their addresses */
     .target(
       name: "AddressNodes", dependencies: ["DriverAPI", "Domain"], path: "Sources/Capabilities/AddressNodes"),
+    /** containers of images, by the API of a container engine */
+    .target(
+      name: "ImageNodes",
+      dependencies: ["DriverAPI", "Domain", "HTTPModel", "HTTPTransport", "Sandboxing"],
+      path: "Sources/Capabilities/ImageNodes"),
 
     // MARK: Planes
     /** request to node to endpoint */
@@ -121,6 +126,8 @@ let package = Package(
     .testTarget(name: "AccessTests", dependencies: ["Access", "Domain", "COpenSSL"]),
     .testTarget(name: "SandboxingTests", dependencies: ["Sandboxing", "Reactor", "CLinux"]),
     .testTarget(name: "CellNodesTests", dependencies: ["CellNodes", "DriverAPI", "Domain", "Sandboxing"]),
+    .testTarget(
+      name: "ImageNodesTests", dependencies: ["ImageNodes", "DriverAPI", "Domain", "Sandboxing"]),
     .testTarget(
       name: "HTTPTransportTests",
       dependencies: [

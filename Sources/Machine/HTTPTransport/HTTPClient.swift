@@ -1,6 +1,7 @@
 internal import CLinux
 internal import Glibc
 public import HTTPModel
+internal import Synchronization
 internal import Wire
 
 /// Why a call of `HTTPClient` has no answer.
@@ -28,12 +29,46 @@ public struct HTTPClientError: Error, Sendable, CustomStringConvertible {
   }
 }
 
-/// A blocking HTTP/1.1 client for tools: one connection per request, no TLS.
+/// Ends a request of `HTTPClient` from another thread: it then throws `broken`, or `stopped` before it was sent.
+public final class HTTPCancellation: Sendable {
+  private struct State {
+    var descriptor: Int32?
+    var isCancelled = false
+  }
+
+  private let state = Mutex(State())
+
+  public init() {}
+
+  public var isCancelled: Bool { state.withLock { $0.isCancelled } }
+
+  /// For good: a later request with this value is not sent.
+  public func cancel() {
+    state.withLock { state in
+      state.isCancelled = true
+      if let descriptor = state.descriptor { shutdown(descriptor, Int32(SHUT_RDWR)) }
+    }
+  }
+
+  /// False when it was cancelled before.
+  fileprivate func watch(_ descriptor: Int32) -> Bool {
+    state.withLock { state in
+      state.descriptor = descriptor
+      return !state.isCancelled
+    }
+  }
+
+  fileprivate func letGo() { state.withLock { $0.descriptor = nil } }
+}
+
+/// A blocking HTTP/1.1 client for tools and engines: one connection per request, no TLS.
 ///
 /// Never call it from a loop or an actor of the service.
 public struct HTTPClient: Sendable {
   public var host: String
   public var port: UInt16
+  /// Path of a unix socket to ask instead of host and port.
+  public private(set) var socket: String?
   /// For one attempt to connect.
   public var connectTimeout: Duration
   /// Longest silence of the server, whole answers and streams alike.
@@ -48,10 +83,18 @@ public struct HTTPClient: Sendable {
     self.timeout = timeout
   }
 
+  /// A server behind a unix socket.
+  public init(socket: String, timeout: Duration = .seconds(60)) {
+    self.init(host: "localhost", port: 80, timeout: timeout)
+    self.socket = socket
+  }
+
   /// Sends a request and collects the answer.
-  public func send(_ request: HTTPRequest) throws(HTTPClientError) -> HTTPResponse {
+  public func send(_ request: HTTPRequest, cancellation: HTTPCancellation? = nil)
+    throws(HTTPClientError) -> HTTPResponse
+  {
     var body: [UInt8] = []
-    var response = try stream(request) { part in
+    var response = try stream(request, cancellation: cancellation) { part in
       body.append(contentsOf: part)
       return true
     }
@@ -64,13 +107,19 @@ public struct HTTPClient: Sendable {
   /// The response that is returned has no body. The head is not available before the first part: a caller that must tell
   /// errors from streams gives `head`.
   public func stream(
-    _ request: HTTPRequest, head onHead: (HTTPResponse) -> Void = { _ in },
-    onBody: (ArraySlice<UInt8>) -> Bool
+    _ request: HTTPRequest, cancellation: HTTPCancellation? = nil,
+    head onHead: (HTTPResponse) -> Void = { _ in }, onBody: (ArraySlice<UInt8>) -> Bool
   ) throws(HTTPClientError) -> HTTPResponse {
     let connection = try Connection(self)
-    defer { connection.close() }
+    defer {
+      cancellation?.letGo()
+      connection.close()
+    }
+    if let cancellation, !cancellation.watch(connection.descriptor) {
+      throw HTTPClientError(.stopped, "stopped")
+    }
     do throws(HTTPClientError) {
-      try connection.write(Self.encoded(request, host: host, port: port))
+      try connection.write(Self.encoded(request, authority: authority))
       try connection.write(request.body)
     } catch {
       // A server may refuse a large body and close: its answer says why, the broken pipe does not.
@@ -85,8 +134,11 @@ public struct HTTPClient: Sendable {
     return response
   }
 
-  private static func encoded(_ request: HTTPRequest, host: String, port: UInt16) -> [UInt8] {
-    let authority = host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+  private var authority: String {
+    socket != nil ? host : host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+  }
+
+  private static func encoded(_ request: HTTPRequest, authority: String) -> [UInt8] {
     var head = "\(request.method) \(request.target) HTTP/1.1\r\nhost: \(authority)\r\nconnection: close\r\n"
     for header in request.headers where header.name != "host" && header.name != "content-length" {
       head += "\(header.name): \(header.value)\r\n"
@@ -111,12 +163,24 @@ extension Duration {
 
 /// One blocking socket with what was read ahead.
 private final class Connection {
-  private let descriptor: Int32
+  let descriptor: Int32
   private let name: String
   private var buffer: [UInt8] = []
   private var scratch = [UInt8](repeating: 0, count: 65536)
 
   init(_ client: HTTPClient) throws(HTTPClientError) {
+    if let socket = client.socket {
+      name = socket
+      let slash = socket.lastIndex(of: "/") ?? socket.startIndex
+      let result = roost_unix_connect(
+        String(socket[..<slash]) + "/", String(socket[socket.index(after: slash)...]))
+      guard result >= 0 else {
+        throw HTTPClientError(.unreachable, "can't connect to \(name): \(String(cString: strerror(errno)))")
+      }
+      descriptor = result
+      _ = roost_set_timeout(descriptor, client.timeout.wholeMilliseconds)
+      return
+    }
     name = "\(client.host):\(client.port)"
     let timeout = Int32(clamping: client.connectTimeout.wholeMilliseconds)
     let result = roost_dial(client.host, client.port, timeout)
