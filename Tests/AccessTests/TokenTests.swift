@@ -34,6 +34,19 @@ import Testing
       message(token, at: now + .seconds(3600)).hasPrefix("the token expired at 2027-01-15T09:00:00.000Z"))
   }
 
+  @Test func `an expired token is still known, a forged or foreign one is not`() throws {
+    let (token, principal) = try authority.issue(subject: "sva1", ttl: .seconds(1), at: now + .seconds(-9999))
+    #expect(try authority.identify(Array(token.utf8)) == principal)
+    #expect(throws: PlatformError.self) {
+      try authority.identify(Array((token.dropLast(9) + "AAAAAAAAA").utf8))
+    }
+    let other = try TokenAuthority.generate().issue(subject: "sva1", ttl: .seconds(60), at: now).token
+    #expect(throws: PlatformError.self) { try authority.identify(Array(other.utf8)) }
+    let session = try authority.issueSession(
+      for: authority.issue(subject: "sva1", ttl: .seconds(60), at: now).principal, node: "n", at: now)
+    #expect(throws: PlatformError.self) { try authority.identify(Array(session.session.utf8)) }
+  }
+
   @Test func `a token survives a restart with the kept key`() throws {
     let (token, principal) = try authority.issue(subject: "sva1", ttl: .seconds(60), at: now)
     let restarted = try TokenAuthority(privateKeyPEM: authority.privateKeyPEM())

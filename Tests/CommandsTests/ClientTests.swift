@@ -111,6 +111,23 @@ private func startThread(_ body: @escaping @Sendable () -> Void) {
     #expect(recorder.errors.hasPrefix("error: it is busy"))
   }
 
+  @Test func `operation cancel tells what became of the change, and fails when it came too late`()
+    async throws
+  {
+    let path = "POST /v1/operations/opnaaaaaaaaaaaaaaaaa:cancel"
+    let gone = operation(
+      done: true, #","error":{"code":1,"message":"cancelled by me: node 'n-1' is being deleted"}"#)
+    var (code, recorder, _) = try await run(
+      ["operation", "cancel", "opnaaaaaaaaaaaaaaaaa"], [path: [.init(body: gone)]])
+    #expect(code == 0)
+    #expect(recorder.output == "create node n-1: cancelled by me: node 'n-1' is being deleted\n")
+    (code, recorder, _) = try await run(
+      ["operation", "cancel", "opnaaaaaaaaaaaaaaaaa"], [path: [.init(body: operation(done: true))]])
+    #expect(code == 1)
+    #expect(
+      recorder.errors.hasPrefix("error: create node n-1: it had ended before it could be cancelled (DONE)"))
+  }
+
   @Test func `a call prints the output and keeps every digit`() async throws {
     let (code, recorder, requests) = try await run(
       ["node", "call", "n-1", "--input", #"{"x": 12345678901234567890}"#],

@@ -20,6 +20,17 @@ import Testing
     #expect(try await world.store.revokedLiveTokens(at: start) == ["key1"])
   }
 
+  @Test func `a token that is not on record can be revoked, once and for good`() async throws {
+    let world = try await World()
+    let token = TokenRecord(id: "key9", subject: "s", createdAt: start, expiresAt: start + .seconds(60))
+    try await world.store.revokeToken(token, at: start)
+    try await world.store.revokeToken(token, at: start + .seconds(5))
+    #expect(try await world.store.token("key9")?.revokedAt == start)
+    #expect(try await world.store.revokedLiveTokens(at: start) == ["key9"])
+    #expect(try await world.store.forgetTokens(expiredBefore: start + .seconds(61)) == 1)
+    #expect(try await world.store.revokedLiveTokens(at: start).isEmpty)
+  }
+
   @Test func `a revoked token stays revoked when the clock jumps back`() async throws {
     let world = try await World()
     try await world.store.addToken(

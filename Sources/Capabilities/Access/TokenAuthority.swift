@@ -84,6 +84,11 @@ public struct TokenAuthority: TokenVerifier {
     try judge(try claims(of: token, type: Self.tokenType), at: now)
   }
 
+  /// Whose token this is, be it still good or not. Throws as `verify` does for what is no token of this server.
+  public func identify(_ token: [UInt8]) throws(PlatformError) -> Principal {
+    try principal(try claims(of: token, type: Self.tokenType)).0
+  }
+
   public func verifySession(_ session: [UInt8], at now: Timestamp) throws(PlatformError) -> Principal {
     let claims = try claims(of: session, type: Self.sessionType)
     guard let node = claims.string("aud"), !node.isEmpty else { throw Self.malformed("it names no node") }
@@ -132,19 +137,26 @@ public struct TokenAuthority: TokenVerifier {
   }
 
   private func judge(_ claims: FlatJSON, at now: Timestamp) throws(PlatformError) -> Principal {
+    let (principal, validFrom) = try principal(claims)
+    guard now < principal.expiresAt else { throw Self.refusal("the token expired at \(principal.expiresAt)") }
+    guard now + Self.allowedSkew >= validFrom else {
+      throw Self.refusal(
+        "the token is valid from \(validFrom), the server's clock says \(now); set the clock right")
+    }
+    return principal
+  }
+
+  /// Who is meant, and from when on.
+  private func principal(_ claims: FlatJSON) throws(PlatformError) -> (Principal, validFrom: Timestamp) {
     guard claims.string("iss") == Self.issuer, let subject = claims.string("sub"), !subject.isEmpty,
       let identifier = claims.string("jti"), !identifier.isEmpty, let notBefore = claims.integer("nbf"),
       claims.integer("iat") != nil, let expires = claims.integer("exp"),
       Self.plausible.contains(expires), Self.plausible.contains(notBefore)
     else { throw Self.malformed("it lacks one of the claims iss, sub, jti, iat, nbf, exp, or one is wrong") }
-    let expiresAt = Timestamp(seconds: expires)
-    guard now < expiresAt else { throw Self.refusal("the token expired at \(expiresAt)") }
-    let validFrom = Timestamp(seconds: notBefore)
-    guard now + Self.allowedSkew >= validFrom else {
-      throw Self.refusal(
-        "the token is valid from \(validFrom), the server's clock says \(now); set the clock right")
-    }
-    return Principal(subject: subject, tokenID: identifier, expiresAt: expiresAt)
+    return (
+      Principal(subject: subject, tokenID: identifier, expiresAt: Timestamp(seconds: expires)),
+      Timestamp(seconds: notBefore)
+    )
   }
 
   /// Seconds up to the year 9999: arithmetic with them can't overflow.

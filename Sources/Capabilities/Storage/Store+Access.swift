@@ -74,6 +74,19 @@ extension Store {
     _ = try found(count == 1 ? id : nil, "token", id)
   }
 
+  /// Revokes a token for good, also one that is not on record (any more); a second time changes nothing.
+  public func revokeToken(_ record: TokenRecord, at now: Timestamp) throws(PlatformError) {
+    var revoked = record
+    revoked.revokedAt = now
+    try database.transaction { () throws(PlatformError) in
+      if try token(record.id) == nil {
+        try database.insert(revoked)
+      } else {
+        try revokeToken(record.id, at: now)
+      }
+    }
+  }
+
   /// Ids of tokens that were revoked, and of API keys that were deleted, and might still be presented.
   ///
   /// A day is added to the expiry: when the clock jumps back, a revoked token must not come alive again.

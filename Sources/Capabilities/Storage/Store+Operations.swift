@@ -8,6 +8,17 @@ extension Store {
     _ = try found(changed ? record : nil, "operation", record.id.text)
   }
 
+  /// Ends an operation unless it has ended: the first end counts. True when this was it.
+  @discardableResult
+  public func endOperation(_ record: OperationRecord) throws(PlatformError) -> Bool {
+    try database.transaction { () throws(PlatformError) in
+      guard try found(try operation(record.id), "operation", record.id.text).done == false else {
+        return false
+      }
+      return try database.update(record)
+    }
+  }
+
   public func operation(_ id: OperationID) throws(PlatformError) -> OperationRecord? {
     try database.one("WHERE id = ?", [id])
   }

@@ -77,7 +77,7 @@ public struct APIResponder: HTTPResponder {
   private func answer(_ request: HTTPRequest) async throws(PlatformError) -> HTTPResponse {
     let target = try Target(request.target)
     if let open = try await OpenEndpoints.answer(target, request, api) { return open }
-    if let token = await IamEndpoints.answer(target, request, api) { return token }
+    if let token = await IamEndpoints.answer(target, request, self, api) { return token }
     if let session = try await SessionEndpoints.answer(target, request, self, api) { return session }
     if let known = await CompatibleEndpoints.answer(target, request, self, api) { return known }
     if OpenEndpoints.isOpen(target) { return notAllowed(request, "GET, HEAD") }

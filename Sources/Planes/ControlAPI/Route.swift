@@ -66,6 +66,7 @@ enum RouteTable {
     Route("GET", "/nodes/*/node.proto", ContractEndpoints.proto),
     Route("GET", "/v1/operations", OperationEndpoints.list),
     Route("GET", "/v1/operations/*", OperationEndpoints.get),
+    Route("POST", "/v1/operations/*:cancel", OperationEndpoints.cancel),
     Route("GET", "/v1/tokens", TokenEndpoints.list),
     Route("POST", "/v1/tokens", TokenEndpoints.create),
     Route("DELETE", "/v1/tokens/*", TokenEndpoints.revoke),

@@ -11,6 +11,11 @@ extension ControlClient {
     _ = try call("DELETE", "/v1/tokens/\(Self.escaped(id))")
   }
 
+  /// Revokes a token that is at hand; needs no other. The answer is whose it was.
+  public func revoke(token: String) throws(ClientError) -> RevokedTokenResource {
+    try send("POST", "/iam/v1/tokens:revoke", RevokeTokenRequest(iamToken: token))
+  }
+
   public func serviceAccounts() throws(ClientError) -> ListResource<ServiceAccountResource> {
     try all("/v1/serviceAccounts")
   }

@@ -101,4 +101,9 @@ extension ControlClient {
   public func operation(_ id: String) throws(ClientError) -> OperationResource {
     try get("/v1/operations/\(Self.escaped(id))")
   }
+
+  /// Takes a change back; one that has ended is answered as it is.
+  public func cancelOperation(_ id: String) throws(ClientError) -> OperationResource {
+    try send("POST", "/v1/operations/\(Self.escaped(id)):cancel")
+  }
 }

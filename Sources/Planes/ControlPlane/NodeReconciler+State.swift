@@ -214,7 +214,8 @@ extension NodeReconciler {
         if case .failed(let message) = verdict {
           ended.errorJSON = try StoredJSON.text(StatusResource(code: 9, message: message))
         }
-        try await world.store.updateOperation(ended)
+        // It may have been cancelled since it was read.
+        try await world.store.endOperation(ended)
       }
     } catch { world.log(.error, "operations not settled", ["node": id.text, "error": error.message]) }
   }

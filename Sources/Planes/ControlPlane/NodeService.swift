@@ -3,8 +3,8 @@ public import Storage
 
 /// What users do to nodes. Each change is in the store before it is acknowledged; reconcilers do the rest.
 public struct NodeService: Sendable {
-  private let world: NodeWorld
-  private let fleet: Fleet
+  let world: NodeWorld
+  let fleet: Fleet
 
   public init(world: NodeWorld, fleet: Fleet) {
     self.world = world
@@ -38,7 +38,8 @@ public struct NodeService: Sendable {
       specJSON: try StoredJSON.text(intent), release: 1, checkpointID: spec.cell?.checkpointId,
       suspended: false,
       deletedAt: nil, createdAt: now, createdBy: subject, updatedAt: now)
-    let operation = operation("createNode", "Create node \(request.name)", record.id, by: subject)
+    let operation = try operation(
+      "createNode", "Create node \(request.name)", record.id, by: subject, memo: OperationMemo(generation: 1))
     try await world.store.atomically { store throws(PlatformError) in
       try store.createNode(record)
       try store.createOperation(operation)
@@ -60,7 +61,9 @@ public struct NodeService: Sendable {
     try edit(&record, &intent)
     record.specJSON = try StoredJSON.text(intent)
     record.updatedAt = world.now()
-    let operation = operation(kind, description, node.id, by: subject)
+    let operation = try operation(
+      kind, description, node.id, by: subject,
+      memo: OperationMemo(generation: node.generation + 1, former: FormerWish(node)))
     let changed = record
     let stored = try await world.store.atomically { store throws(PlatformError) in
       try store.createOperation(operation)
@@ -146,14 +149,13 @@ public struct NodeService: Sendable {
     }
   }
 
-  private func operation(_ kind: String, _ description: String, _ node: NodeID, by subject: String)
-    -> OperationRecord
-  {
+  func operation(
+    _ kind: String, _ description: String, _ node: NodeID, by subject: String, memo: OperationMemo
+  ) throws(PlatformError) -> OperationRecord {
     let now = world.now()
     return OperationRecord(
       id: .random(), kind: kind, description: description, createdAt: now, createdBy: subject,
-      modifiedAt: now,
-      resourceID: node.text)
+      modifiedAt: now, resourceID: node.text, metadataJSON: try StoredJSON.text(memo))
   }
 
   private func pinned(_ name: String, project: ProjectRecord) async throws(PlatformError) -> CheckpointRecord

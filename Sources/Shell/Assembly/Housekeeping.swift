@@ -15,8 +15,8 @@ final class Housekeeping: Sendable {
   let time: TimeSource
   let checkpoints: CheckpointService
   let logger: Logger
-  /// The life of the operator's token, by the wall clock.
-  private let admin = Mutex<ClosedRange<Timestamp>?>(nil)
+  /// The operator's token and its life, by the wall clock.
+  private let admin = Mutex<(id: String, life: ClosedRange<Timestamp>)?>(nil)
 
   init(
     data: DataFolder, store: Store, logs: NodeLogs, authority: TokenAuthority, subject: String,
@@ -41,16 +41,15 @@ final class Housekeeping: Sendable {
         id: issued.principal.tokenID, subject: subject, createdAt: now, expiresAt: issued.principal.expiresAt,
         revokedAt: nil, description: "admin.token"))
     try PrivateFile.write(issued.token + "\n", to: data.path + "/admin.token")
-    admin.withLock { $0 = now...issued.principal.expiresAt }
+    admin.withLock { $0 = (issued.principal.tokenID, now...issued.principal.expiresAt) }
   }
 
-  /// Also when the clock was set, or the machine slept: the operator must not be locked out.
+  /// Also when it was revoked, the clock was set, or the machine slept: the operator must not be locked out.
   private func keepAdminToken() async throws(PlatformError) {
     let now = time.wall()
-    let isGood = admin.withLock { life in
-      life.map { $0.contains(now) && $0.upperBound - now > .seconds(6 * 3600) } ?? false
-    }
-    if !isGood { try await refreshAdminToken() }
+    guard let (id, life) = admin.withLock({ $0 }), life.contains(now),
+      life.upperBound - now > .seconds(6 * 3600), try await store.token(id)?.revokedAt == nil
+    else { return try await refreshAdminToken() }
   }
 
   func run() async {

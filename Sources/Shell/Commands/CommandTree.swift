@@ -9,7 +9,7 @@ enum CommandTree {
     NodeSuspend.command,
     NodeResume.command, NodeDelete.command,
     InstanceList.command, InstanceShow.command,
-    OperationList.command, OperationShow.command, OperationWait.command,
+    OperationList.command, OperationShow.command, OperationWait.command, OperationCancel.command,
     TokenCreate.command, TokenList.command, TokenRevoke.command,
     FolderList.command, FolderCreate.command, ProjectList.command, ProjectCreate.command,
     ProjectUpdate.command,

@@ -18,6 +18,8 @@ public actor FakeDriver: InstanceDriver {
   public private(set) var prepared = 0
   /// Nodes whose instances don't answer until they are let go.
   private var held: [NodeID: Gate] = [:]
+  /// As `held`, for every node.
+  private var heldAll: Gate?
   private var nextPID: Int32 = 1000
   private let ended: AsyncStream<InstanceExit>
   private let tell: AsyncStream<InstanceExit>.Continuation
@@ -30,6 +32,12 @@ public actor FakeDriver: InstanceDriver {
   /// Checks and first moments of a node's instances hang until `release`.
   public func hold(_ node: NodeID) { held[node] = Gate() }
   public func release(_ node: NodeID) { held.removeValue(forKey: node)?.open() }
+  /// The same for all nodes, those that are yet to come too.
+  public func holdAll() { heldAll = Gate() }
+  public func releaseAll() {
+    heldAll?.open()
+    heldAll = nil
+  }
 
   /// An instance dies with this error.
   public func exit(_ id: InstanceID, _ error: LastError) {
@@ -67,11 +75,11 @@ public actor FakeDriver: InstanceDriver {
   }
 
   public func begin(_ handle: InstanceHandle) async throws(DriverFailure) {
-    await held[handle.node]?.wait()
+    await (heldAll ?? held[handle.node])?.wait()
   }
   public func recover(_ handle: InstanceHandle) async -> Bool { running[handle.instance] == handle }
   public func probe(_ handle: InstanceHandle, timeout: Duration) async -> Bool {
-    await held[handle.node]?.wait()
+    await (heldAll ?? held[handle.node])?.wait()
     return running[handle.instance] == handle
   }
   public func stop(_ handle: InstanceHandle, grace: Duration) async {

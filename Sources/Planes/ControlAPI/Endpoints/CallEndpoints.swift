@@ -49,10 +49,15 @@ enum CallEndpoints {
       return Endpoints.message(try Endpoints.known(try text(1, message, "api_endpoint_id")), request)
     case "/yandex.cloud.iam.v1.IamTokenService/Create":
       let sent = try texts([1, 2], message)
-      let token = try await api.exchange.exchange(jwt: sent[2], oauthToken: sent[1])
+      return issued(try await api.exchange.exchange(jwt: sent[2], oauthToken: sent[1]))
+    case "/yandex.cloud.iam.v1.IamTokenService/CreateForServiceAccount":
+      let call = try await responder.call(request, segments: [])
+      let account = try text(1, message, "service_account_id")
+      return issued(try await IamEndpoints.issue(for: account, call, api))
+    case "/yandex.cloud.iam.v1.IamTokenService/Revoke":
+      let token = try text(1, message, "iam_token")
       var writer = ProtobufWriter()
-      writer.string(1, token.iamToken)
-      writer.bytes(2, timestamp(token.expiresAt))
+      writer.string(1, try await IamEndpoints.revoke(token, request, api))
       return writer.bytes
     case "/yandex.cloud.operation.OperationService/Get":
       let call = try await responder.call(request, segments: [])
@@ -60,11 +65,8 @@ enum CallEndpoints {
         try await OperationEndpoints.find(try text(1, message, "operation_id"), call, api))
     case "/yandex.cloud.operation.OperationService/Cancel":
       let call = try await responder.call(request, segments: [])
-      let found = try await OperationEndpoints.find(try text(1, message, "operation_id"), call, api)
-      if found.done { return try operation(found) }
-      throw PlatformError(
-        .unimplemented, "operation: operations can't be cancelled; undo it with another change of its node",
-        origin: .caller)
+      return try operation(
+        try await OperationEndpoints.cancelled(try text(1, message, "operation_id"), call, api))
     case "/yandex.cloud.datasphere.v1.NodeService/ExecuteAlias":
       _ = try await responder.call(request, segments: [])
       throw PlatformError(
@@ -105,6 +107,13 @@ enum CallEndpoints {
       throw .invalid(name, "\(name): missing")
     }
     return text
+  }
+
+  private static func issued(_ token: ExchangedTokenResource) -> [UInt8] {
+    var writer = ProtobufWriter()
+    writer.string(1, token.iamToken)
+    writer.bytes(2, timestamp(token.expiresAt))
+    return writer.bytes
   }
 
   private static func timestamp(_ time: Timestamp) -> [UInt8] {

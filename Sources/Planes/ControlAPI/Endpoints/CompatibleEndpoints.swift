@@ -22,6 +22,10 @@ enum CompatibleEndpoints {
       case ("GET", "operations", 2, nil):
         let call = try await responder.call(request, segments: [])
         return try Answer.json(try await OperationEndpoints.find(target.segments[1], call, api))
+      // Compatible clients cancel by GET.
+      case ("GET", "operations", 2, "cancel"), ("POST", "operations", 2, "cancel"):
+        let call = try await responder.call(request, segments: [])
+        return try Answer.json(try await OperationEndpoints.cancelled(target.segments[1], call, api))
       case ("POST", "datasphere", 4, "execute") where target.segments[1...2] == ["v1", "aliases"]:
         _ = try await responder.call(request, segments: [])
         throw PlatformError(

@@ -20,14 +20,37 @@ enum OperationEndpoints {
     return try Answer.json(try await find(call.segments[0], call, api))
   }
 
+  static func cancel(_ call: Call, _ api: APIWorld) async throws(PlatformError) -> HTTPResponse {
+    try call.allowQuery()
+    return try Answer.json(try await cancelled(call.segments[0], call, api))
+  }
+
+  /// Cancels an operation, which needs the role that the change itself needs; one that has ended is told as it is.
+  static func cancelled(_ text: String, _ call: Call, _ api: APIWorld) async throws(PlatformError)
+    -> OperationResource
+  {
+    let seen = try await record(text, api)
+    if !seen.done, let id = NodeID(seen.resourceID), let node = try await api.store.node(id) {
+      try call.require(.develop, on: node.folderID)
+      let ended = try await api.nodes.cancel(seen.id, by: call.subject)
+      try await Audit.record("CancelOperation", seen.id.text, call, api)
+      return try await resource(ended, call, api)
+    }
+    return try await resource(seen, call, api)
+  }
+
   /// An operation by its id.
   static func find(_ text: String, _ call: Call, _ api: APIWorld) async throws(PlatformError)
     -> OperationResource
   {
+    try await resource(try await record(text, api), call, api)
+  }
+
+  private static func record(_ text: String, _ api: APIWorld) async throws(PlatformError) -> OperationRecord {
     guard let id = OperationID(text), let record = try await api.store.operation(id) else {
       throw PlatformError(.notFound, "operation: no operation '\(text)'", origin: .caller)
     }
-    return try await resource(record, call, api)
+    return record
   }
 
   /// The answer to a change: the operation that follows it.

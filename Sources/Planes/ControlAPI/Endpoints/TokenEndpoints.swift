@@ -14,6 +14,13 @@ enum TokenEndpoints {
 
   static func create(_ call: Call, _ api: APIWorld) async throws(PlatformError) -> HTTPResponse {
     let request = try call.body(CreateTokenRequest.self)
+    return try Answer.json(try await issue(request, call, api), status: 201)
+  }
+
+  /// Makes a token for the caller, or for a service account in whose folder the caller is an admin.
+  static func issue(_ request: CreateTokenRequest, _ call: Call, _ api: APIWorld) async throws(PlatformError)
+    -> TokenResource
+  {
     let subject = try await subject(request.serviceAccount, call, api)
     let now = api.world.now()
     let issued = try api.authority.issue(subject: subject, ttl: .seconds(request.ttlSeconds ?? 3600), at: now)
@@ -24,7 +31,7 @@ enum TokenEndpoints {
     try await Audit.record("CreateIamToken", record.id, call, api)
     var resource = TokenResource(record)
     resource.iamToken = issued.token
-    return try Answer.json(resource, status: 201)
+    return resource
   }
 
   static func revoke(_ call: Call, _ api: APIWorld) async throws(PlatformError) -> HTTPResponse {

@@ -109,6 +109,9 @@ extension ProtoFile {
       Message(
         "CreateIamTokenResponse",
         [Field("iam_token", 1, .string), Field("expires_at", 2, .message("google.protobuf.Timestamp"))]),
+      Message("CreateIamTokenForServiceAccountRequest", [Field("service_account_id", 1, .string)]),
+      Message("RevokeIamTokenRequest", [Field("iam_token", 1, .string)]),
+      Message("RevokeIamTokenResponse", [Field("subject_id", 1, .string)]),
     ],
     services: [
       Service(
@@ -117,7 +120,15 @@ extension ProtoFile {
           Method(
             "Create", "yandex.cloud.iam.v1.CreateIamTokenRequest",
             "yandex.cloud.iam.v1.CreateIamTokenResponse",
-            comment: "Exchanges a signed JWT for a token.")
+            comment: "Exchanges a signed JWT for a token."),
+          Method(
+            "CreateForServiceAccount", "yandex.cloud.iam.v1.CreateIamTokenForServiceAccountRequest",
+            "yandex.cloud.iam.v1.CreateIamTokenResponse",
+            comment: "Makes a token of a service account; for admins of its folder."),
+          Method(
+            "Revoke", "yandex.cloud.iam.v1.RevokeIamTokenRequest",
+            "yandex.cloud.iam.v1.RevokeIamTokenResponse",
+            comment: "Ends a token at once. Who holds it may end it: no other credential is asked for."),
         ])
     ])
 

@@ -100,3 +100,26 @@ public struct ExchangeTokenRequest: Sendable, Codable, Equatable {
     self.yandexPassportOauthToken = yandexPassportOauthToken
   }
 }
+
+/// Body of `POST /iam/v1/tokens:revoke`. Who holds a token may end it: no other credential is asked for.
+public struct RevokeTokenRequest: Sendable, Codable, Equatable {
+  /// An IAM token of this server.
+  public var iamToken: String
+
+  public init(iamToken: String) { self.iamToken = iamToken }
+}
+
+/// Whose token was revoked.
+public struct RevokedTokenResource: Sendable, Codable, Equatable {
+  public var subjectId: String
+
+  public init(subjectId: String) { self.subjectId = subjectId }
+}
+
+/// Body of `POST /iam/v1/tokens:createForServiceAccount`, for admins of the account's folder.
+public struct TokenForServiceAccountRequest: Sendable, Codable, Equatable {
+  /// Id or name.
+  public var serviceAccountId: String
+
+  public init(serviceAccountId: String) { self.serviceAccountId = serviceAccountId }
+}

@@ -18,9 +18,8 @@ enum OperationList {
       ) { items in
         var table = Table("ID", "WHAT", "STATE", "AGE", "MESSAGE")
         for item in items {
-          let state = item.done ? (item.error == nil ? "DONE" : "FAILED") : "RUNNING"
           table.add(
-            item.id.text, item.description, state, context.age(of: item.createdAt),
+            item.id.text, item.description, item.state, context.age(of: item.createdAt),
             Table.oneLine(item.error?.message ?? item.progress ?? "", width: 60))
         }
         return table.text

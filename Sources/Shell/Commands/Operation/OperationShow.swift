@@ -13,7 +13,7 @@ enum OperationShow {
         var facts = Facts()
         facts.add("ID", item.id.text)
         facts.add("What", item.description)
-        facts.add("State", item.done ? (item.error == nil ? "DONE" : "FAILED") : "RUNNING")
+        facts.add("State", item.state)
         facts.add("Progress", item.progress)
         facts.add("Error", item.error.map { "\(ClientError.word(forCode: $0.code) ?? "?"): \($0.message)" })
         facts.add("Resource", item.resourceId)
