@@ -47,7 +47,11 @@ final class WorkerPeer: Sendable {
 
   struct PeerFailure: Error { var code: Int32 }
 
-  var executed: [Seen] { state.withLock { $0.seen.filter { $0.kind == FrameKind.execute.rawValue } } }
+  private static func isExecute(_ kind: UInt8) -> Bool {
+    kind == FrameKind.execute.rawValue || kind == FrameKind.executePlain.rawValue
+  }
+
+  var executed: [Seen] { state.withLock { $0.seen.filter { Self.isExecute($0.kind) } } }
   var cancelled: [Seen] { state.withLock { $0.seen.filter { $0.kind == FrameKind.cancel.rawValue } } }
   var heldCount: Int { state.withLock { $0.held.count } }
   var connectionCount: Int { state.withLock { $0.connections } }
@@ -127,7 +131,7 @@ final class WorkerPeer: Sendable {
     buffer += part[0..<received]
     while let frame = try? Frame.take(from: &buffer) {
       var seen = Seen(kind: frame.kind, tag: frame.tag)
-      guard frame.kind == FrameKind.execute.rawValue else {
+      guard Self.isExecute(frame.kind) else {
         state.withLock { $0.seen.append(seen) }
         continue
       }

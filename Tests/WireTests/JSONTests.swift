@@ -76,6 +76,20 @@ import Wire
     #expect(error?.description == message)
   }
 
+  @Test(arguments: [
+    (#"{}"#, true), (#"{"a":{"left":1,"right":-10},"b":[{"x":0.5},{"x":""}]}"#, true),
+    (#"{"a":123456789012345678}"#, true), (#"{"a":1234567890123456789}"#, false),
+    (#"{"a":-0}"#, false), (#"{"a":-0.5}"#, false), (#"{"a":1e5}"#, false), (#"{"a":[[1E400]]}"#, false),
+    (#"{"a":{"k":1,"k":2}}"#, false), (#"{"a":{"":1,"":2}}"#, false), (#"{"a":{"\u006b":1,"k":2}}"#, false),
+    (#"{"\u0061":1}"#, false), (#"{"a":{"k":{"k":1},"l":[{"k":2}]}}"#, true),
+    (#"{"a":{"1":0,"2":0,"3":0,"4":0,"5":0,"6":0,"7":0,"8":0}}"#, true),
+    (#"{"a":{"1":0,"2":0,"3":0,"4":0,"5":0,"6":0,"7":0,"8":0,"9":0}}"#, false),
+    (#"{"a":{"measured_value_1":0,"measured_value_2":0}}"#, true),
+  ])
+  func `plain inputs are those that every parser reads alike`(input: String, plain: Bool) throws {
+    #expect(try JSONSlicer.slice(Array(#"{"folder_id":"a-0","input":\#(input)}"#.utf8)).isPlain == plain)
+  }
+
   @Test func `many variables are compared with each other`() {
     let members = (0..<20).map { "\"v\($0)\":\($0)" } + ["\"v15\":0"]
     let text = "{\"input\":{" + members.joined(separator: ",") + "}}"

@@ -53,6 +53,8 @@ final class ExecuteRequest {
   var attempts = 0
   let input = ByteQueue()
   var inputCount = 0
+  /// `JSONSlicer.isPlain`
+  var isPlain = false
   /// Where its frame begins in all that was ever written to the instance.
   var frameStart = 0
   var reportedHung = false

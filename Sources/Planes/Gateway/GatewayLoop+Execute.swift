@@ -21,7 +21,8 @@ extension GatewayLoop {
       let verdict = try authenticate(connection, fields)
       let node = try find(connection, target)
       known = node
-      let input = try admit(verdict, node, body, count)
+      let slices = try admit(verdict, node, body, count)
+      guard let input = slices.input else { throw Refusal(.invalidArgument, "input: \(Self.inputShape)") }
       let timeout = try timeout(of: node, connection, fields)
       let request = takeRequest()
       request.connection = connection.key
@@ -34,6 +35,7 @@ extension GatewayLoop {
       request.trace = trace
       request.peer = server.peerAddress(connection)
       request.inputCount = input.count
+      request.isPlain = slices.isPlain
       connection.ownerTag = request.tag
       start(request, node, body + input.lowerBound, input.count)
     } catch {
@@ -130,10 +132,12 @@ extension GatewayLoop {
     throw Refusal(.notFound, "node '\(id)' does not exist")
   }
 
-  /// Checks the body and the rights; gives the place of the inputs in the body.
+  private static var inputShape: String { "missing; send {\"folder_id\": ..., \"input\": {...}}" }
+
+  /// Checks the body and the rights; says where its parts are.
   private func admit(
     _ verdict: VerdictCache.Verdict, _ node: LoopNode, _ body: UnsafePointer<UInt8>, _ count: Int
-  ) throws(Refusal) -> Range<Int> {
+  ) throws(Refusal) -> JSONSlicer {
     let entry = node.entry
     try mayCall(verdict, entry.routed)
     try limitRate(verdict, node)
@@ -149,9 +153,10 @@ extension GatewayLoop {
     } catch {
       throw Refusal(.invalidArgument, "the body is refused at \(error)")
     }
-    let shape = "missing; send {\"folder_id\": ..., \"input\": {...}}"
-    guard let folder = slices.folderID else { throw Refusal(.invalidArgument, "folder_id: \(shape)") }
-    guard let input = slices.input else { throw Refusal(.invalidArgument, "input: \(shape)") }
+    guard let folder = slices.folderID else {
+      throw Refusal(.invalidArgument, "folder_id: \(Self.inputShape)")
+    }
+    guard slices.input != nil else { throw Refusal(.invalidArgument, "input: \(Self.inputShape)") }
     guard let key = NodeKey(body + folder.lowerBound, folder.count), node.folders.contains(key) else {
       let text = String(
         decoding: UnsafeBufferPointer(start: body + folder.lowerBound, count: min(folder.count, 64)),
@@ -161,7 +166,7 @@ extension GatewayLoop {
         "folder_id: the ACL of node \(entry.routed.id) does not allow calls from folder '\(text)'")
     }
     if let refusal = entry.routed.refusal { throw Refusal(.unavailable, refusal, origin: .node) }
-    return input
+    return slices
   }
 
   /// Whether the principal has the right in the node's folder.

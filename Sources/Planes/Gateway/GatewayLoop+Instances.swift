@@ -146,7 +146,8 @@ extension GatewayLoop {
   ) {
     let named = request.namedCount
     let before = 5 + named
-    let head = FrameHead(kind: FrameKind.execute.rawValue, tag: request.tag, payloadCount: before + count)
+    let kind = request.isPlain ? FrameKind.executePlain : .execute
+    let head = FrameHead(kind: kind.rawValue, tag: request.tag, payloadCount: before + count)
     let target = link.output.room(head.frameCount)
     head.write(target)
     FrameHead.put(target + FrameHead.size, milliseconds)

@@ -13,6 +13,7 @@ extension GatewayLoop {
     if slot == requests.count { requests.append(ExecuteRequest(slot: slot)) }
     let request = requests[slot]
     request.form = .rest
+    request.isPlain = false
     request.dispatched = 0
     request.ticket = 0
     request.reportedHung = false

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from worker_harness import RANDOMIZER, Client, Failure
 
+from roost.worker import frames
+
 
 def test_the_randomizer_answers_within_its_bounds(cell):
     client = cell(RANDOMIZER, inputs={"input_data": "dict"}, outputs={"output_data": "dict"})
@@ -11,6 +13,14 @@ def test_the_randomizer_answers_within_its_bounds(cell):
         out = client.call({"input_data": {"left_bound": 1, "right_bound": 10}}, "req-1")
         assert 1 <= out["output_data"]["generated_value"] <= 10
     assert len(client.zygote.messages(20, stream="stdout", requestId="req-1")) == 20
+
+
+def test_a_request_called_plain_is_answered_like_any_other(cell):
+    client = cell("out = x", inputs={"x": "dict"})
+    whole = Client.request(7, {"x": {"a": 1, "b": [0.5, "é"]}}, "req-1")
+    client.sock.sendall(whole[:4] + bytes([frames.EXECUTE_PLAIN]) + whole[5:])
+    assert client.answer() == (7, {"out": {"a": 1, "b": [0.5, "é"]}})
+    assert client.call({"x": {}}) == {"out": {}}
 
 
 def test_an_exception_names_the_cells_line(cell):

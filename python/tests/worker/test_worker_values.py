@@ -153,6 +153,19 @@ def test_json_is_parsed_the_same_in_both_codecs(one, raw, expected):
 
 
 @pytest.mark.parametrize("one", CODECS, ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"{}", b'{"a":123456789012345678,"b":-99999999999999999}', b'{"a":0.1234567890123456,"b":-1.5,"c":[0,0.0]}',
+        b'{"a":{"left":1,"right":10},"b":[{"x":true},{"x":null}]}', b'{"a":"x:y:\\ud83d\\ude00 -0"}', '{"é":"ü"}'.encode(),
+    ],
+    ids=lambda raw: repr(raw)[:30],
+)  # fmt: skip
+def test_plain_json_needs_no_second_look(one, raw):
+    assert repr(one.parse(raw)) == repr(one.loads(raw))
+
+
+@pytest.mark.parametrize("one", CODECS, ids=lambda one: one.name)
 def test_minus_zero_keeps_the_type_of_its_spelling(one):
     assert repr(one.loads(b"[-0, -0.0, 0]")) == "[0, -0.0, 0]"
 

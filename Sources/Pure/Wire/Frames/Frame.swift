@@ -4,6 +4,8 @@ public enum FrameKind: UInt8, Sendable {
   case execute = 2
   case cancel = 3
   case ping = 4
+  /// `execute` with inputs that `JSONSlicer` called plain.
+  case executePlain = 5
   case ready = 129
   case failed = 130
   case output = 131

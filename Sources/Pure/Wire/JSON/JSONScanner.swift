@@ -11,6 +11,8 @@ struct JSONScanner {
   let count: Int
   var at = 0
   private var depth = 0
+  /// Becomes false at what parsers read differently; `JSONSlicer.isPlain` says what.
+  var isPlain = true
 
   init(base: UnsafePointer<UInt8>, count: Int) {
     self.base = base
@@ -90,14 +92,7 @@ struct JSONScanner {
     case 0x22: _ = try skipString()
     case 0x7b:
       try enter()
-      if byte != 0x7d {
-        repeat {
-          guard byte == 0x22 else { throw fail(expected("'\"' of a member's name")) }
-          _ = try skipString()
-          try expectColon()
-          try skipValue()
-        } while try more(until: 0x7d)
-      }
+      if byte != 0x7d { try skipMembers() }
       leave()
     case 0x5b:
       try enter()
@@ -111,6 +106,38 @@ struct JSONScanner {
     case 0x2d, 0x30...0x39: _ = try skipNumber()
     default: throw fail(expected("a value"))
     }
+  }
+
+  /// Steps over the members of an object. Eight keys are told apart, by their lengths and the bytes at their ends.
+  private mutating func skipMembers() throws(JSONError) {
+    var seen: InlineArray<8, UInt64> = .init(repeating: 0)
+    var known = 0
+    repeat {
+      guard byte == 0x22 else { throw fail(expected("'\"' of a member's name")) }
+      let start = at
+      if try skipString() || known == 8 {
+        isPlain = false
+      } else {
+        let mark = signature(start + 1, at - start - 2)
+        for index in 0..<known where seen[index] == mark { isPlain = false }
+        seen[known] = mark
+        known &+= 1
+      }
+      try expectColon()
+      try skipValue()
+    } while try more(until: 0x7d)
+  }
+
+  /// The same for the same bytes.
+  private func signature(_ start: Int, _ length: Int) -> UInt64 {
+    var front: UInt64 = 0
+    var back: UInt64 = 0
+    let step = min(length, 8)
+    for index in 0..<step {
+      front = front << 8 | UInt64(base[start &+ index])
+      back = back << 8 | UInt64(base[start &+ length &- 1 &- index])
+    }
+    return front &* 0x9e37_79b9_7f4a_7c15 ^ back ^ UInt64(length) << 56
   }
 
   mutating func skipWord(_ word: StaticString) throws(JSONError) {
@@ -134,6 +161,7 @@ struct JSONScanner {
     guard at == digits + 1 || base[digits] != 0x30 else {
       throw fail("a number does not start with 0", at: start)
     }
+    if digits > start, base[digits] == 0x30 { isPlain = false }
     var whole = true
     if byte == 0x2e {
       whole = false
@@ -144,12 +172,14 @@ struct JSONScanner {
     }
     if byte == 0x65 || byte == 0x45 {
       whole = false
+      isPlain = false
       at &+= 1
       if byte == 0x2b || byte == 0x2d { at &+= 1 }
       let exponent = at
       skipDigits()
       guard at > exponent else { throw fail("a digit must follow the exponent") }
     }
+    if at &- start > 18 { isPlain = false }
     return whole
   }
 

@@ -10,6 +10,9 @@ public struct JSONSlicer: Sendable, Equatable {
   public var folderID: Range<Int>?
   /// The object of `input` with its braces.
   public var input: Range<Int>?
+  /// Whether every parser reads the input alike: no key that is escaped or might stand twice in its object, no integer
+  /// beyond 64 bits, no exponent, no negative zero. False is always right; the worker then looks closer.
+  public var isPlain = false
 
   public init() {}
 
@@ -74,8 +77,10 @@ public struct JSONSlicer: Sendable, Equatable {
       guard scanner.byte == 0x7b else {
         throw scanner.fail(scanner.expected("an object of variables as input"))
       }
+      scanner.isPlain = true
       try Self.variables(&scanner)
       input = value..<scanner.at
+      isPlain = scanner.isPlain
     }
   }
 
@@ -100,6 +105,7 @@ public struct JSONSlicer: Sendable, Equatable {
         }
         let start = scanner.at
         let escaped = try scanner.skipString()
+        if escaped { scanner.isPlain = false }
         let name = named(scanner, start..<scanner.at, escaped)
         for index in 0..<min(known, 8) where same(scanner, first[index], name) {
           throw duplicate(scanner, name)

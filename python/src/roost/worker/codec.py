@@ -28,11 +28,15 @@ _LISTS: tuple[type, ...] = (list, tuple, set, frozenset, deque, range, type({}.k
 
 
 class Codec:
-    """`loads` for requests, `dumps(value, name)` for answers; `name` begins the path in error messages."""
+    """`loads` for requests, `dumps(value, name)` for answers; `name` begins the path in error messages.
 
-    def __init__(self, name: str, loads: Loads, dumps: Dumps) -> None:
+    `parse` is for JSON that was checked and called plain (`docs/formats/worker-protocol.md`): it gives what `loads` gives.
+    """
+
+    def __init__(self, name: str, loads: Loads, dumps: Dumps, parse: Loads) -> None:
         self.name = name
         self.loads = loads
+        self.parse = parse
         self.dumps = dumps
 
 
@@ -130,7 +134,7 @@ def _dumps_plain(value: Any, name: str) -> bytes:
 
 def json_codec() -> Codec:
     """The codec of the standard library."""
-    return Codec("json", json_loads, json_dumps)
+    return Codec("json", json_loads, json_dumps, json.loads)
 
 
 def orjson_codec() -> Codec | None:
@@ -178,7 +182,7 @@ def orjson_codec() -> Codec | None:
         except (TypeError, RecursionError):
             return json_dumps(value if tree is None else tree, name)
 
-    return Codec("orjson", loads, dumps)
+    return Codec("orjson", loads, dumps, parse)
 
 
 def _keys(value: Any) -> int:

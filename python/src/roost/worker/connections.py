@@ -113,13 +113,13 @@ class Connections:
                     connection.need = (whole, end - at)
                     return
                 break
-            if kind == 2:
+            if kind == 2 or kind == 5:
                 if length < 14:
                     self.close(connection)
                     return
                 timeout, size = execute.unpack_from(data, at + 13)
                 body = at + 18 + size
-                queue.append((connection, 2, tag, timeout, data[at + 18 : body], data[body:stop]))
+                queue.append((connection, kind, tag, timeout, data[at + 18 : body], data[body:stop]))
             elif kind == frames.CANCEL:
                 self._cancel(connection, tag)
             else:

@@ -81,6 +81,7 @@ class Executor:
         self.capture = capture
         self.interrupter = interrupter
         self._loads = codec.loads
+        self._parse = codec.parse
         self._bind = Inputs(config.inputs).bind
         self._render = Outputs(config.outputs, codec, int(config.max_answer_bytes)).render
         self._timeout = config.timeout_seconds
@@ -94,14 +95,14 @@ class Executor:
         magics.install(namespace, cell.filename)
         tracing.current = lambda: capture.request
 
-    def run(self, tag: int, timeout_ms: int, request: bytes, raw: bytes) -> bytes:
+    def run(self, tag: int, timeout_ms: int, request: bytes, raw: bytes, plain: bool = False) -> bytes:
         """Answers one request with a whole `output` or `error` frame. Raises nothing."""
         capture = self.capture
         interrupter = self.interrupter
         namespace = self.namespace
         limit = timeout_ms / 1000 if timeout_ms else self._timeout
         try:
-            self._bind(self._loads(raw), namespace)
+            self._bind(self._parse(raw) if plain else self._loads(raw), namespace)
             if capture.parts:
                 capture.collect()  # a thread of the cell printed between requests
             capture.request = request

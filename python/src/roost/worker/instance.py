@@ -30,8 +30,8 @@ DRAIN_SECONDS = 2.0
 class RunsRequests(Protocol):
     """In this process (`Executor`) or in a fork for each request (`isolation.ForkingExecutor`)."""
 
-    def run(self, tag: int, timeout_ms: int, request: bytes, raw: bytes) -> bytes:
-        """The answer frame of one request."""
+    def run(self, tag: int, timeout_ms: int, request: bytes, raw: bytes, plain: bool = False) -> bytes:
+        """The answer frame of one request; `plain`: the service found nothing unusual in its JSON."""
 
 
 class Start(NamedTuple):
@@ -188,11 +188,11 @@ class Instance:
                 )
                 answer(connection, frames.json_frame(frames.ERROR, tag, gone.to_json()))
                 continue
-            if kind == 2 and executor is not None:
+            if (kind == 5 or kind == 2) and executor is not None:
                 connections.running = (connection, tag)
                 mark(request)
                 try:
-                    data = executor.run(tag, timeout, request, raw)
+                    data = executor.run(tag, timeout, request, raw, kind == 5)
                 except RequestTimeout:  # raised a second time, after the cell had ended
                     late = CellFailure(
                         "timeout", "RequestTimeout", "the cell did not end within its time limit"

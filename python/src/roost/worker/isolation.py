@@ -47,7 +47,7 @@ class ForkingExecutor:
         self._spare: Spare | None = None
         self._spare = self._fork()
 
-    def run(self, tag: int, timeout_ms: int, request: bytes, raw: bytes) -> bytes:
+    def run(self, tag: int, timeout_ms: int, request: bytes, raw: bytes, plain: bool = False) -> bytes:
         """The answer of one request. Whatever the cell does to its process, this one goes on."""
         self._reap()
         limit = timeout_ms / 1000 if timeout_ms else self._executor.config.timeout_seconds
