@@ -81,8 +81,8 @@ let package = Package(
     .target(
       name: "ControlPlane",
       dependencies: [
-        "Domain", "Planning", "Storage", "DriverAPI", "HTTPModel", "HTTPTransport", "TLS", "Telemetry",
-        "Wire",
+        "Domain", "Contract", "Planning", "Storage", "DriverAPI", "HTTPModel", "HTTPTransport", "TLS",
+        "Telemetry", "Wire",
       ],
       path: "Sources/Planes/ControlPlane"),
     /** REST handlers */

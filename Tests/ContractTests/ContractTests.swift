@@ -57,10 +57,39 @@ import Wire
     try bench.check("output")
   }
 
+  @Test func `an example has the checkpoint's values that fit and for the rest values of the types`() throws {
+    let contract = everything()
+    let given = Array(#"{"count":7,"ratio":1.50,"text":5,"options":{"a":[1]},"unused":1}"#.utf8)
+    let example = contract.exampleInput(from: given)
+    let value = try JSONValue(parsing: example)
+    try contract.check(input: value)
+    #expect(value["count"] == 7 && value["options"] == ["a": [1]] && value["text"] == "text")
+    #expect(value["matrix"] == [[0.5, 0.5], [0.5, 0.5]] && value["pixels"] == [[0], [0], [0]])
+    #expect(value["table"] == [["price": 1.5, "name": "text"]] && value["unused"] == nil)
+    #expect(String(decoding: example, as: UTF8.self).contains("\"ratio\":1.50"))
+    try contract.check(input: try JSONValue(parsing: contract.exampleInput(from: nil)))
+  }
+
+  @Test func `an example is bounded whatever the checkpoint says`() throws {
+    let long = "\"" + String(repeating: "x", count: 50_000) + "\""
+    let contract = NodeContract(
+      nodeID: "nod1", nodeName: "n", release: 1,
+      inputs: [
+        Variable(name: "a", type: .str), Variable(name: "b", type: .str),
+        Variable(name: "c", type: .ndarray, dtype: "float64", shape: [1_000_000, 1_000_000, 1_000_000]),
+        Variable(name: "d", type: .ndarray, dtype: "int64", shape: [1_000_000, 4]),
+      ], outputs: [])
+    let example = contract.exampleInput(from: Array("{\"a\":\(long),\"b\":\(long)}".utf8))
+    #expect(example.count <= NodeContract.exampleLimit + 8192)
+    let value = try JSONValue(parsing: example)
+    #expect(value["a"]?.stringValue?.count == 50_000 && value["b"] == "text" && value["c"] == [])
+    #expect(value["d"]?.arrayValue?.count == 512)
+  }
+
   @Test func `the OpenAPI document is valid and its schemas say what the node takes`() throws {
     let bench = try Workbench()
     let contract = everything()
-    try bench.write("openapi.json", contract.openAPI(server: "https://localhost:8800").bytes)
+    try bench.write("openapi.json", contract.openAPI(server: "https://localhost:8800", folder: "fld1").bytes)
     let good: JSONValue = [
       "options": [:], "items": [], "count": 1, "ratio": 1, "text": "", "flag": true, "raw": "",
       "when": "2026-01-01",

@@ -38,7 +38,7 @@ import Testing
     #expect(record.notebook == "a.ipynb" && record.executionCount == 7 && record.cellSource == "out = 1")
     #expect(record.sizeBytes == 5 && record.errorsCount == 0)
     #expect(try await bench.blobs.read(record.manifestDigest, limit: 1 << 20) == Array(text.utf8))
-    #expect(try await service(bench).example(of: record) == "{\"x\":[1,2]}")
+    #expect(try await service(bench).example(of: record) == "{\"x\":[1, 2]}")
     #expect(try await bench.store.checkpoint(record.id) == record)
   }
 

@@ -14,7 +14,7 @@ def test_a_followed_log_has_every_line_once_though_its_files_are_put_aside(
 ) -> None:
     server = make_server("--log-file-size", "16KiB", "--log-files", "1000")
     server.checkpoint("n = 0", "for i in range(20):\n    print('line', n * 20 + i, '.' * 200)\nok = True", name="talker")
-    node = server.node("talker", inputs=["n:int"], outputs=["ok:bool"])
+    node = server.node("talker", inputs=["n:int"], outputs=["ok:bool"], warmUp="off")
     out = tmp_path / "followed"
     with open(out, "wb") as file:
         follower = subprocess.Popen([BINARY, "node", "logs", "talker", "-f"], env=server.environment, stdout=file)

@@ -1,4 +1,5 @@
 import Domain
+import DriverAPI
 import FoundationEssentials
 import Sandboxing
 
@@ -27,6 +28,7 @@ struct ZygoteAnswer: Decodable, Sendable {
   var warnings: [String]?
   var instances: [Instance]?
   var pid: Int32?
+  var warmUp: WarmUpReport?
 }
 
 /// An exit as the zygote saw it.
@@ -39,7 +41,7 @@ struct ZygoteEvent: Decodable, Sendable {
 
 /// A connection to the control socket of a zygote: one JSON object per line. Used by one thread.
 final class ControlSocket {
-  enum Operation: String { case info, start, stop, kill, forget, events, shutdown }
+  enum Operation: String { case info, rehearse, start, stop, kill, forget, events, shutdown }
 
   let connection: UnixConnection
   private var buffered: [UInt8] = []

@@ -24,8 +24,11 @@ extension HostLauncher {
   }
 
   /// Waits for the zygote to say how its restore went, and watches it meanwhile.
+  ///
+  /// - Parameter rehearses: has a new zygote run the node's example, where the launch wants that.
   func attach(
-    _ record: inout HostRecord, folder: RunFolder, outer: ProcessHandle, timeout: Duration? = nil
+    _ record: inout HostRecord, folder: RunFolder, outer: ProcessHandle, timeout: Duration? = nil,
+    rehearses: Bool = false
   ) throws(DriverFailure) -> CellHost {
     let words = words(record.launch)
     let deadline = Deadline(after: timeout ?? configuration.restoreDeadline)
@@ -38,7 +41,7 @@ extension HostLauncher {
       // The socket is there from the first moments of the zygote on, and answers when the restore has ended.
       guard let control = try? ControlSocket(folder), let pid = control.connection.peer,
         let process = try? ProcessHandle(pid: pid),
-        let answer = try? control.ask(.info, deadline: deadline, watching: outer)
+        var answer = try? control.ask(.info, deadline: deadline, watching: outer)
       else {
         _ = outer.wait(.milliseconds(5))
         continue
@@ -48,6 +51,7 @@ extension HostLauncher {
       record.zygoteTicks = process.startTicks
       try save(record, folder, words)
       let running = (answer.instances ?? []).filter { $0.state == "running" }.compactMap { InstanceID($0.id) }
+      if rehearses, let report = rehearse(record, folder, process) { answer.warmUp = report }
       return CellHost(
         record: record, folder: folder, words: words, process: process, outer: outer,
         report: report(answer, process), running: running)
@@ -68,7 +72,37 @@ extension HostLauncher {
     }
     return HostReport(
       pid: process.pid, mode: answer.mode ?? "fork", modeReason: answer.modeReason ?? "",
-      restoreSeconds: answer.restoreSeconds ?? 0, restored: answer.restored ?? [], warnings: warnings)
+      restoreSeconds: answer.restoreSeconds ?? 0, restored: answer.restored ?? [], warnings: warnings,
+      warmUp: answer.warmUp)
+  }
+
+  /// Has the zygote run the node's example in a fork with the limits of an instance. Never a reason not to serve.
+  private func rehearse(_ record: HostRecord, _ folder: RunFolder, _ zygote: ProcessHandle) -> WarmUpReport? {
+    let launch = record.launch
+    guard let mode = launch.warmUp, mode != .off, launch.example != nil else { return nil }
+    let group = record.group?.child("warm-up")
+    defer {
+      // What the example started ends with it.
+      group?.killAll()
+      group?.remove()
+    }
+    do {
+      var entries: [FileHandle] = []
+      if let group {
+        try group.make()
+        try group.limit(
+          CgroupLimits(cpus: launch.cpus, memoryBytes: launch.memoryBytes, pids: launch.pids))
+        entries = try group.openEntries()
+      }
+      let answer = try ControlSocket(folder).ask(
+        .rehearse, entries: entries, deadline: Deadline(after: .seconds(30)), watching: zygote)
+      guard answer.ok else {
+        return WarmUpReport(state: "failed", message: answer.error?.errorMessage ?? "the example was not run")
+      }
+      return answer.warmUp
+    } catch {
+      return WarmUpReport(state: "failed", message: "the example was not run: \(error)")
+    }
   }
 
   /// Ends a host with all that belongs to it; also what is left of one that a crash cut short.

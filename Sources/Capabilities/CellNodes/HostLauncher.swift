@@ -48,7 +48,7 @@ struct HostLauncher: Sendable {
       sandboxed: sandboxed,
       outerPid: outer.pid, outerTicks: outer.startTicks, zygotePid: nil, zygoteTicks: nil, group: group)
     try save(record, folder, words)
-    return try attach(&record, folder: folder, outer: outer)
+    return try attach(&record, folder: folder, outer: outer, rehearses: true)
   }
 
   func save(_ record: HostRecord, _ folder: RunFolder, _ words: FailureWords) throws(DriverFailure) {

@@ -185,6 +185,8 @@ struct ZygoteConfiguration: Encodable {
   var network: NodeLaunch.Subnet
   var maxAnswerBytes: Int
   var maxLogLineBytes: Int
+  var warmUp: NodeLaunch.WarmUp
+  var example: String?
 
   /// - Parameter sandboxed: paths are those of the sandbox, not of the machine.
   init(_ launch: NodeLaunch, folder: RunFolder, sandboxed: Bool, maxAnswerBytes: Int, maxLogLineBytes: Int) {
@@ -205,5 +207,7 @@ struct ZygoteConfiguration: Encodable {
     network = launch.subnet
     self.maxAnswerBytes = maxAnswerBytes
     self.maxLogLineBytes = maxLogLineBytes
+    warmUp = launch.example == nil ? .off : launch.warmUp ?? .off
+    example = launch.example
   }
 }

@@ -58,6 +58,7 @@ public struct NodeLaunch: Sendable, Codable, Equatable {
   public enum StartMode: String, Sendable, Codable { case auto, fork, spawn }
   public enum Restore: String, Sendable, Codable { case reachable, full }
   public enum Subnet: String, Sendable, Codable { case none, host }
+  public enum WarmUp: String, Sendable, Codable { case off, fork, instance }
 
   public var node: NodeID
   public var nodeName: String
@@ -80,6 +81,10 @@ public struct NodeLaunch: Sendable, Codable, Equatable {
   public var cpus: Double
   public var memoryBytes: Int64
   public var pids: Int
+  /// Where the example is run before callers' requests; nil in records of earlier versions: nowhere.
+  public var warmUp: WarmUp?
+  /// A JSON object of inputs.
+  public var example: String?
   /// Which endpoint the instance stands for; only for instances that run already.
   public var endpoint: Endpoint?
 
@@ -90,7 +95,7 @@ public struct NodeLaunch: Sendable, Codable, Equatable {
     startMode: StartMode = .auto, restore: Restore = .reachable, keepRandomState: Bool = false,
     subnet: Subnet = .none,
     cpus: Double = 4, memoryBytes: Int64 = 32 << 30, pids: Int = 512, endpoint: Endpoint? = nil,
-    checkpoint: String? = nil
+    checkpoint: String? = nil, warmUp: WarmUp? = nil, example: String? = nil
   ) {
     self.node = node
     self.nodeName = nodeName
@@ -110,6 +115,8 @@ public struct NodeLaunch: Sendable, Codable, Equatable {
     self.pids = pids
     self.endpoint = endpoint
     self.checkpoint = checkpoint
+    self.warmUp = warmUp
+    self.example = example
   }
 
   /// Equal but for names: a checkpoint that was renamed needs no new host.
@@ -129,10 +136,12 @@ public struct HostReport: Sendable, Codable, Equatable {
   public var restoreSeconds: Double
   public var restored: [String]
   public var warnings: [String]
+  /// How the example request went; nil when it was not to be run.
+  public var warmUp: WarmUpReport?
 
   public init(
     pid: Int32, mode: String, modeReason: String, restoreSeconds: Double, restored: [String] = [],
-    warnings: [String] = []
+    warnings: [String] = [], warmUp: WarmUpReport? = nil
   ) {
     self.pid = pid
     self.mode = mode
@@ -140,6 +149,21 @@ public struct HostReport: Sendable, Codable, Equatable {
     self.restoreSeconds = restoreSeconds
     self.restored = restored
     self.warnings = warnings
+    self.warmUp = warmUp
+  }
+}
+
+/// How the run of a node's example request went, before any request of a caller.
+public struct WarmUpReport: Sendable, Codable, Equatable {
+  /// `done`, `failed` or `skipped`.
+  public var state: String
+  public var message: String
+  public var seconds: Double
+
+  public init(state: String, message: String, seconds: Double = 0) {
+    self.state = state
+    self.message = message
+    self.seconds = seconds
   }
 }
 

@@ -1,5 +1,6 @@
 public import Domain
 public import Storage
+internal import Wire
 
 /// Takes checkpoints in and keeps the blob store clean.
 public struct CheckpointService: Sendable {
@@ -67,12 +68,18 @@ public struct CheckpointService: Sendable {
     try await blobs.updateIndex(removing: ids)
   }
 
-  private struct Example: Decodable { var example: RawObject? }
-
   /// Example inputs, from the manifest; nil when it has none.
   public func example(of checkpoint: CheckpointRecord) async throws(PlatformError) -> String? {
     let bytes = try await blobs.read(checkpoint.manifestDigest, limit: 64 << 20)
-    return try StoredJSON.value(Example.self, from: bytes).example?.text
+    return Self.example(inManifest: bytes)
+  }
+
+  /// The text of the manifest's example, as the notebook wrote it.
+  static func example(inManifest bytes: [UInt8]) -> String? {
+    guard let members = try? JSONMembers.slice(bytes),
+      let value = members.first(where: { $0.name == "example" })?.value, bytes[value].first == 0x7b
+    else { return nil }
+    return String(decoding: bytes[value], as: UTF8.self)
   }
 
   /// Removes blobs that no checkpoint names and that no upload under way may need.

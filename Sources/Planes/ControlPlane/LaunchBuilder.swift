@@ -6,7 +6,8 @@ public import Storage
 struct LaunchBuilder {
   let world: NodeWorld
 
-  func launch(record: NodeRecord, spec: NodeSpec) async throws(PlatformError) -> NodeLaunch {
+  func launch(record: NodeRecord, intent: NodeIntent) async throws(PlatformError) -> NodeLaunch {
+    let spec = intent.spec
     guard let cell = spec.cell else {
       // What an address node needs is its endpoint, which differs by instance.
       return NodeLaunch(
@@ -28,7 +29,8 @@ struct LaunchBuilder {
       startMode: .init(rawValue: cell.startMode) ?? .auto,
       restore: .init(rawValue: cell.restore) ?? .reachable, keepRandomState: cell.keepRandomState,
       subnet: .init(rawValue: spec.subnet) ?? .none, cpus: spec.cpus ?? configuration.cpus,
-      memoryBytes: spec.memoryBytes ?? configuration.memoryBytes, checkpoint: checkpoint.label)
+      memoryBytes: spec.memoryBytes ?? configuration.memoryBytes, checkpoint: checkpoint.label,
+      warmUp: cell.warmUp.flatMap(NodeLaunch.WarmUp.init), example: cell.warmUp == nil ? nil : intent.example)
   }
 
   private func paths(of digests: [String]) throws(PlatformError) -> [String] {

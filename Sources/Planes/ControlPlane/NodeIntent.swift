@@ -2,15 +2,18 @@ public import Domain
 import DriverAPI
 import FoundationEssentials
 
-/// What is stored of a node's wish: its spec and the number of resets asked for.
+/// What is stored of a node's wish: its spec, the number of resets asked for, and an example request.
 public struct NodeIntent: Sendable, Codable, Equatable {
   public var spec: NodeSpec
   /// Rises with every reset; instances of older epochs are replaced.
   public var epoch: Int
+  /// Inputs for one request, a JSON object: made with the node, of its checkpoint's values and its types.
+  public var example: String?
 
-  public init(spec: NodeSpec, epoch: Int = 0) {
+  public init(spec: NodeSpec, epoch: Int = 0, example: String? = nil) {
     self.spec = spec
     self.epoch = epoch
+    self.example = example
   }
 }
 

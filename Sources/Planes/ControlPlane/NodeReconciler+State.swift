@@ -36,7 +36,7 @@ extension NodeReconciler {
   /// What the driver needs, from the node's spec and its checkpoint.
   func launchSpec() async throws(DriverFailure) -> NodeLaunch {
     do throws(PlatformError) {
-      return try await LaunchBuilder(world: world).launch(record: record, spec: intent.spec)
+      return try await LaunchBuilder(world: world).launch(record: record, intent: intent)
     } catch {
       throw DriverFailure(
         LastError(phase: .restore, exitClass: .missing, message: error.message, at: world.now()))
@@ -170,7 +170,21 @@ extension NodeReconciler {
         ? "instances reach no network; create the node with --subnet host if its cell needs one"
         : "instances share the network of this machine"
     )
-    return [("Ready", readyFact)] + startFacts + [("HostReady", hostFact), ("Subnet", networkFact)]
+    return [("Ready", readyFact)] + startFacts + [("HostReady", hostFact)] + warmUpFacts()
+      + [("Subnet", networkFact)]
+  }
+
+  /// How the example went that was run before callers' requests.
+  private func warmUpFacts() -> [Fact] {
+    guard let report = hostReport?.warmUp else { return [] }
+    switch report.state {
+    case "done": return [("WarmUp", (true, "Done", report.message))]
+    case "skipped": return [("WarmUp", (false, "Skipped", report.message))]
+    default:
+      return [
+        ("WarmUp", (false, "Failed", "\(report.message); instances take requests all the same"))
+      ]
+    }
   }
 
   /// An instance that has been starting for longer than any should.

@@ -158,7 +158,12 @@ actor NodeReconciler {
       let report = try await driver.prepare(launch)
       hostReport = report
       host = .ready
-      world.log(.info, "host ready", ["node": id.text, "mode": report.mode, "reason": report.modeReason])
+      world.log(
+        .info, "host ready",
+        [
+          "node": id.text, "mode": report.mode, "reason": report.modeReason,
+          "warmUp": report.warmUp?.state ?? "off",
+        ])
     } catch {
       host = .down
       launchesFailed += 1

@@ -1,3 +1,4 @@
+internal import Contract
 public import Domain
 public import Storage
 
@@ -32,7 +33,7 @@ public struct NodeService: Sendable {
   ) async throws(PlatformError) -> OperationRecord {
     let spec = try await validate(request, project: project, folder: folder, acl: acl)
     let now = world.now()
-    let intent = NodeIntent(spec: spec)
+    let intent = NodeIntent(spec: spec, example: await example(of: spec))
     let record = NodeRecord(
       id: .random(), folderID: folder.id, projectID: project.id, name: request.name, generation: 1,
       specJSON: try StoredJSON.text(intent), release: 1, checkpointID: spec.cell?.checkpointId,
@@ -46,6 +47,20 @@ public struct NodeService: Sendable {
     }
     await fleet.changed(record, intent)
     return operation
+  }
+
+  /// Inputs for one request of a cell node.
+  private func example(of spec: NodeSpec) async -> String? {
+    guard let cell = spec.cell else { return nil }
+    var shown: String?
+    if let checkpoint = try? await world.store.checkpoint(cell.checkpointId),
+      let manifest = try? await world.blobs.read(checkpoint.manifestDigest, limit: 64 << 20)
+    {
+      shown = CheckpointService.example(inManifest: manifest)
+    }
+    let contract = NodeContract(
+      nodeID: "", nodeName: "", release: 1, inputs: cell.inputs, outputs: cell.outputs)
+    return String(decoding: contract.exampleInput(from: shown.map { Array($0.utf8) }), as: UTF8.self)
   }
 
   /// Applies a change to a node's record and intent, and returns the operation that follows it.

@@ -13,22 +13,36 @@ enum NodeSpecBuilder {
         "configuration: '\(configuration.name)' has GPUs, and this machine's pool has none; use a c1 configuration"
       )
     }
+    let subnet = try one(of: ["none", "host"], request.subnet, "subnet")
     let source = CellSource(
       checkpointId: checkpoint, inputs: inputs, outputs: outputs,
       isolation: try one(of: ["instance", "request"], request.isolation, "isolation"),
       startMode: try one(of: ["auto", "fork", "spawn"], request.startMode, "startMode"),
       restore: try one(of: ["reachable", "full"], request.restore, "restore"),
-      keepRandomState: request.keepRandomState ?? false)
+      keepRandomState: request.keepRandomState ?? false,
+      warmUp: try warmUp(request, subnet: subnet))
     let spec = NodeSpec(
       description: request.description ?? "", cell: source, configuration: configuration.name,
       instances: try range(request.instances),
-      subnet: try one(of: ["none", "host"], request.subnet, "subnet"),
+      subnet: subnet,
       zones: request.zones ?? [], maintenanceLimit: request.maintenanceLimit ?? 1,
       timeoutSeconds: request.timeoutSeconds ?? 15, queueLimit: request.queueLimit ?? 1000,
       rateLimit: request.rateLimit, callerRateLimit: request.callerRateLimit,
       memoryBytes: request.memoryBytes, cpus: request.cpus, acl: acl)
     try check(spec)
     return spec
+  }
+
+  /// A fork changes nothing that stays, but what it says to other machines is said: with a network the user decides.
+  private static func warmUp(_ request: CreateNodeRequest, subnet: String) throws(PlatformError) -> String {
+    let warmUp = try one(of: ["fork", "instance", "off"], request.warmUp, "warmUp")
+    guard request.isolation != "request" || warmUp != "instance" else {
+      throw .invalid(
+        "warmUp",
+        "warmUp: instance would change the state that every request begins with under isolation request; use fork or off"
+      )
+    }
+    return request.warmUp == nil && subnet == "host" ? "off" : warmUp
   }
 
   static func check(_ spec: NodeSpec) throws(PlatformError) {

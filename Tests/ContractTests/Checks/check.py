@@ -109,7 +109,11 @@ def check_openapi(folder: pathlib.Path) -> None:
             validator.validate(value)
         for value in json.loads((folder / f"{name}.bad.json").read_text()):
             assert not validator.is_valid(value), value
-    assert schemas["ExecuteRequest"]["examples"][0]["input"]["count"] == 3
+    (path,) = document["paths"].values()
+    media = path["post"]["requestBody"]["content"]["application/json"]
+    validator = Draft202012Validator({**media["schema"], "components": document["components"]})
+    validator.validate(media["example"])
+    assert media["example"]["input"]["count"] == 3 and media["example"]["folder_id"] == "fld1"
 
 
 def main() -> None:

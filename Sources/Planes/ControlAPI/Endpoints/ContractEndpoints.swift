@@ -11,21 +11,24 @@ enum ContractEndpoints {
   static func openAPI(_ call: Call, _ api: APIWorld) async throws(PlatformError) -> HTTPResponse {
     try call.allowQuery()
     let host = call.request.header("host") ?? "localhost"
-    let document = try await contract(call, api).openAPI(
-      server: "\(call.request.isTLS ? "https" : "http")://\(host)")
+    let (contract, folder) = try await contract(call, api)
+    let document = contract.openAPI(
+      server: "\(call.request.isTLS ? "https" : "http")://\(host)", folder: folder)
     return json(document)
   }
 
   static func proto(_ call: Call, _ api: APIWorld) async throws(PlatformError) -> HTTPResponse {
     try call.allowQuery()
-    return Answer.text(try await contract(call, api).proto.text)
+    return Answer.text(try await contract(call, api).contract.proto.text)
   }
 
   private static func json(_ value: JSONValue) -> HTTPResponse {
     HTTPResponse(status: 200, headers: [("content-type", "application/json")], body: value.bytes)
   }
 
-  private static func contract(_ call: Call, _ api: APIWorld) async throws(PlatformError) -> NodeContract {
+  private static func contract(_ call: Call, _ api: APIWorld) async throws(PlatformError)
+    -> (contract: NodeContract, folder: String)
+  {
     let record = try await NodeEndpoints.find(call, .view, api)
     let intent = try StoredJSON.value(NodeIntent.self, from: record.specJSON)
     guard let cell = intent.spec.cell else {
@@ -35,13 +38,10 @@ enum ContractEndpoints {
         origin: .caller,
         field: "node")
     }
-    var example: [UInt8]?
-    if let checkpoint = try await api.store.checkpoint(cell.checkpointId) {
-      // Examples are a help: without them the document is whole all the same.
-      example = (try? await api.checkpoints.example(of: checkpoint)).flatMap { $0 }.map { Array($0.utf8) }
-    }
-    return NodeContract(
+    let contract = NodeContract(
       nodeID: record.id.text, nodeName: record.name, release: record.release, inputs: cell.inputs,
-      outputs: cell.outputs, example: example)
+      outputs: cell.outputs, example: intent.example.map { Array($0.utf8) })
+    let folder = intent.spec.acl.contains(record.folderID) ? record.folderID : intent.spec.acl.first
+    return (contract, folder?.text ?? record.folderID.text)
   }
 }

@@ -162,9 +162,7 @@ enum NodeEndpoints {
         ? "/datasphere/v1/nodes/\(record.id):execute" : "/nodes/\(record.id)/proxy/")
     if full {
       resource.limits = api.limits(intent.spec)
-      if let id = record.checkpointID, let checkpoint = try await api.store.checkpoint(id) {
-        resource.example = try? await api.checkpoints.example(of: checkpoint)
-      }
+      resource.example = intent.example
     }
     return resource
   }

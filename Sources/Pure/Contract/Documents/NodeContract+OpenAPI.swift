@@ -3,17 +3,15 @@ public import Wire
 
 extension NodeContract {
   /// The OpenAPI 3.1 document of the node. `server` is the URL that clients reach this server by.
-  public func openAPI(server: String) -> JSONValue {
-    var request: JSONValue = [
+  /// `folder` is the one that the example names.
+  public func openAPI(server: String, folder: String = "FOLDER_ID") -> JSONValue {
+    let request: JSONValue = [
       "type": "object", "required": ["folder_id", "input"], "additionalProperties": false,
       "properties": [
         "folder_id": ["type": "string", "description": "A folder of the node's access list."],
         "input": ["$ref": "#/components/schemas/Input"],
       ],
     ]
-    if let example, let value = try? JSONValue(parsing: example) {
-      request = request.adding("examples", [["folder_id": "FOLDER_ID", "input": value]])
-    }
     return [
       "openapi": "3.1.0",
       "info": [
@@ -21,7 +19,8 @@ extension NodeContract {
         "description": .string("Node \(nodeName) (\(nodeID)), release \(release)."),
       ],
       "servers": [["url": .string(server)]], "security": [["bearer": []]],
-      "paths": .object(JSONObject([(key: "/datasphere/v1/nodes/\(nodeID):execute", value: path)])),
+      "paths": .object(
+        JSONObject([(key: "/datasphere/v1/nodes/\(nodeID):execute", value: path(folder: folder))])),
       "components": [
         "securitySchemes": ["bearer": ["type": "http", "scheme": "bearer"]],
         "schemas": [
@@ -37,13 +36,17 @@ extension NodeContract {
     ]
   }
 
-  private var path: JSONValue {
-    [
+  private func path(folder: String) -> JSONValue {
+    var media: JSONValue = ["schema": ["$ref": "#/components/schemas/ExecuteRequest"]]
+    if let example, let value = try? JSONValue(parsing: example) {
+      media = media.adding("example", ["folder_id": .string(folder), "input": value])
+    }
+    return [
       "post": [
         "operationId": "execute", "summary": .string("Run the cell of \(nodeName) once"),
         "requestBody": [
           "required": true,
-          "content": ["application/json": ["schema": ["$ref": "#/components/schemas/ExecuteRequest"]]],
+          "content": ["application/json": media],
         ],
         "responses": [
           "200": [

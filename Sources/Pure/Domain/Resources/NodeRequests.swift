@@ -15,6 +15,8 @@ public struct CreateNodeRequest: Sendable, Codable, Equatable {
   public var startMode: String?
   public var restore: String?
   public var keepRandomState: Bool?
+  /// `off`, `fork` or `instance`; left out: `fork`, and `off` with `subnet: host`.
+  public var warmUp: String?
   public var subnet: String?
   public var zones: [ZonePlacement]?
   public var maintenanceLimit: Int?
@@ -35,7 +37,8 @@ public struct CreateNodeRequest: Sendable, Codable, Equatable {
     kind: NodeKind? = nil, checkpoint: String? = nil, inputs: [RequestedVariable]? = nil,
     outputs: [RequestedVariable]? = nil,
     configuration: String? = nil, instances: RequestedInstances? = nil, isolation: String? = nil,
-    startMode: String? = nil, restore: String? = nil, keepRandomState: Bool? = nil, subnet: String? = nil,
+    startMode: String? = nil, restore: String? = nil, keepRandomState: Bool? = nil,
+    warmUp: String? = nil, subnet: String? = nil,
     zones: [ZonePlacement]? = nil, maintenanceLimit: Int? = nil, timeoutSeconds: Double? = nil,
     queueLimit: Int? = nil, addresses: [NodeAddress]? = nil, endpoint: RequestedEndpoint? = nil,
     healthCheck: RequestedHealthCheck? = nil, rateLimit: RateLimit? = nil,
@@ -56,6 +59,7 @@ public struct CreateNodeRequest: Sendable, Codable, Equatable {
     self.startMode = startMode
     self.restore = restore
     self.keepRandomState = keepRandomState
+    self.warmUp = warmUp
     self.subnet = subnet
     self.zones = zones
     self.maintenanceLimit = maintenanceLimit

@@ -38,10 +38,13 @@ public struct CellSource: Sendable, Codable, Equatable {
   /// `reachable` or `full`.
   public var restore: String
   public var keepRandomState: Bool
+  /// Where the example request is run before callers' requests: `off`, in a throw-away `fork`, or also in each `instance`.
+  public var warmUp: String?
 
   public init(
     checkpointId: CheckpointID, inputs: [Variable], outputs: [Variable], isolation: String = "instance",
-    startMode: String = "auto", restore: String = "reachable", keepRandomState: Bool = false
+    startMode: String = "auto", restore: String = "reachable", keepRandomState: Bool = false,
+    warmUp: String? = nil
   ) {
     self.checkpointId = checkpointId
     self.inputs = inputs
@@ -50,6 +53,7 @@ public struct CellSource: Sendable, Codable, Equatable {
     self.startMode = startMode
     self.restore = restore
     self.keepRandomState = keepRandomState
+    self.warmUp = warmUp
   }
 }
 
@@ -195,7 +199,7 @@ public struct NodeResource: Sendable, Codable, Equatable {
   public var limits: [EffectiveLimit]
   /// Where a cell node takes inputs, or the prefix under which an address node takes any request.
   public var executePath: String
-  /// Example inputs, a JSON object as text.
+  /// An example of inputs, a JSON object as text: values of the checkpoint, else made of the types. Filled by get.
   public var example: JSONText?
 
   public init(

@@ -80,6 +80,7 @@ enum NodeDescribe {
     facts.add("Isolation", cell.isolation)
     facts.add(
       "Start", "\(cell.startMode)\(node.status.startMode.map { ": \($0)" } ?? ""), restore \(cell.restore)")
+    facts.add("Warm-up", cell.warmUp ?? "off")
     facts.add(
       "Subnet",
       spec.subnet == "none"
@@ -136,6 +137,15 @@ enum NodeDescribe {
     let body = JSONTree.object([
       .init("folder_id", .string(callingFolder(node).text)), .init("input", .object(inputs)),
     ])
+    // A long line can't be pasted; the shell makes it of the same example.
+    guard body.compact.utf8.count <= 1000 else {
+      let input = "$(roost node api \(node.name) --example)"
+      return [
+        "curl -X POST \(url)\(node.executePath) \\",
+        "  -H \"Authorization: Bearer $(roost token create --ttl 1h)\" \\",
+        "  -d \"{\\\"folder_id\\\":\\\"\(callingFolder(node).text)\\\",\\\"input\\\":\(input)}\"",
+      ]
+    }
     let quoted = body.compact.split(separator: "'", omittingEmptySubsequences: false).joined(
       separator: "'\\''")
     return [

@@ -23,6 +23,9 @@ enum NodeRequest {
       Flag("start-mode", .choice(["auto", "fork", "spawn"]), "how instances start (auto)"),
       Flag("restore", .choice(["reachable", "full"]), "which variables are restored (reachable)"),
       Flag("keep-random-state", .toggle, "every instance starts with the notebook's random state"),
+      Flag(
+        "warm-up", .choice(["fork", "instance", "off"]),
+        "where the example request runs before callers' (fork: a throw-away copy; off with --subnet host)"),
       Flag("description", .text, "what it is for"),
     ] + AddressFlags.flags
 
@@ -40,7 +43,8 @@ enum NodeRequest {
       configuration: parsed.text("configuration"), instances: instances(parsed),
       isolation: parsed.text("isolation"), startMode: parsed.text("start-mode"),
       restore: parsed.text("restore"),
-      keepRandomState: parsed.toggle("keep-random-state") ? true : nil, subnet: parsed.text("subnet"),
+      keepRandomState: parsed.toggle("keep-random-state") ? true : nil,
+      warmUp: parsed.text("warm-up"), subnet: parsed.text("subnet"),
       timeoutSeconds: parsed.duration("timeout").map(\.fractionalSeconds),
       queueLimit: parsed.integer("queue-limit"),
       addresses: addresses, endpoint: AddressFlags.endpoint(parsed),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 import reprlib
@@ -13,12 +12,12 @@ from datetime import datetime, timezone
 from importlib import metadata
 from typing import Any, Dict, List, NamedTuple, Optional, Union
 
-from roost.checkpoint.analysis import Analysis, analyse
+from roost.checkpoint.analysis import analyse
+from roost.checkpoint.example import examples
 from roost.checkpoint.failures import Failure, type_name
 from roost.checkpoint.groups import dump_all
 from roost.checkpoint.localsources import local_sources
 
-MAX_EXAMPLE_BYTES = 4096
 _HIDDEN = {
     "In",
     "Out",
@@ -230,28 +229,9 @@ def capture(
             for f in failures.values()
         ],
         "analysis": analysis.to_json(),
-        "example": _example(analysis, values, failures),
+        "example": examples(analysis, values, failures),
     }
     return Captured(manifest, blobs, list(failures.values()))
-
-
-def _example(analysis: Analysis, values: Dict[str, Any], failures: Dict[str, Failure]) -> Dict[str, Any]:
-    """Small JSON-able values that the cell reads and does not set: what examples of the API are made of."""
-    stored = {use.name for use in analysis.stores}
-    found: Dict[str, Any] = {}
-    for use in analysis.uses:
-        if use.name in stored or use.name in failures or use.via:
-            continue
-        value = values.get(use.name)
-        if not isinstance(value, (dict, list, str, int, float, bool)):
-            continue
-        try:
-            text = json.dumps(value, allow_nan=False)
-        except (TypeError, ValueError):
-            continue
-        if len(text) <= MAX_EXAMPLE_BYTES:
-            found[use.name] = value
-    return found
 
 
 _packages: Dict[str, str] = {}

@@ -21,7 +21,7 @@ def enter_groups(count: int) -> None:
 def main() -> None:
     """Runs until the zygote is shut down or, in an instance, until it is stopped."""
     arguments = sys.argv[1:]
-    spawned = len(arguments) == 4 and arguments[1] == "--instance"
+    spawned = len(arguments) == 4 and arguments[1] in ("--instance", "--warm-instance")
     if not spawned and len(arguments) != 1:
         sys.exit("usage: python -m roost.worker CONFIG")
     from roost.worker import groups
@@ -46,7 +46,8 @@ def main() -> None:
         ready, lifeline = children.INSTANCE_READY_FD, children.INSTANCE_LIFELINE_FD
         for fd in (ready, lifeline):
             os.set_inheritable(fd, False)
-        start = Start(arguments[2], loaded, ready, lifeline, time.time(), {})
+        warms = arguments[1] == children.WARM_INSTANCE
+        start = Start(arguments[2], loaded, ready, lifeline, time.time(), {}, warms=warms)
         Instance(start).serve()
     saved = prepare.pin_threads()
     from roost.worker.zygote import Zygote

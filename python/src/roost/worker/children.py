@@ -14,6 +14,10 @@ from roost.worker.control import refusal
 from roost.worker.output import LogWriter
 from roost.worker.prepare import Saved
 
+INSTANCE = "--instance"
+WARM_INSTANCE = "--warm-instance"
+"""An instance that runs the node's example before it is ready."""
+
 INSTANCE_READY_FD = 3
 INSTANCE_LIFELINE_FD = 4
 INSTANCE_GROUP_FD = 5
@@ -168,6 +172,7 @@ def spawn(
     lifeline_fd: int,
     saved: Saved,
     groups: Sequence[int] = (),
+    warms: bool = False,
 ) -> int:
     """Starts a fresh interpreter for one instance. posix_spawn is safe where the zygote has threads.
 
@@ -190,7 +195,8 @@ def spawn(
         *((os.POSIX_SPAWN_DUP2, above + at, target) for at, target in enumerate(targets)),
         *((os.POSIX_SPAWN_CLOSE, above + at) for at in range(len(given))),
     ]
-    argv = [sys.executable, "-m", "roost.worker", config.path, "--instance", name, str(len(groups))]
+    kind = WARM_INSTANCE if warms else INSTANCE
+    argv = [sys.executable, "-m", "roost.worker", config.path, kind, name, str(len(groups))]
     defaults = [signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGALRM, signal.SIGUSR1]
     return os.posix_spawn(sys.executable, argv, environment, file_actions=actions, setsigdef=defaults)
 

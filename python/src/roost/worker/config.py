@@ -9,6 +9,7 @@ ISOLATIONS = ("instance", "request")
 START_MODES = ("auto", "fork", "spawn")
 RESTORES = ("reachable", "full")
 NETWORKS = ("none", "host")
+WARM_UPS = ("off", "fork", "instance")
 
 
 class ConfigError(ValueError):
@@ -42,6 +43,8 @@ class Config(NamedTuple):
     network: str = "none"
     max_answer_bytes: int = 16 * 1024 * 1024
     max_log_line_bytes: int = 16 * 1024
+    warm_up: str = "off"
+    example: bytes = b""
     path: str = ""
 
 
@@ -74,6 +77,8 @@ def parse(raw: dict[str, Any], path: str = "") -> Config:
         network=_choice(raw, "network", NETWORKS),
         max_answer_bytes=int(_positive(raw, "maxAnswerBytes", 16 * 1024 * 1024)),
         max_log_line_bytes=int(_positive(raw, "maxLogLineBytes", 16 * 1024)),
+        warm_up=_choice(raw, "warmUp", WARM_UPS),
+        example=str(raw.get("example") or "").encode(),
         path=path,
     )
 

@@ -11,7 +11,7 @@ import time
 from time import monotonic
 from typing import Any, NamedTuple, Protocol
 
-from roost.worker import codec, frames, prepare, sockets, types
+from roost.worker import codec, frames, prepare, sockets, types, warmup
 from roost.worker.config import Config
 from roost.worker.connections import Connections
 from roost.worker.errors import CellFailure, RequestTimeout
@@ -46,6 +46,8 @@ class Start(NamedTuple):
     restorer: Restorer | None = None
     cell: Cell | None = None
     random_state: Any = None
+    warms: bool = False
+    """Whether it runs the node's example before it is ready."""
 
 
 class Instance:
@@ -267,6 +269,8 @@ class Instance:
         prepare.reseed(self.config, start.random_state)
         prepare.use_cpus(self.config.cpus)
         self.phases["restore"] = round(monotonic() - started, 6)
+        if start.warms:
+            self.phases["warmUp"] = round(warmup.run_in(self, executor), 6)
         return executor
 
 

@@ -22,6 +22,16 @@ def open_mark(folder: str, instance: str) -> Callable[[bytes], None]:
     return functools.partial(pack, _page(os.path.join(folder, f"{instance}.run")), 0)
 
 
+def read_mark(folder: str, instance: str) -> bytes:
+    """What an instance that has ended was running; the cell's to forge."""
+    try:
+        with open(os.path.join(folder, f"{instance}.run"), "rb") as file:
+            data = file.read(MARK_BYTES)
+    except OSError:
+        return b""
+    return data[1 : 1 + data[0]] if data else b""
+
+
 def _page(path: str) -> mmap.mmap:
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

@@ -12,12 +12,13 @@ import sys
 import time
 from typing import Any
 
-from roost.worker import groups, prepare, sockets
+from roost.worker import groups, prepare, sockets, warmup
 from roost.worker.children import Child, Pipes, report_trouble, spawn
 from roost.worker.config import Config
 from roost.worker.control import Control, close_all, refusal
 from roost.worker.execute import Cell
 from roost.worker.instance import Start, prepare_namespace
+from roost.worker.mark import read_mark
 from roost.worker.output import Capture, LogWriter
 from roost.worker.restore import Restorer, error_json
 
@@ -43,6 +44,8 @@ class Zygote:
         self._lifeline_read, self._lifeline_write = os.pipe()
         self._wake_read, self._wake_write = socket.socketpair()
         self._start: Start | None = None
+        self._rehearsal: warmup.Outcome | None = None
+        self._warms = config.warm_up == "instance"
 
     def run(self) -> Start | None:
         """Serves until `shutdown`; in a forked instance it returns what that instance begins with."""
@@ -135,10 +138,7 @@ class Zygote:
 
     def _ready(self, fd: int, events: int) -> None:
         if fd == self._wake_read.fileno():
-            try:
-                self._wake_read.recv(4096)
-            except BlockingIOError:
-                pass
+            self.take_wakeups()
             self._reap()
         elif fd == self.listener.fileno():
             self._accept()
@@ -169,6 +169,7 @@ class Zygote:
             if child is None:
                 continue  # as PID 1 of a sandbox the zygote also inherits orphans
             child.ended(status)
+            self._warmed_to_death(child)
             if child.ready_fd >= 0:
                 self._listening(child.ready_fd)
             self.pipes.drain(child.output_fd)
@@ -178,6 +179,14 @@ class Zygote:
             for control in list(self._controls.values()):
                 if control.events:
                     self._send(control, child.event())
+
+    def _warmed_to_death(self, child: Child) -> None:
+        """An instance that did not survive its warm-up must not be followed by others like it."""
+        if self._warms and read_mark(self.config.sockets, child.instance) == warmup.NAME:
+            self._warms = False
+            message = f"instance {child.instance} {child.how()} in its warm-up; instances start without it from now on"
+            self._rehearsal = warmup.Outcome("failed", message)
+            self.log.add("system", f"warm-up: {message}")
 
     def _listening(self, fd: int) -> None:
         """A child's ready pipe: `1` when it listens, `!` and words when it can't, end of file when it died before."""
@@ -258,8 +267,60 @@ class Zygote:
             "python": ".".join(map(str, sys.version_info[:3])),
             "error": self.error,
             "warnings": self.warnings,
+            "warmUp": self._rehearsal.to_json() if self._rehearsal else None,
             "instances": [child.to_json() for child in self.children.values()],
         }
+
+    def _op_rehearse(self, control: Control, _: Any) -> dict[str, Any]:
+        files = control.take_files()
+        try:
+            if len(files) != control.announced:
+                return refusal("start", f"groups: {control.announced!r} were announced, {len(files)} came")
+            if self.error is not None or self.config.warm_up == "off" or self._stopping is not None:
+                return {"ok": True, "warmUp": None}
+            outcome = self._rehearsal = warmup.rehearse(self, files)
+        finally:
+            close_all(files)
+        if outcome.state == "failed":
+            self._warms = False
+        self.mode, self.mode_reason, self.threads = prepare.choose_mode(self.config)
+        self.log.add("system", f"warm-up: {outcome.message}")
+        self.log.flush()
+        self._reap()
+        return {"ok": True, "warmUp": outcome.to_json()}
+
+    @property
+    def wake_fd(self) -> int:
+        """Readable when a signal came."""
+        return self._wake_read.fileno()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether `shutdown` or SIGTERM came."""
+        return self._stopping is not None
+
+    def take_wakeups(self) -> None:
+        """Empties what signals wrote."""
+        try:
+            self._wake_read.recv(4096)
+        except BlockingIOError:
+            pass
+
+    def let_go(self) -> None:
+        """In a forked child: closes everything that is the zygote's."""
+        signal.set_wakeup_fd(-1)
+        os.close(self._lifeline_write)
+        self.poller.close()
+        self.listener.close()
+        for control in self._controls.values():
+            control.close()
+        for child in self.children.values():
+            if child.ready_fd >= 0:
+                os.close(child.ready_fd)
+        self.pipes.close()
+        self.log.close()
+        self._wake_read.close()
+        self._wake_write.close()
 
     def _op_start(self, control: Control, name: str) -> dict[str, Any] | None:
         files = control.take_files()
@@ -302,7 +363,7 @@ class Zygote:
             if self.mode == "spawn":
                 pid = spawn(
                     self.config, name, ready_write, output_write, self._lifeline_read,
-                    self.saved_environment, files,
+                    self.saved_environment, files, self._warms,
                 )  # fmt: skip
             else:
                 kept = prepare.random_state() if self.config.keep_random_state else None
@@ -343,26 +404,15 @@ class Zygote:
         trouble = groups.trouble()
         if trouble is not None:
             report_trouble(ready_write, trouble)
-        signal.set_wakeup_fd(-1)
         os.dup2(output_write, 1)
         os.dup2(output_write, 2)
-        for fd in (output_write, ready_read, output_read, self._lifeline_write):
+        for fd in (output_write, ready_read, output_read):
             os.close(fd)
-        self.poller.close()
-        self.listener.close()
-        for control in self._controls.values():
-            control.close()
-        for child in self.children.values():
-            if child.ready_fd >= 0:
-                os.close(child.ready_fd)
-        self.pipes.close()
-        self.log.close()
-        self._wake_read.close()
-        self._wake_write.close()
+        self.let_go()
         prepare.unpin_threads(self.saved_environment)
         self._start = Start(
             name, self.config, ready_write, self._lifeline_read, at, self.saved_environment,
-            self.restorer, self.cell, kept,
+            self.restorer, self.cell, kept, self._warms,
         )  # fmt: skip
 
     def _op_stop(self, control: Control, name: str) -> dict[str, Any]:
