@@ -97,6 +97,49 @@ struct CellDriverTests {
     }
   }
 
+  @Test func aRequestAboveTheMemoryLimitIsToldThoughItsInstanceGoesOn() async throws {
+    try await withWorkbench { bench in
+      var launch = try bench.launch(
+        "import os\ny = len(bytearray(x)) if x else os._exit(3)", memory: 200 << 20)
+      launch.checkpoint = "'sums' (cp1)"
+      launch.isolation = .request
+      _ = try await bench.driver.prepare(launch)
+      let handle = try await bench.instance(of: launch)
+      let answer = try await execute(handle, #"{"x": 600000000}"#)
+      #expect(answer.contains("SIGKILL"), "\(answer)")
+      let exit = try #require(await nextExit(bench.driver.exits()))
+      #expect(exit.instance == handle.instance && exit.instanceGoesOn)
+      #expect(exit.error.exitClass == .outOfMemory)
+      #expect(
+        exit.error.message.contains(
+          "the process of request req exceeded its memory limit of 200 MiB (peak 200 MiB) in instance "
+            + "\(handle.instance); the instance goes on with the state of checkpoint 'sums' (cp1); if the cell"
+        ), "\(exit.error.message)")
+      #expect(try await execute(handle, #"{"x": 1000000}"#) == #"{"y":1000000}"#)
+      #expect(await bench.driver.recover(handle))
+      // The kills that have been told of are not those of a later end.
+      await bench.driver.kill(handle)
+      let end = try #require(await nextExit(bench.driver.exits()))
+      #expect(end.error.exitClass == .signal && !end.instanceGoesOn, "\(end.error.message)")
+    }
+  }
+
+  @Test func requestsThatLoseTheirProcessOneAfterTheOtherAreNotAllTold() async throws {
+    try await withWorkbench { bench in
+      var launch = try bench.launch("import os\nos._exit(x)")
+      launch.isolation = .request
+      _ = try await bench.driver.prepare(launch)
+      let handle = try await bench.instance(of: launch)
+      for code in 3..<13 { _ = try await execute(handle, #"{"x": \#(code)}"#) }
+      let first = try #require(await nextExit(bench.driver.exits()))
+      #expect(first.error.message.contains("ended with exit code 3 in instance"), "\(first.error.message)")
+      await bench.driver.kill(handle)
+      var told = 1
+      while let next = await nextExit(bench.driver.exits()), next.instanceGoesOn { told += 1 }
+      #expect(told < 10)
+    }
+  }
+
   @Test func aForgedNoteOfTheRunningRequestIsNotBelieved() async throws {
     try await withWorkbench { bench in
       let launch = try bench.launch(

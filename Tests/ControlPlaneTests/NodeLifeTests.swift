@@ -55,6 +55,24 @@ import Testing
     }
   }
 
+  @Test func `a request that lost its process is told and costs no instance`() async throws {
+    let bench = try await Bench()
+    try await bench.live { life in
+      try await life.up(2)
+      let before = await life.rotation()
+      let one = try #require(before.first)
+      await bench.driver.requestEnds(one, error(.execute, "out of luck"))
+      let node = try await life.node().id
+      #expect(
+        await eventually { await life.fleet.snapshot(of: node)?.status.lastError?.message == "out of luck" })
+      let snapshot = try #require(await life.fleet.snapshot(of: node))
+      #expect(snapshot.status.restarts == 0 && snapshot.status.status == .healthy)
+      #expect(snapshot.instances.filter { $0.lastError?.message == "out of luck" }.map(\.id) == [one])
+      #expect(await life.rotation() == before)
+      #expect(bench.failures.value == 0)
+    }
+  }
+
   @Test func `the death of the host brings all instances back`() async throws {
     let bench = try await Bench()
     try await bench.live { life in

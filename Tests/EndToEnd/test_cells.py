@@ -103,6 +103,27 @@ def test_an_instance_over_its_memory_limit_is_replaced_and_the_node_says_so(roos
     assert roost.execute(node, {"megabytes": 1}).status == 200
 
 
+def test_a_request_over_the_memory_limit_costs_only_itself_and_the_node_says_so(roost: Roost) -> None:
+    node = roost.node(
+        "glutton", checkpoint="eater", inputs=["megabytes:int"], outputs=["size:int"], memoryBytes=256 << 20, isolation="request"
+    )
+    before = roost.instances(node)[0]["id"]
+    restarts = roost.status(node).get("restarts", 0)
+    answer = roost.execute(node, {"megabytes": 2000})
+    assert answer.status == 500 and "SIGKILL" in answer.json["message"], answer
+    error = wait_for("lastError", lambda: roost.status(node).get("lastError"))
+    assert error["exitClass"] == "outOfMemory", error
+    assert f"the process of request {answer.headers['x-request-id']} exceeded its memory limit of 256 MiB" in error["message"], error
+    assert f"in instance {before}; the instance goes on with the state of checkpoint 'eater' (" in error["message"], error
+    assert "--memory" in error["message"], error
+    assert error["message"] in roost.cli("node", "describe", "glutton").stdout
+    assert error["message"] in roost.cli("node", "logs", "glutton").stdout
+    # Asked for after the node has said it: an instance that is being replaced would not be healthy.
+    assert [i["id"] for i in roost.healthy(node, 1)] == [before]
+    assert roost.status(node).get("restarts", 0) == restarts
+    assert roost.execute(node, {"megabytes": 10}).json["output"] == {"size": 10}
+
+
 def test_a_cell_that_needs_a_network_is_told_about_subnets(roost: Roost) -> None:
     code = "import socket\nsocket.create_connection((host, 9), timeout=2)\nok = True"
     roost.checkpoint("host = '127.0.0.1'\nskip = True", "ok = True\nif not skip:\n    " + code.replace("\n", "\n    "), name="caller")

@@ -36,6 +36,8 @@ struct UnifiedCgroupTests {
     #expect(Files.readText("\(folder)/memory.max") == "1048576")
     #expect(Files.readText("\(folder)/memory.swap.max") == "0")
     #expect(Files.readText("\(folder)/memory.oom.group") == "1")
+    try group.limit(CgroupLimits(memoryBytes: 1 << 20, endsTogether: false))
+    #expect(Files.readText("\(folder)/memory.oom.group") == "0")
     #expect(Files.readText("\(folder)/cpu.max") == "150000 100000")
     #expect(Files.readText("\(folder)/pids.max") == "9")
     #expect(Files.readText("\(folder)/cgroup.procs") == "4711")

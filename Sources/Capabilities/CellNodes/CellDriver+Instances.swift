@@ -42,7 +42,9 @@ extension CellDriver {
     do throws(SystemFailure) {
       try group.make()
       try group.limit(
-        CgroupLimits(cpus: host.launch.cpus, memoryBytes: host.launch.memoryBytes, pids: host.launch.pids))
+        CgroupLimits(
+          cpus: host.launch.cpus, memoryBytes: host.launch.memoryBytes, pids: host.launch.pids,
+          endsTogether: host.launch.isolation == .instance))
       return try group.openEntries()
     } catch {
       throw host.words.failure(.start, .refused, "the limits of instance \(id) can't be set: \(error)")

@@ -12,6 +12,10 @@ final class CellHost: Sendable {
     var stopping = false
     /// How it ended, once reported.
     var end: LastError?
+    /// Processes of single requests that ended before their cell did, and how many of them for want of memory.
+    var requestEnds = 0
+    var memoryKills = 0
+    var lastTold: ContinuousClock.Instant?
   }
 
   struct State: ~Copyable {

@@ -31,12 +31,14 @@ struct ZygoteAnswer: Decodable, Sendable {
   var warmUp: WarmUpReport?
 }
 
-/// An exit as the zygote saw it.
+/// An exit as the zygote saw it, or that of a process for one request as its instance saw it.
 struct ZygoteEvent: Decodable, Sendable {
+  /// `exited` or `requestEnded`.
   var event: String
   var instance: String
   var code: Int32?
   var signal: Int32?
+  var request: String?
 }
 
 /// A connection to the control socket of a zygote: one JSON object per line. Used by one thread.

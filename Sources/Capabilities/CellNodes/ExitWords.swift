@@ -14,12 +14,13 @@ struct EndFacts: Sendable {
   var request: String?
 
   /// Adds what the cgroup has counted. A kill of the kernel shows as SIGKILL (or as 137 through bubblewrap).
-  mutating func read(_ group: Cgroup?) {
+  /// - Parameter counted: how many kills for want of memory have been told of already.
+  mutating func read(_ group: Cgroup?, counted: Int = 0) {
     guard let group else { return }
     memoryLimit = group.memoryLimit
     peakBytes = group.peakBytes
     let killed = signal == 9 || code == 137 || (code == nil && signal == nil)
-    outOfMemory = killed && (group.outOfMemoryKills ?? 0) > 0
+    outOfMemory = killed && (group.outOfMemoryKills ?? 0) > counted
   }
 
   /// `was ended by signal 11 (SIGSEGV)`, after the name of what ended.
@@ -104,6 +105,17 @@ struct FailureWords: Sendable {
       .execute, facts.exitClass,
       "instance \(instance) \(facts.words)\(facts.occasion); it is being recreated from \(checkpoint)\(advice)"
     )
+  }
+
+  /// - Parameter count: how many requests of this instance lost their process, this one included.
+  func requestEnded(_ instance: InstanceID, _ facts: EndFacts, count: Int) -> LastError {
+    let advice = facts.outOfMemory ? "; if the cell needs more, \(Self.moreMemory)" : ""
+    let which = facts.request.map { "request \($0)" } ?? "a request"
+    let before = count > 1 ? " (\(count) of its requests have lost their process by now)" : ""
+    return error(
+      .execute, facts.exitClass,
+      "the process of \(which) \(facts.words) in instance \(instance)\(before); "
+        + "the instance goes on with the state of \(checkpoint)\(advice)")
   }
 
   func instanceEndedWithHost(_ instance: InstanceID, _ facts: EndFacts) -> LastError {

@@ -51,10 +51,16 @@ struct HostWatch: Sendable {
     do throws(UnixConnection.Failure) {
       var line = try socket.readLine(deadline: Deadline(after: .seconds(1)))
       while true {
-        if let event = try? JSONDecoder().decode(ZygoteEvent.self, from: Data(line)), event.event == "exited",
+        if let event = try? JSONDecoder().decode(ZygoteEvent.self, from: Data(line)),
           let instance = InstanceID(event.instance)
         {
-          instanceEnded(instance, EndFacts(code: event.code, signal: event.signal))
+          var facts = EndFacts(code: event.code, signal: event.signal)
+          facts.request = event.request.flatMap { RunFolder.requestName($0.utf8) }
+          switch event.event {
+          case "exited": instanceEnded(instance, facts)
+          case "requestEnded": requestEnded(instance, facts)
+          default: break
+          }
         }
         guard let next = socket.nextBufferedLine() else { return true }
         line = next
@@ -68,7 +74,8 @@ struct HostWatch: Sendable {
 
   private func instanceEnded(_ instance: InstanceID, _ zygoteFacts: EndFacts) {
     var facts = zygoteFacts
-    facts.read(host.group(of: instance))
+    let counted = host.state.withLock { $0.known[instance]?.memoryKills } ?? 0
+    facts.read(host.group(of: instance), counted: counted)
     facts.request = host.folder.request(of: instance)
     let error = host.words.instanceEnded(instance, facts)
     let isNews = host.state.withLock { state in
@@ -79,6 +86,26 @@ struct HostWatch: Sendable {
     }
     if isNews { tell(error, instance) }
     host.cleanUp(instance)
+  }
+
+  /// With `isolation: request` the instance outlives what a request does to its process. Told at most once a
+  /// second for an instance: a caller may do it as often as it likes.
+  private func requestEnded(_ instance: InstanceID, _ zygoteFacts: EndFacts) {
+    var facts = zygoteFacts
+    let now = ContinuousClock.now
+    let counted = host.state.withLock { $0.known[instance]?.memoryKills } ?? 0
+    facts.read(host.group(of: instance), counted: counted)
+    let count: Int? = host.state.withLock { state in
+      guard !state.silent, var known = state.known[instance], known.end == nil else { return nil }
+      known.requestEnds += 1
+      if facts.outOfMemory { known.memoryKills += 1 }
+      let isSoon = known.lastTold.map { now - $0 < .seconds(1) } ?? false
+      if !isSoon { known.lastTold = now }
+      state.known[instance] = known
+      return isSoon ? nil : known.requestEnds
+    }
+    guard let count else { return }
+    tell(host.words.requestEnded(instance, facts, count: count), instance, goesOn: true)
   }
 
   private func hostEnded() {
@@ -115,10 +142,12 @@ struct HostWatch: Sendable {
     }
   }
 
-  private func tell(_ error: LastError, _ instance: InstanceID?) {
+  private func tell(_ error: LastError, _ instance: InstanceID?, goesOn: Bool = false) {
     log("\(host.key): \(error.message)")
     report(
-      InstanceExit(node: host.launch.node, release: host.launch.release, instance: instance, error: error))
+      InstanceExit(
+        node: host.launch.node, release: host.launch.release, instance: instance, error: error,
+        instanceGoesOn: goesOn))
   }
 }
 

@@ -59,9 +59,13 @@ struct RunFolder: Sendable {
     guard let bytes = Files.readPlain(mark(of: instance), limit: 128), let count = bytes.first else {
       return nil
     }
-    let name = bytes.dropFirst().prefix(Int(count)).prefix { $0 != 0x20 }
-    guard (1...64).contains(name.count), name.allSatisfy({ (0x21...0x7e).contains($0) }) else { return nil }
-    return String(decoding: name, as: UTF8.self)
+    return Self.requestName(bytes.dropFirst().prefix(Int(count)).prefix { $0 != 0x20 })
+  }
+
+  /// A request's name as a cell's process gives it; nil when it can't be one.
+  static func requestName(_ bytes: some Collection<UInt8>) -> String? {
+    guard (1...64).contains(bytes.count), bytes.allSatisfy({ (0x21...0x7e).contains($0) }) else { return nil }
+    return String(decoding: bytes, as: UTF8.self)
   }
 
   func socket(of instance: InstanceID) -> String { "\(sockets)/\(instance).sock" }

@@ -23,7 +23,7 @@ public protocol InstanceDriver: Sendable {
   func stop(_ handle: InstanceHandle, grace: Duration) async
   /// SIGKILL now; the exit is reported by `exits`.
   func kill(_ handle: InstanceHandle) async
-  /// Exits of instances and of hosts, as they happen. One consumer.
+  /// Exits of instances, of hosts and of processes of single requests, as they happen. One consumer.
   func exits() -> AsyncStream<InstanceExit>
   /// Ends the host of a release with all its instances; removes sockets, cgroups and files.
   func retire(_ node: NodeID, release: Int) async
@@ -189,14 +189,19 @@ public struct InstanceHandle: Sendable, Codable, Hashable {
   }
 }
 
-/// An instance (or, with `instance` nil, the host of a node) ended.
+/// An instance (or, with `instance` nil, the host of a node) ended, or a process that it made for one request.
 public struct InstanceExit: Sendable, Equatable {
   public var node: NodeID
   public var release: Int
   public var instance: InstanceID?
   public var error: LastError
+  /// Only the process of one request ended: the instance takes the next one as if nothing had been.
+  public var instanceGoesOn: Bool
 
-  public init(node: NodeID, release: Int, instance: InstanceID?, error: LastError) {
+  public init(
+    node: NodeID, release: Int, instance: InstanceID?, error: LastError, instanceGoesOn: Bool = false
+  ) {
+    self.instanceGoesOn = instanceGoesOn
     self.node = node
     self.release = release
     self.instance = instance

@@ -5,8 +5,13 @@ public struct CgroupLimits: Sendable, Equatable {
   public var cpus: Double?
   public var memoryBytes: Int64?
   public var pids: Int?
+  /// For want of memory all processes of the group end, not only one. Version 1 can't: there it is one.
+  public var endsTogether: Bool
 
-  public init(cpus: Double? = nil, memoryBytes: Int64? = nil, pids: Int? = nil) {
+  public init(
+    cpus: Double? = nil, memoryBytes: Int64? = nil, pids: Int? = nil, endsTogether: Bool = true
+  ) {
+    self.endsTogether = endsTogether
     self.cpus = cpus
     self.memoryBytes = memoryBytes
     self.pids = pids
@@ -91,7 +96,7 @@ public struct Cgroup: Sendable, Codable, Equatable {
         }
         // All of an instance ends with one of its processes: half an instance answers wrongly.
         if Files.exists("\(folder)/memory.oom.group") {
-          try Files.write("1", toKernelFile: "\(folder)/memory.oom.group")
+          try Files.write(limits.endsTogether ? "1" : "0", toKernelFile: "\(folder)/memory.oom.group")
         }
       }
     }

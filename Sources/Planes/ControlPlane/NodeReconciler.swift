@@ -254,8 +254,13 @@ actor NodeReconciler {
 
   // MARK: What happened
 
-  /// The driver saw an instance or the host end.
+  /// The driver saw an instance or the host end, or the process of a request, which is told and changes nothing.
   func ended(_ exit: InstanceExit) async {
+    if exit.instanceGoesOn {
+      lastError = exit.error
+      if let instance = exit.instance { instances[instance]?.lastError = exit.error }
+      return world.note(id, exit.instance, record.release, exit.error.message)
+    }
     guard let instance = exit.instance else {
       guard host == .ready else { return }
       host = .down

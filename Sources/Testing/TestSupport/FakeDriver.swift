@@ -45,6 +45,14 @@ public actor FakeDriver: InstanceDriver {
     tell.yield(InstanceExit(node: handle.node, release: handle.release, instance: id, error: error))
   }
 
+  /// The process of one request ends with this error; its instance goes on.
+  public func requestEnds(_ id: InstanceID, _ error: LastError) {
+    guard let handle = running[id] else { return }
+    tell.yield(
+      InstanceExit(
+        node: handle.node, release: handle.release, instance: id, error: error, instanceGoesOn: true))
+  }
+
   /// The host of a node dies, and its instances with it.
   public func hostDies(_ node: NodeID, _ error: LastError) {
     tell.yield(InstanceExit(node: node, release: 1, instance: nil, error: error))

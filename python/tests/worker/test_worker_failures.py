@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+from pathlib import Path
 
 import pytest
-from worker_harness import Client, eventually
+from worker_harness import Client, Control, eventually
 
 SLEEPERS = {
     "a busy loop": "while go: pass",
@@ -181,6 +182,39 @@ def test_a_process_that_ends_in_an_isolated_request_does_not_end_the_instance(ce
     assert client.call({"do": ""}) == {"out": 1}
     assert client.zygote.messages(1, stream="stdout", requestId="req") == ["bye"]
     assert any("Segmentation fault" in line for line in client.zygote.messages(1, stream="output"))
+
+
+def test_the_service_hears_of_a_request_that_lost_its_process(cell):
+    client = cell("import os\nexec(do)\nout = 1", inputs={"do": "str"}, isolation="request")
+    client.call({"do": "os._exit(3)"}, "unheard")
+    events = Control(client.zygote.sockets / "zygote.sock")
+    events.send({"op": "events"})
+    told = {"event": "requestEnded", "instance": "ins1", "request": "unheard", "code": 3, "signal": None}
+    assert events.receive() == told
+    client.call({"do": "os.kill(os.getpid(), 9)"}, "killed")
+    assert events.receive() == {**told, "request": "killed", "code": None, "signal": 9}
+    events.close()
+    assert client.call({"do": ""}) == {"out": 1}
+
+
+def test_a_request_is_run_though_the_process_that_waited_for_it_is_gone(cell):
+    client = cell("import os\nout = os.getpid(), os.getppid()", isolation="request")
+    _, instance = client.call({})["out"]
+    waiting = [int(p) for p in Path(f"/proc/{instance}/task/{instance}/children").read_text().split()]
+    for pid in waiting:
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: all("Z" in Path(f"/proc/{pid}/stat").read_text().rsplit(")")[1] for pid in waiting))
+    ran, parent = client.call({})["out"]
+    assert parent == instance and ran not in waiting
+
+
+def test_the_process_of_a_request_is_the_first_to_go_for_want_of_memory(cell):
+    code = (
+        "import os\nout = [open(f'/proc/{pid}/oom_score_adj').read() for pid in (os.getpid(), os.getppid())]"
+    )
+    client = cell(code, isolation="request")
+    request, instance = client.call({})["out"]
+    assert request == "1000\n" != instance
 
 
 def test_an_isolated_request_never_sees_another_ones_changes(cell):

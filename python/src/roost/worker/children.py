@@ -98,6 +98,18 @@ class Child:
         }
 
 
+def request_ended(instance: str, told: dict[str, Any]) -> dict[str, Any]:
+    """The line of the event stream for a request's own process, which ended before the cell did."""
+    request, code, number = told.get("request"), told.get("code"), told.get("signal")
+    return {
+        "event": "requestEnded",
+        "instance": instance,
+        "request": request if isinstance(request, str) else "",
+        "code": code if isinstance(code, int) else None,
+        "signal": number if isinstance(number, int) else None,
+    }
+
+
 class Pipes:
     """The read ends of the children's descriptors 1 and 2; their lines are the log's stream `output`."""
 

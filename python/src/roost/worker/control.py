@@ -25,8 +25,13 @@ class Control:
         self.events = False
         self.files: list[int] = []
         """Descriptors that came with requests not yet served."""
-        self.announced: Any = 0
-        """How many of them the request at hand says are its own."""
+        self.asked: dict[str, Any] = {}
+        """The request at hand."""
+
+    @property
+    def announced(self) -> Any:
+        """How many descriptors the request at hand says are its own."""
+        return self.asked.get("groups", 0)
 
     def receive(self) -> bool:
         """Reads what is there, descriptors too. False when the peer is gone."""

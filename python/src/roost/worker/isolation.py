@@ -7,6 +7,7 @@ wait for its fork; the next spare is forked while the request runs.
 from __future__ import annotations
 
 import gc
+import json
 import os
 import select
 import signal
@@ -15,7 +16,7 @@ import traceback
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from roost.worker import frames, prepare
+from roost.worker import frames, prepare, sockets
 from roost.worker.errors import CellFailure
 from roost.worker.execute import Executor
 
@@ -58,18 +59,26 @@ class ForkingExecutor:
                 tag, "cell", "OSError", f"a process for the request can't be made: {error.strerror}"
             )
         self._spare = None
+        frame = frames.execute_frame(tag, raw, request, timeout_ms)
         try:
-            spare.sock.sendall(frames.execute_frame(tag, raw, request, timeout_ms))
-        except OSError:
-            return self._ended(tag, spare)  # it was killed while it waited
+            spare.sock.sendall(frame)
+        except OSError:  # it was killed while it waited
+            self._kill(spare)
+            try:
+                spare = self._fork()
+                spare.sock.sendall(frame)
+            except OSError as error:
+                return _failed(
+                    tag, "cell", "OSError", f"no process can be given the request: {error.strerror}"
+                )
         deadline = monotonic() + limit + GRACE_SECONDS
         try:
             self._spare = self._fork()
         except OSError:
             pass  # tried again when the next request comes
-        return self._wait(tag, spare, deadline, limit)
+        return self._wait(tag, request, spare, deadline, limit)
 
-    def _wait(self, tag: int, spare: Spare, deadline: float, limit: float) -> bytes:
+    def _wait(self, tag: int, request: bytes, spare: Spare, deadline: float, limit: float) -> bytes:
         wake = self._instance.wake_read
         poller = select.poll()
         poller.register(spare.sock.fileno(), select.POLLIN)
@@ -94,7 +103,7 @@ class ForkingExecutor:
                 except OSError:
                     chunk = b""
                 if not chunk:
-                    return self._ended(tag, spare)
+                    return self._ended(tag, request, spare)
                 data += chunk
                 if len(data) >= 13 and len(data) >= 4 + frames.HEAD.unpack_from(data)[0]:
                     spare.sock.close()
@@ -128,6 +137,7 @@ class ForkingExecutor:
             instance.become_child()
             if self._spare is not None:
                 self._spare.sock.close()
+            prepare.be_first_without_memory()
             prepare.reseed(instance.config, self._random_state)
             prepare.use_cpus(instance.config.cpus)
             whole = _receive(sock)
@@ -149,15 +159,21 @@ class ForkingExecutor:
         spare.sock.close()
         self._unreaped.append(spare.pid)
 
-    def _ended(self, tag: int, spare: Spare) -> bytes:
+    def _ended(self, tag: int, request: bytes, spare: Spare) -> bytes:
+        """Not only the caller hears of it: the service does too, which knows whether memory was short."""
         spare.sock.close()
         _, status = os.waitpid(spare.pid, 0)
-        if os.WIFSIGNALED(status):
-            number = os.WTERMSIG(status)
+        number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+        code = None if number else os.WEXITSTATUS(status)
+        told = {"op": "ended", "instance": self._instance.start.instance, "code": code, "signal": number}
+        told["request"] = request.decode("ascii", "replace").partition(" ")[0]
+        line = json.dumps(told, separators=(",", ":")).encode() + b"\n"
+        sockets.send_once(self._instance.config.sockets, "zygote.sock", line)
+        if number:
             hint = " (most often: the memory limit)" if number == signal.SIGKILL else ""
             how = f"by signal {signal.Signals(number).name}{hint}"
         else:
-            how = f"with exit code {os.WEXITSTATUS(status)}"
+            how = f"with exit code {code}"
         return _failed(
             tag, "cell", "ProcessEnded", f"the process of the request ended {how} before the cell did"
         )

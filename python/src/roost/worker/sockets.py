@@ -32,6 +32,23 @@ def listen(folder: str, name: str) -> socket.socket:
     return sock
 
 
+def send_once(folder: str, name: str, data: bytes) -> None:
+    """Tells a listener of this folder something that needs no answer. Never waits: without a listener that
+    takes it the words are lost."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.setblocking(False)
+        path = os.path.join(folder, name)
+        if len(os.fsencode(path)) <= MAX_PATH_BYTES:
+            sock.connect(path)
+        else:
+            fd = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+            try:
+                sock.connect(f"/proc/self/fd/{fd}/{name}")
+            finally:
+                os.close(fd)
+        sock.send(data)
+
+
 def is_instance_id(text: object) -> bool:
     """Whether a text can be an instance's id: it becomes a file name."""
     return isinstance(text, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text) is not None

@@ -10,10 +10,11 @@ import signal
 import socket
 import sys
 import time
+from collections import deque
 from typing import Any
 
 from roost.worker import groups, prepare, sockets, warmup
-from roost.worker.children import Child, Pipes, report_trouble, spawn
+from roost.worker.children import Child, Pipes, report_trouble, request_ended, spawn
 from roost.worker.config import Config
 from roost.worker.control import Control, close_all, refusal
 from roost.worker.execute import Cell
@@ -46,6 +47,7 @@ class Zygote:
         self._start: Start | None = None
         self._rehearsal: warmup.Outcome | None = None
         self._warms = config.warm_up == "instance"
+        self._unheard: deque[dict[str, Any]] = deque(maxlen=100)
 
     def run(self) -> Start | None:
         """Serves until `shutdown`; in a forked instance it returns what that instance begins with."""
@@ -176,9 +178,13 @@ class Zygote:
             child.unlink(self.config.sockets)
             self.log.flush()
             self._settle(child)
-            for control in list(self._controls.values()):
-                if control.events:
-                    self._send(control, child.event())
+            self._publish(child.event())
+
+    def _publish(self, event: dict[str, Any]) -> bool:
+        heard = [control for control in self._controls.values() if control.events]
+        for control in heard:
+            self._send(control, event)
+        return bool(heard)
 
     def _warmed_to_death(self, child: Child) -> None:
         """An instance that did not survive its warm-up must not be followed by others like it."""
@@ -233,12 +239,12 @@ class Zygote:
                 self._send(control, refusal("control", f"unknown operation {operation!r}"))
                 continue
             name = request.get("instance")
-            if operation in ("start", "stop", "kill", "forget") and not sockets.is_instance_id(name):
+            if operation in ("start", "stop", "kill", "forget", "ended") and not sockets.is_instance_id(name):
                 self._send(
                     control, refusal("control", f"{operation}: instance: an id is needed, got {name!r}")
                 )
                 continue
-            control.announced = request.get("groups", 0)
+            control.asked = request
             reply = answer(control, name)
             if reply is not None:
                 self._send(control, reply)
@@ -441,6 +447,14 @@ class Zygote:
         for child in self.children.values():
             if not child.running:
                 self._send(control, child.event())
+        for event in self._unheard:
+            self._send(control, event)
+        self._unheard.clear()
+
+    def _op_ended(self, control: Control, name: str) -> None:
+        event = request_ended(name, control.asked)
+        if not self._publish(event):
+            self._unheard.append(event)
 
     def _op_shutdown(self, control: Control, _: Any) -> dict[str, Any]:
         self._shut_down()
