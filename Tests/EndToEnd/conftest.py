@@ -183,7 +183,7 @@ class Roost:
         assert answer.status == 202, answer
         if wait:
             operation = self.finished(answer.json["id"])
-            assert "error" not in operation, operation
+            assert "error" not in operation, operation["error"]
         return str(answer.json["resourceId"])
 
     def finished(self, operation: str, seconds: float = 60) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import sys
 import types
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from worker_harness import eventually
 
-from roost.worker import reach
+from roost.worker import reach, rebuild
 
 ARRAY = np.arange(1000, dtype="float64")
 
@@ -125,6 +126,41 @@ def test_a_missing_package_is_named_with_its_variable(checkpoint, zygote):
     assert "'model'" in error["errorMessage"] and "2.1" in error["errorMessage"]
 
 
+class Calls:
+    """Comes back as the value of an expression, computed in the notebook's namespace while it is unpickled."""
+
+    def __init__(self, expression: str) -> None:
+        self.expression = expression
+
+    def __reduce__(self):
+        code = compile(self.expression, "<cell>", "eval")
+        return eval, ("f()", {"f": Later(code)})
+
+
+class Later:
+    """A function of the notebook, as checkpoints hold it."""
+
+    def __init__(self, code) -> None:
+        self.code = code
+
+    def __reduce__(self):
+        return rebuild.make_function, (self.code, "f", None, None)
+
+
+def test_names_that_an_object_reads_while_it_comes_back_are_there(checkpoint, zygote):
+    made = checkpoint("out = eager")
+    made.module("math", "math", used=False)
+    made.group(used=False, scale=2.5)
+    made.group(eager=Calls("math.floor(scale * 3)"))
+    assert zygote(made).start().call({}) == {"out": 7}
+
+
+def test_a_name_that_nothing_knows_is_told(checkpoint, zygote):
+    made = checkpoint("out = 1")
+    made.group(eager=Calls("nowhere()"))
+    assert "NameError: name 'nowhere' is not defined" in failed(zygote(made))["errorMessage"]
+
+
 def test_a_missing_module_of_a_variable_is_named(checkpoint, zygote):
     made = checkpoint("out = sk")
     made.module("sk", "package_that_is_missing.sub")
@@ -135,7 +171,10 @@ def test_a_missing_module_of_a_variable_is_named(checkpoint, zygote):
     "change,words",
     [
         ({"formatVersion": 2}, "format version 2"),
-        ({"python": {"version": "3.1.0"}}, "made by Python 3.1.0"),
+        (
+            {"python": {"version": "3.1.0"}},
+            "made by Python 3.1.0, nodes of this server run Python " + platform.python_version(),
+        ),
         ({"cell": {"code": "out ="}}, "the cell can't be compiled"),
     ],
 )

@@ -9,6 +9,7 @@ import json
 import mmap
 import os
 import pickle
+import re
 import sys
 import time
 import traceback
@@ -58,11 +59,14 @@ class Restorer:
                 f"the checkpoint has format version {version!r}, this worker reads 1", "manifest"
             )
         made_by = str(manifest.get("python", {}).get("version", ""))
+        made_for = ".".join(made_by.split(".")[:2])
         ours = f"{sys.version_info[0]}.{sys.version_info[1]}"
-        if made_by and ".".join(made_by.split(".")[:2]) != ours:
+        if made_by and made_for != ours:
+            here = ".".join(map(str, sys.version_info[:3]))
             raise RestoreError(
-                f"the checkpoint was made by Python {made_by}, the node's environment has {ours}: "
-                f"code objects can't be moved between them; give the node an environment with Python {made_by}",
+                f"the checkpoint was made by Python {made_by}, nodes of this server run Python {here}: functions "
+                f"of one minor version can't be loaded by another; run the cell in a kernel with Python {ours} and "
+                f"use its checkpoint, or start the server with `roost serve --python` and a Python {made_for}",
                 "manifest",
             )
         return manifest
@@ -161,13 +165,30 @@ class Restorer:
         stream = self._blob_bytes(group["stream"])
         buffers = [self._map(blob) for blob in group.get("buffers", ())]
         try:
-            values = pickle.loads(stream, buffers=buffers)
+            values = self._unpickle(stream, buffers)
         except BaseException as error:
             for blob in [group["stream"], *group.get("buffers", ())]:
                 self._verify(blob)
             raise self._failure(f"{_plural(names)} {label} can't be restored", error, label) from error
         self.namespace.update(values)
         self.restored.extend(name for name in names if name in values)
+
+    def _unpickle(self, stream: bytes, buffers: list[Any]) -> dict[str, Any]:
+        """Methods that run while their objects come back (`__setstate__`) may read names of the notebook
+        that nothing else has asked for yet: those are loaded, and it is tried again."""
+        asked: set[str] = set()
+        while True:
+            try:
+                values: dict[str, Any] = pickle.loads(stream, buffers=buffers)
+                return values
+            except NameError as error:
+                name = (re.findall(r"'(\w+)'", str(error)) or [""])[0]
+                group = self._group_of.get(name, {})
+                known = name in self._modules or (group and not group.get("afterFork"))
+                if name in asked or name in self.namespace or not known:
+                    raise
+                asked.add(name)
+                self._load({name})
 
     def _failure(self, what: str, error: BaseException, label: str) -> RestoreError:
         if isinstance(error, ModuleNotFoundError) and error.name:
