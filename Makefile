@@ -29,7 +29,7 @@ check: setup ## format, layers, vocabulary, ruff, mypy
 check-pythons: ## Python tests under each of Python 3.9 to 3.13 that is here
 	@scripts/check-pythons
 
-check-torch: setup ## checkpoints of torch; installs it (3 GB) on first use
+check-torch: build ## torch in checkpoints and in instances; installs it (3 GB) on first use
 	@scripts/check-torch
 
 bench: build ## every benchmark; prints tables with ratios
