@@ -22,6 +22,8 @@ final class FrameClient {
     var text: String { String(decoding: payload, as: UTF8.self) }
   }
 
+  /// How long nothing may come, in milliseconds: sanitizers and other tests leave a server little time.
+  static let patience: Int64 = 30_000
   static let data: UInt8 = 0
   static let headers: UInt8 = 1
   static let reset: UInt8 = 3
@@ -39,7 +41,7 @@ final class FrameClient {
   /// Connects and sends the preface; `window` is what streams of the server may send at first.
   init(port: UInt16, window: UInt32? = nil, preface: String = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") {
     descriptor = roost_dial("127.0.0.1", port, 2000)
-    _ = roost_set_timeout(descriptor, 5000)
+    _ = roost_set_timeout(descriptor, Self.patience)
     var one: Int32 = 1
     setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &one, 4)
     nghttp2_hd_inflate_new(&inflater)
@@ -140,6 +142,13 @@ final class FrameClient {
   func next(where isMeant: (Frame) -> Bool) -> Frame? {
     while let frame = next() { if isMeant(frame) { return frame } }
     return nil
+  }
+
+  /// As above; nil when none comes while nothing else does either for this long.
+  func next(within limit: Duration, where isMeant: (Frame) -> Bool) -> Frame? {
+    _ = roost_set_timeout(descriptor, limit.components.seconds * 1000)
+    defer { _ = roost_set_timeout(descriptor, Self.patience) }
+    return next(where: isMeant)
   }
 
   /// Everything of one stream up to its end or reset.
