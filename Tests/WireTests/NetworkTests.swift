@@ -53,3 +53,16 @@ import Wire
     #expect(throws: NetworkPeers.BadEntry.self) { try NetworkPeers(list: text) }
   }
 }
+
+@Suite struct WebSocketKeyTests {
+  /// The example of RFC 6455, 1.3, and answers that Python's hashlib gave.
+  @Test(
+    arguments: [
+      ("dGhlIHNhbXBsZSBub25jZQ==", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="),
+      ("AAAAAAAAAAAAAAAAAAAAAA==", "ICX+Yqv66kxgM0FcWaLWlFLwTAI="),
+      ("x3JJHMbDL1EzLkh9GBhXDw==", "HSmrc0sMlYUkAGmm5OPpG2HaGWk="),
+    ] as [(String, String)]) func `a key is answered as the standard says`(key: String, answer: String)
+  {
+    #expect(WebSocketKey.answer(Array(key.utf8)) == Array(answer.utf8))
+  }
+}

@@ -63,6 +63,8 @@ extension UpstreamClient {
     guard count > 0, let session = stream.session, stream.state != .over, stream.resetCode == nil else {
       return true
     }
+    // The instance is gone from this stream in order: nobody reads what would be sent.
+    if stream.saidEnd, stream.id < 0 { return true }
     stream.output.append(bytes, count)
     session.enqueue(stream)
     if stream.output.count > Self.highWater { stream.isFull = true }
@@ -85,6 +87,14 @@ extension UpstreamClient {
     session.remove(stream)
     // Who waits for a connection that does not come must not wait again at the next attempt.
     if session.streams.isEmpty { session.close(UpstreamFailure(.connect, nothingSent: true)) }
+  }
+
+  func part2(_ stream: UpstreamStream) {
+    guard stream.state == .open else { return }
+    stream.requestEnded = true
+    stream.state = .over
+    stream.isParted = true
+    stream.session?.enqueue(stream)
   }
 
   // MARK: Events

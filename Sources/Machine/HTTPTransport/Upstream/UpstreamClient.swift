@@ -103,7 +103,7 @@ public final class UpstreamClient {
     used.scanned = 0
     used.output.append(head, count)
     switch body {
-    case .none: used.output.append("\r\n")
+    case .none, .webSocket: used.output.append("\r\n")
     case .counted(let size):
       used.output.append("content-length: ")
       used.output.append(decimal: size)
@@ -177,6 +177,10 @@ public final class UpstreamClient {
   public func cancel(_ exchange: UpstreamExchange) {
     exchange.isHTTP2 ? cancel2(http2(exchange)) : close(http1(exchange))
   }
+
+  /// Ends this side and forgets the exchange: what was given to `send` still leaves, what the instance may say is dropped.
+  /// Only of an accepted `webSocket`. The exchange is not the owner's after this.
+  public func part(_ exchange: UpstreamExchange) { part2(http2(exchange)) }
 
   // MARK: Connections
 

@@ -7,6 +7,9 @@ public enum UpstreamBody: Equatable, Sendable {
   case counted(Int)
   /// Ends with `end`; may have trailers.
   case unknown
+  /// Not a body: bytes that pass both ways once the instance accepts the stream. Only of HTTP/2, where the request becomes an
+  /// extended CONNECT (RFC 8441) for a WebSocket. An answer of the class 2xx accepts.
+  case webSocket
 }
 
 /// Why an exchange with an instance has no (whole) answer.
@@ -22,6 +25,8 @@ public struct UpstreamFailure: Error, Equatable, Sendable {
     case truncated
     /// The instance refused the stream unprocessed (HTTP/2 REFUSED_STREAM or a GOAWAY before it).
     case unprocessed
+    /// The instance does not offer extended CONNECT (RFC 8441): nothing was sent.
+    case noWebSocket
   }
 
   public var kind: Kind
@@ -94,8 +99,8 @@ public protocol UpstreamOwner: AnyObject {
   func upstreamHead(_ exchange: UpstreamExchange, fields: UnsafeMutablePointer<HTTP1Field>)
   /// Bytes of the body, without transfer coding; valid during this call.
   func upstreamPart(_ exchange: UpstreamExchange, _ bytes: UnsafePointer<UInt8>, _ count: Int)
-  /// The answer is complete and the exchange is not the owner's any more. After a 101: the instance closed its side; the
-  /// exchange ends when the owner has called `end` too. `trailers` are lines that end with CR LF, valid during this call.
+  /// The answer is complete and the exchange is not the owner's any more. After a 101, or of an accepted `webSocket`: the
+  /// instance closed its side; the exchange ends when the owner has called `end` too. `trailers` are lines that end with CR LF, valid during this call.
   func upstreamEnded(_ exchange: UpstreamExchange, trailers: UnsafeBufferPointer<UInt8>)
   /// There is room again after `send` returned false.
   func upstreamWritable(_ exchange: UpstreamExchange)

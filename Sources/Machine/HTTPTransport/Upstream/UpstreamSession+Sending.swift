@@ -49,7 +49,10 @@ extension UpstreamSession {
     guard stream.session === self else { return }
     // The library had closed it before the owner took everything.
     if stream.id < 0 {
-      if stream.state == .over || stream.resetCode != nil { remove(stream) }
+      if stream.state == .over || stream.resetCode != nil || stream.saidEnd && stream.requestEnded {
+        stream.state = .over
+        remove(stream)
+      }
       return
     }
     if let code = stream.resetCode {
@@ -68,12 +71,28 @@ extension UpstreamSession {
 
   private func submitRequest(_ stream: UpstreamStream) {
     guard let base = stream.request.base else { return }
+    let isWebSocket = stream.framing == .webSocket
+    if isWebSocket {
+      guard hasSettings else { return }
+      guard takesWebSockets else {
+        stream.state = .over
+        remove(stream)
+        return client.owner.upstreamFailed(stream, UpstreamFailure(.noWebSocket))
+      }
+    }
     let end = stream.request.count
     var count = 0
     let lineEnd = find(base, 0, end, 0x0a)
     let method = find(base, 0, lineEnd, 0x20)
     let target = find(base, method + 1, lineEnd, 0x20)
-    put(":method", base, method, &count)
+    if isWebSocket {
+      let connect: StaticString = "CONNECT"
+      put(":method", UnsafeMutablePointer(mutating: connect.utf8Start), connect.utf8CodeUnitCount, &count)
+      let name: StaticString = "websocket"
+      put(":protocol", UnsafeMutablePointer(mutating: name.utf8Start), name.utf8CodeUnitCount, &count)
+    } else {
+      put(":method", base, method, &count)
+    }
     let scheme: StaticString = self.target.identity == nil ? "http" : "https"
     put(":scheme", UnsafeMutablePointer(mutating: scheme.utf8Start), scheme.utf8CodeUnitCount, &count)
     put(":path", base + method + 1, target - method - 1, &count)
@@ -179,6 +198,7 @@ extension UpstreamSession {
     if count > 0 { flags |= NGHTTP2_DATA_FLAG_NO_COPY.rawValue }
     guard stream.requestEnded, count == stream.output.count else { return count }
     flags |= NGHTTP2_DATA_FLAG_EOF.rawValue
+    if count == 0 { left(stream) }
     if let base = stream.requestTrailers.base, !stream.requestTrailers.isEmpty {
       var fields = 0
       var at = 0
@@ -218,6 +238,14 @@ extension UpstreamSession {
     output.append(base, count)
     stream.output.drop(count)
     if stream.isFull, stream.output.count <= UpstreamClient.lowWater { drained.append(stream) }
+    if stream.requestEnded, stream.output.isEmpty { left(stream) }
     return 0
+  }
+
+  /// The last frame of the request is on its way: a stream that nobody waits for is reset behind it.
+  private func left(_ stream: UpstreamStream) {
+    guard stream.isParted else { return }
+    stream.resetCode = NGHTTP2_CANCEL.rawValue
+    enqueue(stream)
   }
 }

@@ -32,6 +32,8 @@ final class UpstreamSession {
   var watched: ReadyEvents = []
   /// Takes no new streams: the instance said so, or it is retired.
   var isLeaving = false
+  /// The instance has said what it can do.
+  private(set) var hasSettings = false
   /// There is more to write than fits now.
   var isCapped = false
   var isBroken = false
@@ -85,6 +87,11 @@ final class UpstreamSession {
   var hasRoom: Bool {
     let most = nghttp2_session_get_remote_settings(session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS)
     return !isLeaving && !isClosed && streams.count < Int(min(most, 1000))
+  }
+
+  /// Whether streams may carry WebSockets; known when there are settings.
+  var takesWebSockets: Bool {
+    nghttp2_session_get_remote_settings(session, NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL) == 1
   }
 
   // MARK: Reading
@@ -147,6 +154,10 @@ final class UpstreamSession {
       if ends { answerEnded(stream) }
     case NGHTTP2_DATA.rawValue:
       if ends, let stream = stream(frame.hd.stream_id) { answerEnded(stream) }
+    case NGHTTP2_SETTINGS.rawValue where !hasSettings:
+      hasSettings = true
+      // WebSockets wait to know whether they are welcome.
+      for stream in streams where stream.state == .queued { enqueue(stream) }
     case NGHTTP2_GOAWAY.rawValue: isLeaving = true
     default: break
     }
@@ -167,6 +178,7 @@ final class UpstreamSession {
       client.owner.upstreamInformational(stream, fields: client.fields)
     } else {
       stream.hasHead = true
+      stream.isRaw = stream.framing == .webSocket && stream.head.status < 300
       client.owner.upstreamHead(stream, fields: client.fields)
     }
     stream.base = nil
@@ -206,7 +218,12 @@ final class UpstreamSession {
   }
 
   private func deliverEnd(_ stream: UpstreamStream) {
-    guard stream.state == .open, stream.resetCode == nil else { return }
+    guard stream.state == .open, stream.resetCode == nil, !stream.saidEnd else { return }
+    if stream.isRaw, !stream.requestEnded {
+      // The other direction goes on until the owner ends it.
+      stream.saidEnd = true
+      return client.owner.upstreamEnded(stream, trailers: UnsafeBufferPointer(start: nil, count: 0))
+    }
     stream.state = .over
     if !stream.requestEnded {
       // Nobody reads the rest of the request.
@@ -231,12 +248,13 @@ final class UpstreamSession {
     guard let stream = stream(id) else { return 0 }
     nghttp2_session_set_stream_user_data(session, id, nil)
     if stream.state == .open, stream.resetCode == nil {
-      if stream.answerEnded {
-        // Closed, but the owner has not taken everything yet.
+      let isDone = stream.saidEnd && stream.requestEnded
+      if stream.answerEnded, !isDone, !stream.saidEnd || code == NGHTTP2_NO_ERROR.rawValue {
+        // Closed, but the owner has not taken everything yet, or not ended its side of a WebSocket.
         stream.id = -1
         return 0
       }
-      fail(stream, failure(stream, code))
+      if isDone { stream.state = .over } else { fail(stream, failure(stream, code)) }
     }
     remove(stream)
     return 0

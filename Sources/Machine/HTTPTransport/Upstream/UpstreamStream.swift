@@ -35,6 +35,12 @@ final class UpstreamStream: UpstreamExchange {
   var consumed = 0
   /// The instance has sent everything.
   var answerEnded = false
+  /// Bytes pass both ways: the instance has accepted the WebSocket.
+  var isRaw = false
+  /// The owner knows that the instance has closed its side of it.
+  var saidEnd = false
+  /// Nobody waits for the rest of the answer: the stream is reset once the request has left.
+  var isParted = false
   /// The stream is to be reset with this code.
   var resetCode: UInt32?
   var isPending = false
@@ -53,6 +59,9 @@ final class UpstreamStream: UpstreamExchange {
     hasHead = false
     consumed = 0
     answerEnded = false
+    isRaw = false
+    saidEnd = false
+    isParted = false
     resetCode = nil
     isPending = false
     isFull = false

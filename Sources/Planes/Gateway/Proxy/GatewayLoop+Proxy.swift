@@ -113,7 +113,7 @@ extension GatewayLoop {
         request.callerSetDeadline = true
       }
       frame(request, exchange)
-      writeHead(
+      try writeHead(
         request, exchange, fields, route, passesCredentials: node.plan.passesCredentials)
       begin(request, node)
     } catch {
@@ -176,12 +176,6 @@ extension GatewayLoop {
       }
     }
     try limitRate(verdict, node)
-    if exchange.isExtendedConnect, node.speaksHTTP2 {
-      throw Refusal(
-        .unimplemented,
-        "node \(node.shared.id) can't be reached by WebSocket: its endpoints are of protocol http2, not http1"
-      )
-    }
     if let refusal = entry.routed.refusal { throw Refusal(.unavailable, refusal, origin: .node) }
     return node
   }

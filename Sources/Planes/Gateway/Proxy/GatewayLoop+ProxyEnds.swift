@@ -13,7 +13,7 @@ extension GatewayLoop {
   func attemptFailed(_ request: ProxyRequest, _ failure: UpstreamFailure) {
     guard let target = request.target, let node = request.node else { return }
     let isStale = failure.isReused && failure.kind == .closed
-    if !isStale, failure.kind != .unprocessed {
+    if !isStale, failure.kind != .unprocessed, failure.kind != .noWebSocket {
       let wasIn = !target.shared.isResting(loop.now)
       if target.shared.answered(isFailure: true, now: loop.now), wasIn {
         shared.observe(.unreachable(target.shared.routed.id, reason: reason(failure)))
@@ -88,6 +88,7 @@ extension GatewayLoop {
     case .malformed: return "it does not answer in HTTP: \(failure.fault?.message ?? "bad frames")"
     case .truncated: return "its answer broke off"
     case .unprocessed: return "it refused the stream"
+    case .noWebSocket: return "it does not offer WebSockets over HTTP/2"
     }
   }
 
@@ -99,6 +100,12 @@ extension GatewayLoop {
       return Refusal(
         .unavailable,
         "\(name(request)) can't be reached at \(target.upstream.address): the connect timeout of \(limit) ms ended\(tries)",
+        origin: .node)
+    }
+    if failure.kind == .noWebSocket {
+      return Refusal(
+        .unimplemented,
+        "\(name(request)) at \(target.upstream.address) takes no WebSockets: it speaks HTTP/2 without extended CONNECT (RFC 8441). Let it send SETTINGS_ENABLE_CONNECT_PROTOCOL = 1, or give the node the endpoint type http",
         origin: .node)
     }
     if failure.kind == .connect {
@@ -208,7 +215,13 @@ extension GatewayLoop {
       } else {
         consider(after(request.active, plan.idle), .idle)
       }
-    case .answering, .upgraded: consider(after(request.active, plan.idle), .idle)
+    case .answering: consider(after(request.active, plan.idle), .idle)
+    case .upgraded:
+      consider(after(request.active, plan.idle), .idle)
+      // A WebSocket is never half open for long (RFC 6455, 7.1.1).
+      if request.isWebSocket, request.requestEnded || request.responseEnded {
+        consider(request.active + Self.closingTime, .idle)
+      }
     case .free: break
     }
     return best
@@ -279,6 +292,22 @@ extension GatewayLoop {
     request.totalDeadline = loop.now + 10_000_000_000
     arm(request)
     sayGoingAway(request)
+  }
+
+  /// How long one side of a WebSocket may be silent after the other has closed.
+  private static let closingTime: Int64 = 5_000_000_000
+
+  /// When both ends of a WebSocket have said goodbye, a stream of HTTP/2 to the instance has nothing more to bring: not every
+  /// instance ends it by itself.
+  func partIfClosed(_ request: ProxyRequest) {
+    guard request.isTunnel, request.toCaller.isClosed,
+      request.toInstance.isClosed || request.saidToInstance, let upstream = request.upstream
+    else { return }
+    request.upstream = nil
+    self.upstream.part(upstream)
+    request.responseEnded = true
+    if let exchange = exchange(of: request) { server.end(exchange) }
+    request.requestEnded ? finished(request) : arm(request)
   }
 
   /// A close frame may stand only between two frames: in each direction it waits for the end of the one on its way.

@@ -75,8 +75,9 @@ extension GatewayLoop {
     let upstream: UpstreamExchange
     do throws(UpstreamFailure) {
       upstream = try self.upstream.start(
-        target.upstream, head: head, count: request.head.count, body: request.framing, tag: request.tag,
-        fresh: request.wantsFresh, unique: !request.isIdempotent)
+        target.upstream, head: head, count: request.head.count,
+        body: request.isTunnel ? .webSocket : request.framing, tag: request.tag, fresh: request.wantsFresh,
+        unique: !request.isIdempotent)
     } catch { return attemptFailed(request, error) }
     request.upstream = upstream
     if upstream.isConnected { request.state = .waiting }
@@ -138,6 +139,7 @@ extension GatewayLoop {
     guard request.isWebSocket else { return }
     request.toInstance.pass(bytes, count)
     if request.isLeaving { sayGoingAway(request) }
+    partIfClosed(request)
   }
 
   func bodyEnded(_ exchange: HTTPExchange, trailers: UnsafeBufferPointer<UInt8>) {
@@ -145,13 +147,13 @@ extension GatewayLoop {
     guard !request.requestEnded else { return }
     request.requestEnded = true
     request.active = loop.now
-    if let upstream = request.upstream {
-      if request.framing != .none || request.state == .upgraded {
-        self.upstream.end(upstream, trailers: trailers)
-      }
-      if request.state == .upgraded, request.responseEnded { return finished(request) }
+    if let upstream = request.upstream, request.framing != .none || request.state == .upgraded {
+      self.upstream.end(upstream, trailers: trailers)
     }
-    if request.state != .upgraded { request.trailers.append(trailers) }
+    if request.state == .upgraded {
+      return request.responseEnded ? finished(request) : arm(request)
+    }
+    request.trailers.append(trailers)
   }
 
   func writable(_ exchange: HTTPExchange) {
@@ -196,7 +198,9 @@ extension GatewayLoop {
     request.answered = loop.clock()
     request.status = Int(head.status)
     _ = request.target?.shared.answered(isFailure: head.status >= 500, now: loop.now)
-    if head.status == 101 { return upgrade(request, exchange, upstream, fields) }
+    if head.status == 101 || request.isTunnel && head.status < 300 {
+      return upgrade(request, exchange, upstream, fields)
+    }
     request.body.clear()
     request.keepsBody = false
     if request.isGRPC, let base = upstream.base { request.noteStatus(base, fields, Int(head.fieldCount)) }
@@ -227,7 +231,8 @@ extension GatewayLoop {
     let isStream = exchange.isExtendedConnect
     let hasEnded = isStream && request.requestEnded
     request.requestEnded = hasEnded
-    writeAnswerHead(request, exchange, upstream, fields, status: isStream ? 200 : 101)
+    request.status = isStream ? 200 : 101
+    writeAnswerHead(request, exchange, upstream, fields, status: request.status)
     server.upgrade(exchange)
     if !request.body.isEmpty {
       if let early = request.body.base { self.upstream.send(upstream, early, request.body.count) }
@@ -251,19 +256,21 @@ extension GatewayLoop {
     }
     request.active = loop.now
     request.sent += count
-    if request.saidToCaller { return }
-    if !server.send(exchange, bytes, count) { self.upstream.pause(upstream) }
+    if !request.saidToCaller, !server.send(exchange, bytes, count) { self.upstream.pause(upstream) }
     guard request.isWebSocket, request.state == .upgraded else { return }
     request.toCaller.pass(bytes, count)
     if request.isLeaving { sayGoingAway(request) }
+    partIfClosed(request)
   }
 
   func upstreamEnded(_ upstream: UpstreamExchange, trailers: UnsafeBufferPointer<UInt8>) {
     guard let request = proxy(upstream.ownerTag) else { return }
     request.responseEnded = true
     if request.state == .upgraded {
+      // With both sides closed it is not ours any more, though the caller may still have to go.
+      if request.saidToInstance { request.upstream = nil }
       if let exchange = exchange(of: request) { server.end(exchange) }
-      if request.requestEnded { finished(request) }
+      request.requestEnded ? finished(request) : arm(request)
       return
     }
     request.upstream = nil

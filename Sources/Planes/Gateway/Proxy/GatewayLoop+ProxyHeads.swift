@@ -1,4 +1,5 @@
 internal import CLinux
+internal import Domain
 internal import HTTPTransport
 internal import Reactor
 internal import Wire
@@ -8,7 +9,7 @@ extension GatewayLoop {
   func writeHead(
     _ request: ProxyRequest, _ exchange: HTTPExchange, _ fields: ProxyFields, _ route: ProxyRoute?,
     passesCredentials: Bool
-  ) {
+  ) throws(Refusal) {
     let base = fields.base
     let head = exchange.head
     if exchange.isExtendedConnect {
@@ -24,17 +25,26 @@ extension GatewayLoop {
     var upgrade = -1
     var connectionAsksUpgrade = false
     var namesOthers = false
-    for index in 0..<fields.count where fields.fields[index].nameCount == 10 {
-      guard ProxyField(request: fields.name(index), 10) == .connection else { continue }
-      if fields.lists(index, "upgrade") { connectionAsksUpgrade = true }
-      if fields.namesOthers(index) { namesOthers = true }
+    for index in 0..<fields.count {
+      let count = fields.fields[index].nameCount
+      guard count == 7 || count == 10 else { continue }
+      switch ProxyField(request: fields.name(index), count) {
+      case .upgrade: upgrade = index
+      case .connection:
+        if fields.lists(index, "upgrade") { connectionAsksUpgrade = true }
+        if fields.namesOthers(index) { namesOthers = true }
+      default: break
+      }
     }
+    let speaksHTTP2 = request.node?.speaksHTTP2 ?? false
+    let isUpgrade =
+      upgrade >= 0 && connectionAsksUpgrade && head.minorVersion > 0 && request.framing == .none
+    if speaksHTTP2 { try findTunnel(request, exchange, fields, upgrade: isUpgrade ? upgrade : -1) }
     for index in 0..<fields.count {
       switch ProxyField(request: fields.name(index), fields.fields[index].nameCount) {
       case .pass, .accept: break
-      case .upgrade:
-        upgrade = index
-        continue
+      case .upgrade: continue
+      case .webSocketKey: if request.isTunnel || exchange.isExtendedConnect { continue }
       case .authorization, .nodeID, .nodeAlias, .folderID: if !passesCredentials { continue }
       case .te:
         if !fields.lists(index, "trailers") { continue }
@@ -50,14 +60,13 @@ extension GatewayLoop {
       if namesOthers, fields.isListed(index) { continue }
       request.head.append(line: index, of: fields)
     }
-    let speaksHTTP2 = request.node?.speaksHTTP2 ?? false
     if speaksHTTP2 {
       if request.asksTrailers { request.head.append("te: trailers\r\n") }
     } else if exchange.isExtendedConnect {
       request.head.append("connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-key: ")
       appendWebSocketKey(request.head)
       request.head.append("\r\n")
-    } else if upgrade >= 0, connectionAsksUpgrade, head.minorVersion > 0, request.framing == .none {
+    } else if isUpgrade {
       request.asksUpgrade = true
       request.isWebSocket = fields.lists(upgrade, "websocket")
       request.head.append("connection: upgrade\r\nupgrade: ")
@@ -67,6 +76,31 @@ extension GatewayLoop {
     if head.host < 0 { request.head.append("host: node\r\n") }
     writeIdentity(request)
     writeForwarded(request, exchange, fields, route)
+  }
+
+  /// Whether an instance of HTTP/2 is asked for a WebSocket, and with which key.
+  private func findTunnel(
+    _ request: ProxyRequest, _ exchange: HTTPExchange, _ fields: ProxyFields, upgrade: Int
+  ) throws(Refusal) {
+    request.isTunnel = exchange.isExtendedConnect
+    // GET is the only method of a handshake, and of three letters the only one with a g.
+    guard upgrade >= 0, exchange.head.methodCount == 3, fields.base[0] == 0x47,
+      fields.lists(upgrade, "websocket")
+    else { return }
+    var key = -1
+    for index in 0..<fields.count where fields.fields[index].nameCount == 17 {
+      guard ProxyField(request: fields.name(index), 17) == .webSocketKey else { continue }
+      key = key == -1 ? index : -2
+    }
+    guard key >= 0, WebSocketKey.isKey(fields.value(key)) else {
+      throw Refusal(
+        .invalidArgument,
+        "sec-websocket-key: a WebSocket needs it once, with 16 bytes in base64 (RFC 6455, 4.1)")
+    }
+    for (place, digit) in fields.value(key).enumerated() { request.webSocketKey[place] = digit }
+    request.isTunnel = true
+    request.asksUpgrade = true
+    request.isWebSocket = true
   }
 
   private func writeTarget(
@@ -126,7 +160,14 @@ extension GatewayLoop {
     append(milliseconds: request.answered - request.dispatched, to: exchange)
     exchange.output.append("\r\n")
     copyAnswerFields(
-      fields, into: exchange.output, isUpgrade: status == 101, isStream: exchange.isExtendedConnect)
+      fields, into: exchange.output, isUpgrade: status == 101,
+      isStream: exchange.isExtendedConnect || request.isTunnel)
+    guard request.isTunnel, status == 101 else { return }
+    exchange.output.append("upgrade: websocket\r\nsec-websocket-accept: ")
+    var key: [UInt8] = []
+    for place in 0..<WebSocketKey.count { key.append(request.webSocketKey[place]) }
+    WebSocketKey.answer(key).withUnsafeBufferPointer { exchange.output.append($0) }
+    exchange.output.append("\r\n")
   }
 
   func copyAnswerFields(

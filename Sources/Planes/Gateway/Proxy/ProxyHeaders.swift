@@ -15,8 +15,8 @@ enum ProxyField: UInt8 {
   case forwarded, forwardedFor, forwardedHost, forwardedProto, forwardedPrefix
   /// Goes on only together with the `traceparent` that it belongs to.
   case traceState
-  /// Answers the key of a WebSocket's caller; HTTP/2 has none.
-  case accept
+  /// The key of a WebSocket's caller, and what answers it; HTTP/2 has neither.
+  case webSocketKey, accept
 
   /// By the name of a request's header.
   init(request name: UnsafePointer<UInt8>, _ count: Int32) {
@@ -49,6 +49,7 @@ enum ProxyField: UInt8 {
     case 16 where named("proxy-connection") || named("x-forwarded-host"):
       self = named("x-forwarded-host") ? .forwardedHost : .drop
     case 17 where named("transfer-encoding"): self = .drop
+    case 17 where named("sec-websocket-key"): self = .webSocketKey
     case 17 where named("x-forwarded-proto"): self = .forwardedProto
     case 18 where named("x-forwarded-prefix"): self = .forwardedPrefix
     case 19 where named("proxy-authorization"): self = .drop

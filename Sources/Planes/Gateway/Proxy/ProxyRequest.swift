@@ -70,6 +70,10 @@ final class ProxyRequest {
   /// The caller can take trailers.
   var asksTrailers = false
   var isWebSocket = false
+  /// A WebSocket to an instance of HTTP/2: an extended CONNECT (RFC 8441).
+  var isTunnel = false
+  /// The key of a caller of HTTP/1.1 whose WebSocket is such a tunnel.
+  var webSocketKey: InlineArray<24, UInt8> = .init(repeating: 0)
   var isGRPC = false
   /// What the instance said in `grpc-status`; -1: nothing.
   var grpcStatus = -1
@@ -114,6 +118,7 @@ final class ProxyRequest {
     asksUpgrade = false
     asksTrailers = false
     isWebSocket = false
+    isTunnel = false
     isGRPC = false
     grpcStatus = -1
     saidInterim = false
@@ -161,6 +166,10 @@ struct WebSocketFrames {
   private var have = 0
   private var rest: UInt64 = 0
 
+  /// A close frame has passed: nothing may follow it.
+  private(set) var isClosed = false
+  private var isClose = false
+
   /// Whether the next byte begins a frame.
   var isBetween: Bool { have == 0 && rest == 0 }
 
@@ -171,6 +180,7 @@ struct WebSocketFrames {
         let step = min(rest, UInt64(count - at))
         rest -= step
         at += Int(step)
+        if rest == 0, isClose { isClosed = true }
         continue
       }
       header[have] = bytes[at]
@@ -188,6 +198,8 @@ struct WebSocketFrames {
       if need == 2 { length = UInt64(header[1] & 0x7f) }
       for index in 2..<max(need, 2) { length = length << 8 | UInt64(header[index]) }
       rest = length &+ (header[1] & 0x80 != 0 ? 4 : 0)
+      isClose = header[0] & 0x0f == 8
+      if rest == 0, isClose { isClosed = true }
       have = 0
       need = 2
     }
