@@ -202,7 +202,7 @@ private final class Collector: HTTPResponder {
   }
 
   @Test func `without a collector requests are answered and the lost spans are counted`() async throws {
-    let port = TestProcess.freePort()
+    let port = TestProcess.closedPort()
     let gateway = try GatewayFixture(spans: try SpanTarget("http://127.0.0.1:\(port)", version: "1"))
     let peer = try gateway.peer("w") { _ in .output("{}") }
     gateway.publish([peer])
@@ -212,7 +212,7 @@ private final class Collector: HTTPResponder {
   }
 
   @Test func `the queue of spans has an end`() throws {
-    let port = TestProcess.freePort()
+    let port = TestProcess.closedPort()
     let exporter = SpanExporter(
       try SpanTarget("http://127.0.0.1:\(port)", version: "1"), logger: Logger(label: "t", level: .error))
     let records = [RequestRecord](repeating: RequestRecord(), count: 1000)

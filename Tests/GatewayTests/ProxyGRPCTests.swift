@@ -110,7 +110,7 @@ import Testing
   @Test func `what goes wrong at the gateway is a status of gRPC`() async throws {
     let server = try PythonServer(Self.server)
     let gateway = try GatewayFixture()
-    let nobody = "127.0.0.1:\(TestProcess.freePort())"
+    let nobody = "127.0.0.1:\(TestProcess.closedPort())"
     gateway.publish(addresses: [nobody], .http2)
     await check(
       gateway,

@@ -300,7 +300,7 @@ import Testing
     let server = try scripted(
       "[['head', \(Self.ok), 'head', \(Self.ok), 'head', \(Self.ok), 'head', \(Self.ok), 'eof']]")
     let gateway = try GatewayFixture()
-    let nobody = "127.0.0.1:\(TestProcess.freePort())"
+    let nobody = "127.0.0.1:\(TestProcess.closedPort())"
     gateway.publish(addresses: [nobody, server.address])
     for _ in 0..<4 { #expect(try await gateway.request("POST", "/", body: [1]).status == 200) }
     gateway.publish(addresses: [nobody], generation: 2)

@@ -61,6 +61,22 @@ final class TestProcess: Sendable {
     fclose(file)
   }
 
+  /// A port at which connections are refused. Its socket is kept to the end of the process: a port that is merely free is given
+  /// to another test's server sooner or later, and that one answers.
+  static func closedPort() -> UInt16 {
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+    let bound = withUnsafePointer(to: &address) { pointer in
+      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+      }
+    }
+    precondition(bound, "no port is left")
+    return UInt16(roost_bound_port(descriptor))
+  }
+
   static func freePort() -> UInt16 {
     let descriptor = roost_listen_tcp("127.0.0.1", 0, 1)
     defer { close(descriptor) }

@@ -118,7 +118,7 @@ import Testing
     async throws
   {
     let driver = UpstreamDriver()
-    let refused = await driver.call(.init(address: "127.0.0.1:\(TestProcess.freePort())"))
+    let refused = await driver.call(.init(address: "127.0.0.1:\(TestProcess.closedPort())"))
     #expect(refused.failure?.kind == .connect && refused.failure?.nothingSent == true)
     #expect(await driver.call(.init(address: "unix:/tmp/roost-proxy-none")).failure?.kind == .connect)
     #expect(await driver.call(.init(address: "no address")).failure?.kind == .connect)
