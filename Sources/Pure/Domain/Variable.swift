@@ -46,9 +46,12 @@ public struct Variable: Sendable, Codable, Hashable {
 public struct TableColumn: Sendable, Codable, Hashable {
   public var name: String
   public var dtype: String
+  /// True where its name is a whole number in Python; `name` is that number as text.
+  public var integer: Bool?
 
-  public init(name: String, dtype: String) {
+  public init(name: String, dtype: String, integer: Bool? = nil) {
     self.name = name
     self.dtype = dtype
+    self.integer = integer
   }
 }

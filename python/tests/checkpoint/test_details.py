@@ -17,7 +17,13 @@ def test_a_table_tells_its_columns() -> None:
     table = pandas.DataFrame({"price": [1.5], 7: ["x"]})
     names = [column["name"] for column in details(table)["columns"]]
     assert names == ["price", "7"]
-    assert details(table)["columns"][0]["dtype"] == "float64"
+    assert details(table)["columns"][0] == {"name": "price", "dtype": "float64"}
+    assert details(table)["columns"][1]["integer"] is True
+    assert details(pandas.DataFrame(numpy.zeros((1, 1))))["columns"][0]["integer"] is True
+
+
+def test_a_series_of_numbers_tells_their_kind() -> None:
+    assert details(pandas.Series([1.5])) == {"dtype": "float"} and details(pandas.Series(["a"])) == {}
 
 
 def test_a_table_with_very_many_columns_and_other_values_tell_nothing() -> None:

@@ -63,6 +63,7 @@ def test_of_a_long_array_or_table_the_first_rows_are_shown() -> None:
         Point(1),
         object(),
         [[Point(1)]],
+        {"a": 10**30},
     ],
 )
 def test_what_is_too_large_or_has_no_form_is_not_shown(value: Any) -> None:

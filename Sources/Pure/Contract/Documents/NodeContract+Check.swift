@@ -40,6 +40,9 @@ extension ContractType {
     case (.bytes, .string(let text)), (.image, .string(let text)): Base64.decoded(text.utf8) != nil
     case (.time, .string(let text)): (try? TimeText.message(text)) != nil
     case (.tensor, .array), (.table, .array): true
+    // An array without dimensions is a bare number.
+    case (.tensor(let tensor), .integer), (.tensor(let tensor), .double), (.tensor(let tensor), .bool):
+      tensor.shape == []
     case (.tensor, .object(let object)): Set(object.members.map(\.key)) == ["dtype", "shape", "data"]
     case (.table, .object(let object)): object["columns"] != nil && object["data"] != nil
     default: false

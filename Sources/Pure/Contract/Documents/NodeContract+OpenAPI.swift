@@ -91,7 +91,10 @@ extension NodeContract {
   private static func schema(_ field: Field, answers: Bool) -> JSONValue {
     switch field.type {
     case .object: return ["type": "object", "additionalProperties": true]
-    case .list: return ["type": "array", "items": [:]]
+    case .list(let item):
+      let list: JSONValue = ["type": "array", "items": [:]]
+      return item.map { list.adding("description", .string("Items are \($0.rawValue) in the checkpoint.")) }
+        ?? list
     case .text: return ["type": "string"]
     case .integer: return ["type": "integer"]
     // NaN and infinities have no form in JSON: answers hold null for them.
@@ -137,7 +140,9 @@ extension NodeContract {
       ],
     ]
     // The number of dimensions of a request may differ from the checkpoint's.
-    return ["description": .string(note), "anyOf": [["type": "array", "items": [:]], packed]]
+    var forms: [JSONValue] = [["type": "array", "items": [:]], packed]
+    if tensor.shape == [] { forms.insert(item(tensor.element), at: 0) }
+    return ["description": .string(note), "anyOf": .array(forms)]
   }
 
   private static func item(_ element: TensorElement?) -> JSONValue {

@@ -87,6 +87,7 @@ extension ContractType {
       return "pandas.DataFrame: a list of records with "
         + columns.prefix(50).map { "\($0.name) (\($0.dtype))" }.joined(separator: ", ")
         + (columns.count > 50 ? "..." : "")
+    case .list(.some(let item)): return "list of \(item.rawValue)"
     case .image: return "image: the bytes of a PNG or JPEG file"
     default: return declared.rawValue
     }

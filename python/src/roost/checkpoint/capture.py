@@ -114,18 +114,30 @@ def details(value: Any) -> Dict[str, Any]:
             return _items(value)
         if module == "numpy" and type(value).__name__ == "ndarray":
             return {"dtype": str(value.dtype), "shape": [int(length) for length in value.shape]}
+        if module.split(".")[0] == "pandas" and type(value).__name__ == "Series":
+            kind = {"b": "bool", "i": "int", "u": "int", "f": "float"}.get(value.dtype.kind)
+            return {"dtype": kind} if kind else {}
         if module.split(".")[0] == "pandas" and type(value).__name__ == "DataFrame":
             if len(value.columns) > MAX_COLUMNS:
                 return {}
             kinds = list(value.dtypes)
             return {
                 "columns": [
-                    {"name": str(name), "dtype": str(kinds[at])} for at, name in enumerate(value.columns)
+                    {
+                        "name": str(name),
+                        "dtype": str(kinds[at]),
+                        **({"integer": True} if _is_whole(name) else {}),
+                    }
+                    for at, name in enumerate(value.columns)
                 ]
             }
     except Exception:
         return {}
     return {}
+
+
+def _is_whole(name: Any) -> bool:
+    return not isinstance(name, bool) and (isinstance(name, int) or type(name).__name__ == "int64")
 
 
 MAX_ITEMS = 100_000

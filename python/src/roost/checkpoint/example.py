@@ -90,6 +90,8 @@ def _count(value: Any, left: int, depth: int) -> int:
     left -= 1
     if left < 0 or depth > 32:
         raise Unfit
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise Unfit  # the service knows such numbers as floating ones
     if isinstance(value, (str, bytes, bytearray)):
         if len(value) > MAX_VALUE_BYTES:
             raise Unfit

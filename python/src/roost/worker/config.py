@@ -16,11 +16,26 @@ class ConfigError(ValueError):
     """The launch configuration can't be used; the message names the field."""
 
 
+class Column(NamedTuple):
+    """A column of a table."""
+
+    name: str
+    dtype: str
+    integer: bool = False
+    """The name is a whole number in Python."""
+
+
 class Variable(NamedTuple):
     """A declared input or output of the cell."""
 
     name: str
     type: str
+    dtype: str | None = None
+    """Of an array: the one of the checkpoint."""
+    columns: tuple[Column, ...] = ()
+    """Of a table: those of the checkpoint."""
+    scalar: bool = False
+    """Of an array: that of the checkpoint has no dimensions."""
 
 
 class Config(NamedTuple):
@@ -109,5 +124,18 @@ def _variables(raw: dict[str, Any], key: str) -> tuple[Variable, ...]:
     for index, item in enumerate(raw.get(key) or ()):
         if not isinstance(item, dict) or not isinstance(item.get("name"), str):
             raise ConfigError(f"{key}[{index}]: an object with a name is needed, got {item!r}")
-        found.append(Variable(item["name"], str(item.get("type", "any"))))
+        columns = tuple(
+            Column(str(column["name"]), str(column["dtype"]), bool(column.get("integer")))
+            for column in item.get("columns") or ()
+        )
+        dtype = item.get("dtype")
+        found.append(
+            Variable(
+                item["name"],
+                str(item.get("type", "any")),
+                dtype and str(dtype),
+                columns,
+                item.get("shape") == [],
+            )
+        )
     return tuple(found)

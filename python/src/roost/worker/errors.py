@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 
+class Unfit(Exception):
+    """A value is not of the declared type; the text says what it is instead."""
+
+
 class CellFailure(Exception):
     """A request can't be answered; `kind` is one of the kinds of the worker protocol."""
 

@@ -6,11 +6,13 @@ import base64
 import binascii
 import datetime
 import io
+from functools import partial
 from typing import Any, Callable
 
 from roost.worker import codec as codecs
-from roost.worker.config import Variable
-from roost.worker.errors import InputError, OutputError, RestoreError
+from roost.worker import refine
+from roost.worker.config import Column, Variable
+from roost.worker.errors import InputError, OutputError, RestoreError, Unfit
 
 Bind = Callable[[Any], Any]
 
@@ -28,10 +30,6 @@ _FORMS = {
     "pandas.DataFrame": 'pandas.DataFrame (a list of records, or {"columns", "index", "data"})',
     "image": "image (a base64 string of a PNG or JPEG file)",
 }
-
-
-class Unfit(Exception):
-    """A value is not of the declared type; the text says what it is instead."""
 
 
 def check_declared(variables: tuple[Variable, ...], inputs: bool) -> None:
@@ -66,7 +64,7 @@ class Inputs:
         self._variables = variables
         self._count = len(variables)
         self.slots: list[tuple[str, type | None, Bind | None]] = [
-            (v.name, _EXACT.get(v.type), _binder(v.type)) for v in variables
+            (v.name, _EXACT.get(v.type), _binder(v)) for v in variables
         ]
 
     def bind(self, values: Any, namespace: dict[str, Any]) -> None:
@@ -195,13 +193,14 @@ def _image_bytes(value: Any, mro: Any, wrong: OutputError) -> Any:
     return file.getvalue()
 
 
-def _binder(declared: str) -> Bind | None:
+def _binder(variable: Variable) -> Bind | None:
+    declared = variable.type
     binders: dict[str, Bind] = {
         "float": _float,
         "bytes": _bytes,
         "datetime": _datetime,
-        "numpy.ndarray": _ndarray,
-        "pandas.DataFrame": _dataframe,
+        "numpy.ndarray": partial(_ndarray, dtype=variable.dtype, scalar=variable.scalar),
+        "pandas.DataFrame": partial(_dataframe, columns=variable.columns),
         "image": _image,
     }
     return None if declared == "any" else binders.get(declared, _never)
@@ -239,41 +238,43 @@ def _datetime(value: Any) -> datetime.datetime:
         raise Unfit(f"the string {value[:40]!r}") from None
 
 
-def _ndarray(value: Any) -> Any:
+def _ndarray(value: Any, dtype: str | None = None, scalar: bool = False) -> Any:
     import numpy
 
     try:
         if type(value) is dict:
             if set(value) != {"dtype", "shape", "data"}:
                 raise Unfit("an object with the keys " + ", ".join(sorted(value)))
-            dtype = numpy.dtype(value["dtype"])
-            if dtype.hasobject:
+            packed = numpy.dtype(value["dtype"])
+            if packed.hasobject:
                 raise Unfit(f"the dtype {value['dtype']!r}")
-            return numpy.frombuffer(bytearray(_bytes(value["data"])), dtype).reshape(value["shape"])
-        if type(value) is not list:
+            return numpy.frombuffer(bytearray(_bytes(value["data"])), packed).reshape(value["shape"])
+        if type(value) is not list and not (scalar and type(value) in (int, float, bool, str)):
             raise Unfit(json_name(value))
-        array = numpy.array(value)
-        if array.dtype.kind == "O":
-            array = numpy.array(value, dtype=float)  # null is NaN, as NaN is null in answers
-        return array
+        return refine.array(value, dtype)
     except (ValueError, TypeError, OverflowError) as error:
         raise Unfit(f"{json_name(value)} that is not an array ({error})") from None
 
 
-def _dataframe(value: Any) -> Any:
+def _dataframe(value: Any, columns: tuple[Column, ...] = ()) -> Any:
     import pandas
 
     try:
         if type(value) is dict:
             if not {"columns", "data"} <= set(value) <= {"columns", "index", "data"}:
                 raise Unfit("an object with the keys " + ", ".join(sorted(value)))
-            return pandas.DataFrame(value["data"], index=value.get("index"), columns=value["columns"])
+            frame = pandas.DataFrame(
+                value["data"],
+                index=refine.labels(value.get("index")),
+                columns=refine.labels(value["columns"]),
+            )
+            return refine.table(frame, columns)
         if type(value) is not list:
             raise Unfit(json_name(value))
         for index, record in enumerate(value):
             if type(record) is not dict:
                 raise Unfit(f"a list whose item {index} is {json_name(record)}")
-        return pandas.DataFrame.from_records(value)
+        return refine.in_order(refine.table(pandas.DataFrame.from_records(value), columns), columns)
     except (ValueError, TypeError, AssertionError) as error:
         raise Unfit(f"{json_name(value)} that is not a table ({error})") from None
 
