@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import pathlib
 import shutil
@@ -251,3 +252,25 @@ def test_typed_contents_are_answered_with_typed_contents(roost: Roost, linear: s
     with pytest.raises(grpc.RpcError) as caught:
         infer("linear", [{**x, "contents": {"fp64Contents": [1, 2, 3]}}])
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT and "not those of FP32" in caught.value.details()
+
+
+@pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
+def test_the_http_client_may_compress(roost: Roost, linear: str, algorithm: str) -> None:
+    x = np.arange(3000, dtype="float32").reshape(1000, 3)
+    for binary in (True, False):
+        result = http(roost).infer(
+            "linear", [tensor(triton_http, "x", x, "FP32", binary_data=binary)], headers=headers(roost),
+            request_compression_algorithm=algorithm, response_compression_algorithm=algorithm,
+        )  # fmt: skip
+        assert (result.as_numpy("y") == x * 2).all()
+
+
+def test_compressed_bodies_have_the_limit_of_plain_ones(roost: Roost, linear: str) -> None:
+    path = "/v2/models/linear/infer"
+    bomb = gzip.compress(bytes(64 << 20))
+    answer = roost.call("POST", path, raw=bomb, headers={"content-encoding": "gzip"})
+    assert answer.status == 413 and "16777216 bytes when it is unpacked" in answer.json["error"], answer
+    answer = roost.call("POST", path, raw=b"nonsense", headers={"content-encoding": "deflate"})
+    assert answer.status == 400 and "not a whole stream of deflate" in answer.json["error"], answer
+    answer = roost.call("POST", path, raw=b"{}", headers={"content-encoding": "br"})
+    assert answer.status == 415 and "send gzip, deflate or no compression" in answer.json["error"], answer

@@ -9,6 +9,7 @@ import pathlib
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from typing import Any
 import grpc
 import jwt
 import pytest
+import websockets.sync.client
 from conftest import BINARY, Roost, wait_for
 from test_keys import command
 from test_tls import flags, make, tls_port
@@ -148,6 +150,59 @@ def test_cancelling_needs_the_role_of_the_change(roost: Roost) -> None:
     assert not roost.get(f"/v1/operations/{begun['id']}")["done"]
     assert roost.call("POST", f"/v1/operations/{begun['id']}:cancel").status == 200
     gone(roost, begun["resourceId"])
+
+
+def test_operations_are_seen_by_their_makers_and_in_their_folder_only(roost: Roost, adder: str) -> None:
+    other = roost.call("POST", "/v1/folders", {"name": "elsewhere"}).json["id"]
+    body = {"name": "stranger", "folderId": other, "role": "admin"}
+    assert roost.call("POST", "/v1/serviceAccounts", body).status == 201
+    stranger = command(roost, "token", "create", "--service-account", "stranger").strip()
+    begun = waiting(roost, "hidden")
+    path = f"/v1/operations/{begun['id']}"
+    for method, hidden in (("GET", path), ("POST", path + ":cancel"), ("GET", path.removeprefix("/v1"))):
+        answer = roost.call(method, hidden, token=stranger)
+        assert answer.status == 404, (hidden, answer)
+    assert roost.call("GET", "/v1/operations", token=stranger).json["operations"] == []
+    assert roost.call("GET", f"/v1/operations?resource={adder}", token=stranger).json["operations"] == []
+    assert roost.call("POST", path + ":cancel").json["done"]
+    gone(roost, begun["resourceId"])
+    # The node has gone: the operation still knows whose it was.
+    assert roost.call("GET", path, token=stranger).status == 404
+    assert roost.get(path)["error"]["code"] == 1
+
+
+def test_a_websocket_reaches_a_node_of_http2(roost: Roost) -> None:
+    script = """
+import asyncio, socket
+from hypercorn.asyncio import serve
+from hypercorn.config import Config
+async def app(scope, receive, send):
+    if scope["type"] != "websocket": return
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (event := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": scope["http_version"] + " " + event["text"]})
+s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen()
+config = Config(); config.bind = [f"fd://{s.fileno()}"]
+print(s.getsockname()[1], flush=True)
+asyncio.run(serve(app, config))
+"""
+    server = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        assert server.stdout
+        address = f"127.0.0.1:{int(server.stdout.readline())}"
+        roost.cli("node", "create", "talker", "--address", address, "--endpoint", "http2", "--wait")
+        node = roost.get("/v1/nodes/talker")["id"]
+        headers = {"authorization": f"Bearer {roost.token}"}
+        url = f"ws://127.0.0.1:{roost.port}/nodes/{node}/proxy/chat"
+        with websockets.sync.client.connect(url, additional_headers=headers) as connection:
+            for text in ("hello", "x" * 100_000):
+                connection.send(text)
+                assert connection.recv(timeout=30) == f"2 {text}"
+        assert connection.close_code == 1000
+    finally:
+        server.kill()
+        server.wait()
 
 
 def new_token(roost: Roost) -> str:

@@ -66,3 +66,45 @@ import Wire
     #expect(WebSocketKey.answer(Array(key.utf8)) == Array(answer.utf8))
   }
 }
+
+@Suite struct ContentEncodingTests {
+  /// `zlib.compress(b"a" * 5000)` and `gzip.compress(b"a" * 5000, mtime=0)` of Python.
+  private static let packed: [ContentEncoding: [UInt8]] = [
+    .deflate: [
+      120, 156, 237, 193, 49, 1, 0, 0, 0, 194, 160, 172, 235, 95, 194, 20, 126, 64, 1, 0, 0, 0, 0, 111, 3, 75,
+      111, 102, 242,
+    ],
+    .gzip: [
+      31, 139, 8, 0, 0, 0, 0, 0, 2, 3, 237, 193, 49, 1, 0, 0, 0, 194, 160, 172, 235, 95, 194, 20, 126, 64, 1,
+      0, 0, 0, 0, 111, 3, 118, 89, 244, 76, 136, 19, 0, 0,
+    ],
+  ]
+
+  private func unpack(_ encoding: ContentEncoding, _ bytes: [UInt8], limit: Int) throws -> [UInt8] {
+    try bytes.withUnsafeBufferPointer {
+      try encoding.unpacked(try #require($0.baseAddress), $0.count, limit: limit)
+    }
+  }
+
+  @Test(arguments: [ContentEncoding.gzip, .deflate]) func `a packed body is unpacked up to its limit`(
+    encoding: ContentEncoding
+  ) throws {
+    let bytes = try #require(Self.packed[encoding])
+    #expect(try unpack(encoding, bytes, limit: 5000) == [UInt8](repeating: 0x61, count: 5000))
+    #expect(try unpack(encoding, bytes, limit: 1 << 20).count == 5000)
+    #expect(throws: ContentEncoding.Fault.tooLong) { try unpack(encoding, bytes, limit: 4999) }
+    for count in 1..<bytes.count {
+      #expect(throws: ContentEncoding.Fault.malformed) {
+        try unpack(encoding, Array(bytes[..<count]), limit: 1 << 20)
+      }
+    }
+    #expect(throws: ContentEncoding.Fault.malformed) { try unpack(encoding, bytes + [0], limit: 1 << 20) }
+    let other = try #require(Self.packed[encoding == .gzip ? .deflate : .gzip])
+    #expect(throws: ContentEncoding.Fault.malformed) { try unpack(encoding, other, limit: 1 << 20) }
+  }
+
+  @Test func `encodings are known by their names`() {
+    #expect(ContentEncoding("GZIP") == .gzip && ContentEncoding("deflate") == .deflate)
+    #expect(ContentEncoding("br") == nil && ContentEncoding("gzip, gzip") == nil)
+  }
+}

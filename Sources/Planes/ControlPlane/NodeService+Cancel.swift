@@ -1,10 +1,12 @@
 public import Domain
 public import Storage
 
-/// What is kept with an operation so that it can be taken back.
+/// What is kept with an operation: who may see it, also when its node is gone, and how it can be taken back.
 struct OperationMemo: Codable, Equatable {
   /// The generation of the node that the operation made.
   var generation: Int
+  /// The folder of the node.
+  var folder: FolderID?
   /// What was wished before; nil for the first wish.
   var former: FormerWish?
 }
@@ -19,6 +21,13 @@ struct FormerWish: Codable, Equatable {
     name = node.name
     specJSON = node.specJSON
     suspended = node.suspended
+  }
+}
+
+extension OperationRecord {
+  /// The folder whose node it is about; nil for operations of older versions of the server.
+  public var folderID: FolderID? {
+    (try? StoredJSON.value(OperationMemo.self, from: metadataJSON))?.folder
   }
 }
 
@@ -50,7 +59,8 @@ extension NodeService {
         next.deletedAt = now
         let deletion = try service.operation(
           "deleteNode", "Delete node \(node.name)", node.id, by: subject,
-          memo: OperationMemo(generation: node.generation + 1, former: FormerWish(node)))
+          memo: OperationMemo(
+            generation: node.generation + 1, folder: node.folderID, former: FormerWish(node)))
         try store.createOperation(deletion)
         outcome += " (operation \(deletion.id))"
       }

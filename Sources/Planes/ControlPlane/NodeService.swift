@@ -40,7 +40,8 @@ public struct NodeService: Sendable {
       suspended: false,
       deletedAt: nil, createdAt: now, createdBy: subject, updatedAt: now)
     let operation = try operation(
-      "createNode", "Create node \(request.name)", record.id, by: subject, memo: OperationMemo(generation: 1))
+      "createNode", "Create node \(request.name)", record.id, by: subject,
+      memo: OperationMemo(generation: 1, folder: folder.id))
     try await world.store.atomically { store throws(PlatformError) in
       try store.createNode(record)
       try store.createOperation(operation)
@@ -78,7 +79,7 @@ public struct NodeService: Sendable {
     record.updatedAt = world.now()
     let operation = try operation(
       kind, description, node.id, by: subject,
-      memo: OperationMemo(generation: node.generation + 1, former: FormerWish(node)))
+      memo: OperationMemo(generation: node.generation + 1, folder: node.folderID, former: FormerWish(node)))
     let changed = record
     let stored = try await world.store.atomically { store throws(PlatformError) in
       try store.createOperation(operation)

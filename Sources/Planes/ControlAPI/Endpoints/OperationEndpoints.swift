@@ -11,7 +11,9 @@ enum OperationEndpoints {
     let page = try await api.store.operations(
       resource: call.query["resource"], after: call.query["page_token"], limit: try Paging.size(call))
     var items: [OperationResource] = []
-    for record in page.items { items.append(try await resource(record, call, api)) }
+    for record in page.items where try await isVisible(record, call, api) {
+      items.append(try await resource(record, call, api))
+    }
     return try Answer.json(ListResource(items: items, nextPageToken: page.next))
   }
 
@@ -29,7 +31,7 @@ enum OperationEndpoints {
   static func cancelled(_ text: String, _ call: Call, _ api: APIWorld) async throws(PlatformError)
     -> OperationResource
   {
-    let seen = try await record(text, api)
+    let seen = try await record(text, call, api)
     if !seen.done, let id = NodeID(seen.resourceID), let node = try await api.store.node(id) {
       try call.require(.develop, on: node.folderID)
       let ended = try await api.nodes.cancel(seen.id, by: call.subject)
@@ -43,14 +45,28 @@ enum OperationEndpoints {
   static func find(_ text: String, _ call: Call, _ api: APIWorld) async throws(PlatformError)
     -> OperationResource
   {
-    try await resource(try await record(text, api), call, api)
+    try await resource(try await record(text, call, api), call, api)
   }
 
-  private static func record(_ text: String, _ api: APIWorld) async throws(PlatformError) -> OperationRecord {
-    guard let id = OperationID(text), let record = try await api.store.operation(id) else {
+  private static func record(_ text: String, _ call: Call, _ api: APIWorld) async throws(PlatformError)
+    -> OperationRecord
+  {
+    guard let id = OperationID(text), let record = try await api.store.operation(id),
+      try await isVisible(record, call, api)
+    else {
       throw PlatformError(.notFound, "operation: no operation '\(text)'", origin: .caller)
     }
     return record
+  }
+
+  /// Operations are seen by who made them and by who has a role on the folder, as its nodes are.
+  private static func isVisible(
+    _ record: OperationRecord, _ call: Call, _ api: APIWorld
+  ) async throws(PlatformError) -> Bool {
+    if record.createdBy == call.subject { return true }
+    if let folder = record.folderID { return call.sees(folder) }
+    guard let id = NodeID(record.resourceID), let node = try await api.store.node(id) else { return false }
+    return call.sees(node.folderID)
   }
 
   /// The answer to a change: the operation that follows it.

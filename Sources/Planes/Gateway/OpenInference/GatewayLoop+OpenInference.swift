@@ -83,9 +83,7 @@ extension GatewayLoop {
         let node = try inferenceNode(try verdict(), name, version, id, exchange, fields)
         known = node
         try refuseUnready(node)
-        guard try header("content-encoding", exchange, fields) == nil else {
-          throw Refusal(.unimplemented, "content-encoding: send the body without compression", status: 415)
-        }
+        let plain = try unpacked(body, count, as: try header("content-encoding", exchange, fields))
         let head = try header("inference-header-content-length", exchange, fields)
         let headCount = head.flatMap { Int($0) }
         guard head == nil || headCount != nil else {
@@ -95,8 +93,33 @@ extension GatewayLoop {
           node,
           try inference { () throws(InferenceError) in
             try InferenceCall(
-              body: Array(UnsafeBufferPointer(start: body, count: count)), headCount: headCount)
+              body: plain, headCount: headCount)
           }, .inference)
+      }
+    }
+  }
+
+  /// The bytes of a body that may be compressed.
+  private func unpacked(
+    _ body: UnsafePointer<UInt8>?, _ count: Int, as name: String?
+  ) throws(Refusal) -> [UInt8] {
+    guard let name, let body, count > 0, name.lowercased() != "identity" else {
+      return Array(UnsafeBufferPointer(start: body, count: count))
+    }
+    guard let encoding = ContentEncoding(name) else {
+      throw Refusal(
+        .unimplemented,
+        "content-encoding: '\(name.prefix(32))' is not understood; send gzip, deflate or no compression",
+        status: 415)
+    }
+    let limit = shared.configuration.requestLimit
+    do throws(ContentEncoding.Fault) { return try encoding.unpacked(body, count, limit: limit) } catch {
+      switch error {
+      case .malformed:
+        throw Refusal(.invalidArgument, "content-encoding: the body is not a whole stream of \(name)")
+      case .tooLong:
+        throw Refusal(
+          .payloadTooLarge, "the body is longer than \(limit) bytes when it is unpacked")
       }
     }
   }
