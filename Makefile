@@ -41,7 +41,7 @@ fuzz: setup ## fuzz the decoders for a minute each
 soak: build ## ten minutes of real clients, bad manners and killed instances; SOAK=SECONDS
 	@$(PY) Tests/Soak/soak.py --seconds $(or $(SOAK),600)
 
-check-sanitizers: setup ## the data plane's tests with address, leak and thread sanitizer
+check-sanitizers: setup ## every Swift test with address, leak and thread sanitizer
 	@scripts/check-sanitizers
 
 fmt: setup ## format the sources
