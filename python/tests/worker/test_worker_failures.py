@@ -54,6 +54,26 @@ def test_the_running_request_is_noted_where_a_killed_process_leaves_it(cell, iso
     assert not path.exists()
 
 
+def test_an_alarm_that_comes_before_the_cell_has_begun_is_not_lost(cell):
+    code = (
+        "import signal, time\n"
+        "if slow:\n"
+        "    interrupter = signal.getsignal(signal.SIGALRM).__self__\n"
+        "    arm = type(interrupter).arm_until\n"
+        "    def slowly(self, deadline):\n"
+        "        arm(self, deadline)\n"
+        "        time.sleep(0.4)\n"
+        "    type(interrupter).arm_until = slowly\n"
+        "    interrupter.disarm()\n"
+        "while go: pass\n"
+        "out = 1"
+    )
+    client = cell(code, inputs={"slow": "bool", "go": "bool"}, timeoutSeconds=0.2)
+    assert client.call({"slow": True, "go": False}) == {"out": 1}
+    error = client.call({"slow": False, "go": True})
+    assert error.kind == "timeout" and "0.2 s" in error.message, error
+
+
 def test_the_timer_of_a_request_does_not_hit_a_later_one(cell):
     client = cell("import time\ntime.sleep(s)\nout = 1", inputs={"s": "float"}, timeoutSeconds=0.3)
     for _ in range(6):

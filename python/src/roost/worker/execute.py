@@ -110,9 +110,9 @@ class Executor:
             started = monotonic()
             capture.due = started + SPILL_SECONDS
             interrupter.deadline = deadline = started + limit
+            interrupter.active = True  # first: an alarm that comes to an idle worker arms no other one
             if interrupter.armed > deadline:
                 interrupter.arm_until(deadline)
-            interrupter.active = True
             self._enter()
             interrupter.active = False
             ended = monotonic()

@@ -42,9 +42,9 @@ class Interrupter:
     def start(self, deadline: float) -> None:
         """User code begins and must end by `deadline` (monotonic); the caller clears `active` at its end."""
         self.deadline = deadline
+        self.active = True
         if self.armed > deadline:
             self.arm_until(deadline)
-        self.active = True
 
     def arm_until(self, deadline: float) -> None:
         """Sets the timer for `deadline`, where it is not armed or for later."""
