@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import http.server
 import json
 import pathlib
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -261,6 +263,17 @@ def test_a_revoked_token_is_refused_at_once_on_every_warm_connection(roost: Roos
     assert roost.call("GET", "/v1/nodes", token=token).status == 401
     for connection in connections:
         connection.close()
+
+
+def test_revoking_again_is_no_work(roost: Roost) -> None:
+    token = new_token(roost)
+    for _ in range(5):
+        assert roost.call("POST", "/iam/v1/tokens:revoke", {"iamToken": token}, token="").status == 200
+    identifier = jwt.decode(token, options={"verify_signature": False})["jti"]
+    with contextlib.closing(sqlite3.connect(f"file:{roost.data}/roost.db?mode=ro", uri=True)) as store:
+        events = store.execute("SELECT event_type, subject FROM audit WHERE resource_id = ?", (identifier,)).fetchall()
+    assert [event.rpartition(".")[2] for event, _ in events] == ["CreateIamToken", "RevokeIamToken"], events
+    assert events[1][1] == subject(token)
 
 
 def test_a_session_ends_with_its_token(roost: Roost) -> None:

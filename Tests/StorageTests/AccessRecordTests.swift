@@ -23,8 +23,8 @@ import Testing
   @Test func `a token that is not on record can be revoked, once and for good`() async throws {
     let world = try await World()
     let token = TokenRecord(id: "key9", subject: "s", createdAt: start, expiresAt: start + .seconds(60))
-    try await world.store.revokeToken(token, at: start)
-    try await world.store.revokeToken(token, at: start + .seconds(5))
+    #expect(try await world.store.revokeToken(token, at: start))
+    #expect(try await !world.store.revokeToken(token, at: start + .seconds(5)))
     #expect(try await world.store.token("key9")?.revokedAt == start)
     #expect(try await world.store.revokedLiveTokens(at: start) == ["key9"])
     #expect(try await world.store.forgetTokens(expiredBefore: start + .seconds(61)) == 1)

@@ -74,16 +74,19 @@ extension Store {
     _ = try found(count == 1 ? id : nil, "token", id)
   }
 
-  /// Revokes a token for good, also one that is not on record (any more); a second time changes nothing.
-  public func revokeToken(_ record: TokenRecord, at now: Timestamp) throws(PlatformError) {
+  /// Revokes a token for good, also one that is not on record (any more). False, and nothing is changed, when it was revoked
+  /// before.
+  public func revokeToken(_ record: TokenRecord, at now: Timestamp) throws(PlatformError) -> Bool {
     var revoked = record
     revoked.revokedAt = now
-    try database.transaction { () throws(PlatformError) in
-      if try token(record.id) == nil {
+    return try database.transaction { () throws(PlatformError) in
+      guard let known = try token(record.id) else {
         try database.insert(revoked)
-      } else {
-        try revokeToken(record.id, at: now)
+        return true
       }
+      guard known.revokedAt == nil else { return false }
+      try revokeToken(record.id, at: now)
+      return true
     }
   }
 

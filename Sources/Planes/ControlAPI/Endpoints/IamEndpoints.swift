@@ -75,13 +75,14 @@ enum IamEndpoints {
       throw .invalid("iam_token", "iam_token: \(error.message)")
     }
     let now = api.world.now()
-    try await api.store.revokeToken(
-      TokenRecord(
-        id: principal.tokenID, subject: principal.subject, createdAt: now, expiresAt: principal.expiresAt,
-        description: "revoked"), at: now)
+    let record = TokenRecord(
+      id: principal.tokenID, subject: principal.subject, createdAt: now, expiresAt: principal.expiresAt,
+      description: "revoked")
+    // Who sends a dead token again and again makes no work.
+    guard try await api.store.revokeToken(record, at: now) else { return principal.subject }
     api.exchange.revoked(tokenID: principal.tokenID)
-    try await Audit.record("RevokeIamToken", principal.tokenID, by: principal.subject, request, api)
     await api.fleet.accessChanged()
+    try await Audit.record("RevokeIamToken", principal.tokenID, by: principal.subject, request, api)
     return principal.subject
   }
 
