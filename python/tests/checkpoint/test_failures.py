@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Tuple
+import gc
+from typing import Iterator, Tuple
 
 import pytest
 from notebook_state import notebook, variables
 
 from roost.checkpoint.failures import Failure
 from roost.checkpoint.groups import dump_all
+
+# From Python 3.13 on a connection of sqlite3 that is not closed is warned of.
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
+
+
+@pytest.fixture(autouse=True)
+def _leftovers() -> Iterator[None]:
+    """What the notebooks left open ends here, not in a later test."""
+    yield
+    gc.collect()
 
 
 def failure(code: str, name: str = "v") -> Failure:
@@ -75,7 +86,6 @@ UNSAVED: Tuple[str, ...] = (
 )
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
 @pytest.mark.parametrize("code", UNSAVED, ids=lambda code: code.split("v = ")[-1].splitlines()[0][:40])
 def test_a_stand_in_is_never_saved(code: str) -> None:
     assert failure(code).hint
