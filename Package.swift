@@ -107,7 +107,7 @@ let package = Package(
         "Domain", "Planning", "HTTPModel", "Wire", "Telemetry", "Reactor", "TLS", "Sandboxing",
         "HTTPTransport",
         "Storage", "Access",
-        "DriverAPI", "CellNodes", "AddressNodes", "Gateway", "ControlPlane", "ControlAPI",
+        "DriverAPI", "CellNodes", "AddressNodes", "ImageNodes", "Gateway", "ControlPlane", "ControlAPI",
       ], path: "Sources/Shell/Assembly"),
     .executableTarget(name: "roost", dependencies: ["Commands", "Assembly"], path: "Sources/Shell/roost"),
 

@@ -42,7 +42,7 @@ final class Recorder: Sendable {
     (["nod"], "unknown command 'nod'; did you mean 'roost node'?"),
     (["node", "crate"], "did you mean 'roost node create'?"),
     (["node", "create", "x", "--chekpoint", "y"], "unknown flag --chekpoint; did you mean --checkpoint?"),
-    (["node", "create", "x"], "give --checkpoint for a cell node, or --address for an address node"),
+    (["node", "create", "x"], "--image for an image node, or --address for an address node"),
     (["node", "create", "--checkpoint", "c"], "NAME is missing"),
     (
       ["node", "create", "x", "--checkpoint", "c", "--timeout", "5 apples"],

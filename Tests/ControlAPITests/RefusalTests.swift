@@ -36,7 +36,7 @@ private struct Served {
     authority = try TokenAuthority.generate()
     let time = clock.source
     let world = NodeWorld(
-      cells: FakeDriver(), addresses: AddressDriver(now: time.wall),
+      cells: FakeDriver(), addresses: AddressDriver(now: time.wall), images: FakeDriver(),
       probe: { _ in ProbeOutcome(passed: false, message: "") }, store: store, blobs: blobs, time: time,
       log: { _, _, _ in }, note: { _, _, _, _ in })
     let fleet = Fleet(world: world, sink: NoSink())

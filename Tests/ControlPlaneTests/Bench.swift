@@ -87,7 +87,8 @@ struct Bench {
   /// Runs the fleet of a server's life; instances outlive it.
   func live(firstTableDelay: Duration = .seconds(20), _ body: (Life) async throws -> Void) async throws {
     let world = NodeWorld(
-      cells: driver, addresses: AddressDriver(now: time.wall), probe: { [replies] in replies.answer($0) },
+      cells: driver, addresses: AddressDriver(now: time.wall), images: FakeDriver(),
+      probe: { [replies] in replies.answer($0) },
       store: store, blobs: blobs, time: time,
       log: { [failures] _, message, _ in failures.count("\(message)") }, note: { _, _, _, _ in }
     )

@@ -33,9 +33,22 @@ public protocol InstanceDriver: Sendable {
   func sweep(keeping: @Sendable () async -> [(node: NodeID, release: Int)]?) async
   /// Memory and processor use; nil when the process is gone.
   func usage(_ handle: InstanceHandle) async -> InstanceUsage?
+  /// How an instance ended that `recover` did not find; nil when that isn't known.
+  func postmortem(_ handle: InstanceHandle) async -> LastError?
+  /// Why nothing can be started or ended now, in the user's words; nil when all is well.
+  func trouble() async -> String?
+  /// What `prepare` is doing for a node, in the user's words.
+  func progress(of node: NodeID) async -> String?
+  /// The node is deleted and all its hosts are retired: nothing of it needs to be known any more.
+  func forget(_ node: NodeID) async
 }
 
 extension InstanceDriver {
+  public func postmortem(_ handle: InstanceHandle) async -> LastError? { nil }
+  public func trouble() async -> String? { nil }
+  public func progress(of node: NodeID) async -> String? { nil }
+  public func forget(_ node: NodeID) async {}
+
   /// Ends all hosts but these. Only while no node is made.
   public func sweep(keeping kept: [(node: NodeID, release: Int)]) async { await sweep { kept } }
 }
@@ -87,6 +100,8 @@ public struct NodeLaunch: Sendable, Codable, Equatable {
   public var example: String?
   /// Which endpoint the instance stands for; only for instances that run already.
   public var endpoint: Endpoint?
+  /// Of image nodes; the container's network has no way out when `subnet` is `none`.
+  public var image: ImageSource?
 
   public init(
     node: NodeID, nodeName: String, release: Int, manifestPath: String, blobPaths: [String],
@@ -95,7 +110,8 @@ public struct NodeLaunch: Sendable, Codable, Equatable {
     startMode: StartMode = .auto, restore: Restore = .reachable, keepRandomState: Bool = false,
     subnet: Subnet = .none,
     cpus: Double = 4, memoryBytes: Int64 = 32 << 30, pids: Int = 512, endpoint: Endpoint? = nil,
-    checkpoint: String? = nil, warmUp: WarmUp? = nil, example: String? = nil
+    checkpoint: String? = nil, warmUp: WarmUp? = nil, example: String? = nil,
+    image: ImageSource? = nil
   ) {
     self.node = node
     self.nodeName = nodeName
@@ -117,6 +133,7 @@ public struct NodeLaunch: Sendable, Codable, Equatable {
     self.checkpoint = checkpoint
     self.warmUp = warmUp
     self.example = example
+    self.image = image
   }
 
   /// Equal but for names: a checkpoint that was renamed needs no new host.

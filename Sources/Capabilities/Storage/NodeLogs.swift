@@ -45,6 +45,11 @@ public final class NodeLogs: Sendable {
     let line = LogLine(
       time: now.description, instance: instance?.text, release: release, requestId: nil, stream: "system",
       message: message)
+    append(node, line)
+  }
+
+  /// Appends a line that an instance wrote.
+  public func append(_ node: NodeID, _ line: LogLine) {
     guard var bytes = try? Array(JSONEncoder().encode(line)) else { return }
     bytes.append(UInt8(ascii: "\n"))
     _ = mkdir(folder(node), 0o700)
@@ -63,6 +68,11 @@ public final class NodeLogs: Sendable {
       return -1
     }
     return file
+  }
+
+  /// The time of the newest line that an instance wrote; nil when none is found among the newest.
+  public func newestTime(_ node: NodeID, of instance: InstanceID) -> String? {
+    newest(node, 100_000).lines.last { $0.instance == instance.text && $0.stream != "system" }?.time
   }
 
   // MARK: Rotation and retention

@@ -8,6 +8,14 @@ struct LaunchBuilder {
 
   func launch(record: NodeRecord, intent: NodeIntent) async throws(PlatformError) -> NodeLaunch {
     let spec = intent.spec
+    if let image = spec.image {
+      let configuration = try Configuration.named(spec.configuration)
+      return NodeLaunch(
+        node: record.id, nodeName: record.name, release: record.release, manifestPath: "", blobPaths: [],
+        inputs: [], outputs: [], subnet: spec.subnet == "none" ? .none : .host,
+        cpus: spec.cpus ?? configuration.cpus, memoryBytes: spec.memoryBytes ?? configuration.memoryBytes,
+        pids: 4096, image: image)
+    }
     guard let cell = spec.cell else {
       // What an address node needs is its endpoint, which differs by instance.
       return NodeLaunch(

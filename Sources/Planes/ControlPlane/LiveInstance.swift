@@ -18,13 +18,15 @@ struct LiveInstance: Sendable {
   var fate: LastError?
   /// Its host died: that was the failure, its own end is none.
   var hostDied = false
-  /// The place that it takes, for nodes whose instances can't stand in for each other. Such instances are probed.
+  /// The place that it takes, for nodes whose instances can't stand in for each other.
   var slot: String?
   var probes: ProbeMachine?
   var lastProbe: ProbeResource?
   /// Its address with the name resolved, as the last probe that reached it found.
   var resolved: String?
   var healthySince: Timestamp?
+  /// Since when (uptime) it is not in rotation, for those that are replaced when that takes too long.
+  var outSince: Duration?
   /// Makes its next probe come now; finished when it is leaving.
   var bell: AsyncStream<Void>.Continuation?
 }

@@ -29,8 +29,10 @@ extension AddressSource {
   }
 }
 
-/// Instances that run already: they are probed, and the verdicts put them in rotation and take them out.
+/// Instances of addresses and images: they are probed, and the verdicts put them in rotation and take them out.
 extension NodeReconciler {
+  var isProbed: Bool { intent.spec.kind != .cell }
+
   private func slot(of instance: LiveInstance) -> AddressSlot? {
     intent.spec.address?.slots.first { $0.key == instance.slot }
   }
@@ -53,7 +55,7 @@ extension NodeReconciler {
   /// Probes an instance until it leaves or the task is cancelled.
   func watch(_ instance: InstanceID) async {
     while !Task.isCancelled, let live = instances[instance], live.status != .deleting {
-      if let pause = live.probes?.pause, pause > .zero {
+      if let pause = pause(of: live), pause > .zero {
         // One stream for each pause: the end of an iteration that is cancelled ends its stream.
         let (rings, bell) = AsyncStream<Void>.makeStream(bufferingPolicy: .bufferingNewest(1))
         instances[instance]?.bell = bell
@@ -73,16 +75,16 @@ extension NodeReconciler {
   }
 
   /// One probe and what follows from it.
-  private func probe(_ instance: InstanceID) async {
+  func probe(_ instance: InstanceID) async {
     guard let live = instances[instance], live.status != .deleting, !Task.isCancelled,
-      let handle = live.handle,
-      let source = intent.spec.address
+      let handle = live.handle, let endpoint = intent.spec.endpoint
     else { return }
-    let connectTimeout = Duration.seconds(source.endpoint.connectTimeoutSeconds)
-    let target = ProbeTarget(handle.endpoint, check: source.healthCheck, connectTimeout: connectTimeout)
+    let check = intent.spec.healthCheck
+    let connectTimeout = Duration.seconds(endpoint.connectTimeoutSeconds)
+    let target = ProbeTarget(handle.endpoint, check: check, connectTimeout: connectTimeout)
     let outcome = await world.probe(target)
     guard var live = instances[instance], live.status != .deleting, !Task.isCancelled else { return }
-    let policy = ProbePolicy(source.healthCheck, connectTimeout: connectTimeout)
+    let policy = ProbePolicy(check, connectTimeout: connectTimeout)
     var machine = live.probes ?? ProbeMachine(policy)
     machine.policy = policy
     let event = machine.probed(passed: outcome.passed)
@@ -92,8 +94,11 @@ extension NodeReconciler {
       at: now, passed: outcome.passed, message: outcome.message, inARow: machine.inARow)
     let moved = outcome.passed && outcome.resolved != nil && outcome.resolved != live.resolved
     if outcome.passed { live.resolved = outcome.resolved ?? live.resolved }
-    let firstVerdict = live.status == .preparing
-    live.status = machine.isHealthy ? .healthy : .unhealthy
+    // A server that runs already is judged by its first answer; a container may take its time to start.
+    let isStarting = live.status == .preparing && !machine.isHealthy && intent.spec.image != nil
+    let firstVerdict = live.status == .preparing && !isStarting
+    if !isStarting { live.status = machine.isHealthy ? .healthy : .unhealthy }
+    live.outSince = machine.isHealthy ? nil : live.outSince ?? world.uptime()
     if event == .entersRotation {
       live.healthySince = now
       live.startedAt = live.startedAt ?? now
@@ -101,16 +106,22 @@ extension NodeReconciler {
     let error = outcome.passed ? nil : failure(target, outcome, at: now)
     live.lastError = error ?? live.lastError
     instances[instance] = live
+    if isStarting { return await replaceIfLate(instance) }
     if let error { note(error, instance, isNew: event == .leavesRotation || firstVerdict) }
     switch event {
     case .entersRotation:
       everHealthy = true
       attemptsFailed = 0
+      launchesFailed = 0
       world.note(
         id, instance, record.release, "\(handle.endpoint.text) entered rotation: \(outcome.message)")
     case .leavesRotation:
       world.note(id, instance, record.release, "\(handle.endpoint.text) left rotation: \(outcome.message)")
-    case .stays: guard moved || firstVerdict else { return wakeIfUnsettled() }
+    case .stays:
+      guard moved || firstVerdict else {
+        wakeIfUnsettled()
+        return await replaceIfLate(instance)
+      }
     }
     await persist(instance)
     await routesChanged(id)
@@ -122,7 +133,7 @@ extension NodeReconciler {
     if instances.values.contains(where: { $0.status != .healthy }) { wake() }
   }
 
-  private func failure(_ target: ProbeTarget, _ outcome: ProbeOutcome, at now: Timestamp) -> LastError {
+  func failure(_ target: ProbeTarget, _ outcome: ProbeOutcome, at now: Timestamp) -> LastError {
     LastError(
       phase: .probe, exitClass: .refused, message: "\(target.description): \(outcome.message)",
       logReference: "roost node logs \(record.name)", at: now)
@@ -146,9 +157,9 @@ extension NodeReconciler {
 
   // MARK: Views
 
-  func route(_ source: AddressSource, _ healthy: [LiveInstance]) -> RoutedNode {
+  func route(_ endpoint: EndpointSettings, _ healthy: [LiveInstance]) -> RoutedNode {
     let spec = intent.spec
-    let limit = source.endpoint.perInstanceLimit
+    let limit = endpoint.perInstanceLimit
     let routed = healthy.compactMap { instance in
       instance.handle.map {
         RoutedInstance(
@@ -160,7 +171,6 @@ extension NodeReconciler {
           healthySince: instance.healthySince)
       }
     }
-    let endpoint = source.endpoint
     return RoutedNode(
       id: id, name: record.name, release: record.release, folderID: record.folderID, acl: spec.acl,
       refusal: refusal(healthy: routed.count),
@@ -189,14 +199,15 @@ extension NodeReconciler {
       } else {
         (false, "NoneHealthy", complaint)
       }
-    return [("Ready", ready), ("HealthCheck", healthFact(source))]
+    return [("Ready", ready), ("HealthCheck", healthFact())]
   }
 
-  private func healthFact(_ source: AddressSource) -> (Bool, String, String) {
-    guard let check = source.healthCheck else {
+  func healthFact() -> (Bool, String, String) {
+    guard let check = intent.spec.healthCheck else {
+      let what = intent.spec.image == nil ? "an address" : "an instance"
       return (
         false, "ConnectOnly",
-        "no health check: an address is in rotation while a connection to it can be made, whatever it answers"
+        "no health check: \(what) is in rotation while a connection to it can be made, whatever it answers"
       )
     }
     let question =
@@ -208,7 +219,7 @@ extension NodeReconciler {
     )
   }
 
-  private var complaint: String {
+  var complaint: String {
     let failing = instances.values.filter { $0.status == .unhealthy }.sorted { $0.id < $1.id }
     return failing.first?.lastError?.message ?? "no address has answered yet"
   }

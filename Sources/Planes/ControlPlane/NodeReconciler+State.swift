@@ -55,7 +55,7 @@ extension NodeReconciler {
     guard !isForgotten else { return nil }
     let spec = intent.spec
     let healthy = instances.values.filter { $0.status == .healthy }.sorted { $0.id < $1.id }
-    if let address = spec.address { return route(address, healthy) }
+    if let endpoint = spec.endpoint { return route(endpoint, healthy) }
     let routed = healthy.compactMap { instance in
       instance.handle.map {
         RoutedInstance(
@@ -77,7 +77,10 @@ extension NodeReconciler {
       return "node '\(record.name)' is suspended; resume it with: roost node resume \(record.name)"
     }
     // While an instance is replaced, or looked for after a restart, requests wait in the queue rather than fail.
-    if healthy == 0, !isRecovering, launchesFailed > 1 || !everHealthy || intent.spec.kind == .address {
+    let isProbedDown = isProbed && instances.values.contains { $0.status == .unhealthy }
+    if healthy == 0, !isRecovering,
+      launchesFailed > 1 || !everHealthy || isProbedDown || intent.spec.kind == .address
+    {
       let preparing = intent.spec.kind == .address ? "probed for the first time" : "prepared"
       let reason = lastError.map { ": \($0.message)" } ?? ": its first instance is being \(preparing)"
       return "node '\(record.name)' has no healthy instance\(reason)"
@@ -108,22 +111,24 @@ extension NodeReconciler {
           proportionalBytes: usage?.proportionalBytes,
           sharedBytes: usage?.sharedBytes, privateBytes: usage?.privateBytes, cpuSeconds: usage?.cpuSeconds,
           lastError: instance.lastError,
-          address: instance.slot == nil ? nil : instance.handle?.endpoint.text,
-          wireProtocol: instance.slot == nil ? nil : instance.handle?.endpoint.wireProtocol.rawValue,
+          address: isProbed ? instance.handle?.endpoint.text : nil,
+          wireProtocol: isProbed ? instance.handle?.endpoint.wireProtocol.rawValue : nil,
           zone: zone(of: instance), lastProbe: instance.lastProbe))
     }
     let status = NodeStatusResource(
       status: status(), healthyInstances: healthy,
       desiredInstances: record.suspended ? 0 : intent.spec.instances.count,
-      release: record.release, conditions: conditions(healthy: healthy), lastError: lastError,
-      startMode: intent.spec.kind == .address ? nil : hostReport.map { "\($0.mode): \($0.modeReason)" },
+      release: record.release, conditions: conditions(healthy: healthy, trouble: await driver.trouble()),
+      lastError: lastError, startMode: isProbed ? nil : hostReport.map { "\($0.mode): \($0.modeReason)" },
       restarts: restarts)
     return NodeSnapshot(status: status, instances: resources, handles: handles)
   }
 
-  private func conditions(healthy: Int) -> [Condition] {
+  private func conditions(healthy: Int, trouble: String?) -> [Condition] {
     let all =
-      intent.spec.address.map { addressFacts($0, healthy: healthy) } ?? cellFacts(healthy: healthy)
+      intent.spec.address.map { addressFacts($0, healthy: healthy) }
+      ?? intent.spec.image.map { imageFacts($0, healthy: healthy, trouble: trouble) }
+      ?? cellFacts(healthy: healthy)
     return all.map { type, fact in
       if since[type]?.status != fact.0 || since[type]?.reason != fact.1 {
         since[type] = (fact.0, fact.1, world.now())
@@ -188,7 +193,7 @@ extension NodeReconciler {
   }
 
   /// An instance that has been starting for longer than any should.
-  private func slowStart() -> (Bool, String, String)? {
+  func slowStart() -> (Bool, String, String)? {
     let starting = instances.values.filter { [.undefined, .started, .preparing].contains($0.status) }
     guard !isRecovering, let oldest = starting.min(by: { $0.madeAt < $1.madeAt }),
       world.uptime() - oldest.madeAt > Self.slowStartAfter
@@ -253,7 +258,7 @@ extension NodeReconciler {
     default:
       // A failing restore fails the same way again; a died instance deserves a few attempts.
       guard let lastError, failures > failuresBefore[operation.id] ?? failures else { return nil }
-      let hopeless = lastError.phase == .restore && lastError.exitClass != .signal
+      let hopeless = lastError.phase == .restore && lastError.exitClass != .signal || isHopeless(lastError)
       guard hopeless || attemptsFailed >= 5 else { return nil }
       return .failed(
         "node '\(record.name)' did not become healthy: \(lastError.message); see: roost node describe \(record.name)"
@@ -262,13 +267,17 @@ extension NodeReconciler {
   }
 
   /// What an unfinished operation waits for, for people.
-  func progress() -> String {
+  func progress() async -> String {
     let healthy = instances.values.count { $0.status == .healthy && $0.epoch == intent.epoch }
     switch host {
     case _ where intent.spec.kind == .address:
       return record.deletedAt != nil || record.suspended
         ? "draining \(instances.count) addresses"
         : "\(healthy) of \(intent.spec.instances.count) addresses healthy"
+    case .preparing where intent.spec.image != nil:
+      return await driver.progress(of: id)
+        ?? (record.deletedAt == nil && !record.suspended ? "getting the image" : "removing containers")
+    case .down where intent.spec.image != nil && notBefore <= world.uptime(): return "getting the image"
     case .preparing:
       return record.deletedAt == nil && !record.suspended ? "restoring the checkpoint" : "stopping the zygote"
     case .down where notBefore > world.uptime():

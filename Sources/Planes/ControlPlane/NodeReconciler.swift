@@ -75,7 +75,7 @@ actor NodeReconciler {
   func run() async {
     await withDiscardingTaskGroup { group in
       group.addTask { await self.tick() }
-      for id in instances.keys where instances[id]?.slot != nil { group.addTask { await self.watch(id) } }
+      for id in isProbed ? Array(instances.keys) : [] { group.addTask { await self.watch(id) } }
       var alarm: Duration?
       var passes = wakeups.makeAsyncIterator()
       while !Task.isCancelled, !isForgotten {
@@ -131,7 +131,7 @@ actor NodeReconciler {
         let instance = LiveInstance(
           id: .random(), epoch: epoch, status: .undefined, createdAt: world.now(), madeAt: world.uptime())
         instances[instance.id] = instance
-        return { await self.launch(instance.id) }
+        return { await self.isProbed ? self.run(instance.id) : self.launch(instance.id) }
       }
     case .fill(let slot, let epoch):
       let instance = LiveInstance(
@@ -225,12 +225,15 @@ actor NodeReconciler {
   private func drainAndStop(_ instance: InstanceID) async {
     await routesChanged(id)
     // The gateway has let go of it: what is under way may end, within the node's own deadline.
-    let grace = Duration.milliseconds(Int64(intent.spec.timeoutSeconds * 1000) + 1000)
+    let grace =
+      intent.spec.image.map { Duration.seconds($0.drainSeconds) }
+      ?? Duration.milliseconds(Int64(intent.spec.timeoutSeconds * 1000) + 1000)
     let deadline = world.uptime() + grace
-    while await outstanding(instance) > 0, world.uptime() < deadline {
+    while await outstanding(instance) > 0, world.uptime() < deadline, !Task.isCancelled {
       try? await Task.sleep(for: .milliseconds(5))
     }
-    if let handle = instances[instance]?.handle { await driver.stop(handle, grace: .seconds(2)) }
+    let stopGrace = Duration.seconds(intent.spec.image?.stopSeconds ?? 2)
+    if let handle = instances[instance]?.handle { await driver.stop(handle, grace: stopGrace) }
     await drop(instance)
     wake()
   }
@@ -244,6 +247,7 @@ actor NodeReconciler {
 
   private func forget() async {
     await driver.retire(id, release: record.release)
+    await driver.forget(id)
     await settleOperations(gone: true)
     do throws(PlatformError) { try await world.store.removeNode(id) } catch {
       world.log(.error, "node record not removed", ["node": id.text, "error": error.message])
@@ -270,6 +274,7 @@ actor NodeReconciler {
       world.note(id, nil, record.release, exit.error.message)
       return wake()
     }
+    if isProbed, instances[instance]?.startedAt == nil { launchesFailed += 1 }
     // When the host died its instances died with it: that is one failure, and it has been counted.
     await discard(instance, because: exit.error, counts: !(instances[instance]?.hostDied ?? false))
     wake()
@@ -278,8 +283,7 @@ actor NodeReconciler {
   /// The gateway saw something odd: look, don't believe.
   func observed(_ observation: GatewayObservation) async {
     switch observation {
-    case .unreachable(let instance, _) where instances[instance]?.slot != nil,
-      .hung(let instance, _) where instances[instance]?.slot != nil:
+    case .unreachable(let instance, _) where isProbed, .hung(let instance, _) where isProbed:
       return probeSoon(instance)
     case .unreachable(let instance, _):
       guard let handle = instances[instance]?.handle, instances[instance]?.status == .healthy else { return }
@@ -353,7 +357,11 @@ actor NodeReconciler {
   func recoverInstances(_ records: [InstanceRecord]) async {
     isRecovering = true
     defer { isRecovering = false }
-    guard intent.spec.kind == .cell else { return await recoverAddresses(records) }
+    switch intent.spec.kind {
+    case .address: return await recoverAddresses(records)
+    case .image: return await recoverImages(records)
+    case .cell: break
+    }
     everHealthy = records.contains { $0.startedAt != nil }
     for record in records {
       guard let memo = record.handleJSON.flatMap({ try? StoredJSON.value(InstanceMemo.self, from: $0) })

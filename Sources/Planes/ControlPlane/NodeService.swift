@@ -18,6 +18,7 @@ public struct NodeService: Sendable {
   ) async throws(PlatformError) -> NodeSpec {
     try ResourceName.check(request.name)
     if request.kind == .address { return try NodeSpecBuilder.addressSpec(request, acl: acl) }
+    if request.kind == .image { return try NodeSpecBuilder.imageSpec(request, acl: acl) }
     try NodeSpecBuilder.refuseAddressFields(request)
     let checkpoint = try await pinned(request.checkpoint ?? "", project: project)
     let manifest = try await CheckpointReader(store: world.store, blobs: world.blobs).manifest(of: checkpoint)
@@ -140,7 +141,7 @@ public struct NodeService: Sendable {
 
   /// Returns every instance to the pinned state: new forks first, then the old ones drain.
   public func reset(_ node: NodeRecord, by subject: String) async throws(PlatformError) -> OperationRecord {
-    guard try StoredJSON.value(NodeIntent.self, from: node.specJSON).spec.kind == .cell else {
+    guard try StoredJSON.value(NodeIntent.self, from: node.specJSON).spec.kind != .address else {
       throw PlatformError(
         .failedPrecondition,
         "node '\(node.name)' is made of addresses: its state is not kept here, so it can't be reset",
@@ -179,7 +180,7 @@ public struct NodeService: Sendable {
     guard !name.isEmpty else {
       throw .invalid(
         "checkpoint",
-        "checkpoint: a node of kind cell needs one; name a pinned checkpoint, or give kind address and addresses"
+        "checkpoint: a node of kind cell needs one; name a pinned checkpoint, or give kind address and addresses, or kind image and image"
       )
     }
     var found: CheckpointRecord?

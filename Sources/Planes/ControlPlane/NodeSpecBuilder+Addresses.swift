@@ -3,7 +3,8 @@ import Domain
 /// The spec of an address node. Pure.
 extension NodeSpecBuilder {
   static func addressSpec(_ request: CreateNodeRequest, acl: [FolderID]) throws(PlatformError) -> NodeSpec {
-    try refuseCellFields(request)
+    try refuseCellFields(request, kind: "address")
+    try refuseImageFields(request)
     let source = try AddressValidation.source(
       addresses: request.addresses, endpoint: request.endpoint, healthCheck: request.healthCheck)
     let spec = NodeSpec(
@@ -36,24 +37,34 @@ extension NodeSpecBuilder {
     return InstanceRange(min: least, max: count, count: count)
   }
 
-  /// One field of an update of an address node.
+  /// One field of an update of a node whose instances are probed.
   static func update(
     _ spec: inout NodeSpec, _ field: String, _ request: UpdateNodeRequest
   ) throws(PlatformError) {
-    guard var source = spec.address else {
-      throw .invalid(field, "\(field): only a node of kind address has it")
+    guard let endpoint = spec.endpoint else {
+      throw .invalid(field, "\(field): a node of kind cell does not have it")
     }
     switch field {
-    case "addresses":
+    case "endpoint":
+      let changed = try AddressValidation.settings(request.endpoint ?? RequestedEndpoint(), over: endpoint)
+      guard spec.image == nil || changed.type == endpoint.type else {
+        throw .invalid("endpoint.type", "endpoint.type: can't be changed; make another node")
+      }
+      spec.address?.endpoint = changed
+      spec.image?.endpoint = changed
+    case "healthCheck":
+      let check = try request.healthCheck.map(AddressValidation.check)
+      spec.address?.healthCheck = check
+      spec.image?.healthCheck = check
+    default:
+      guard var source = spec.address else {
+        throw .invalid(field, "\(field): only a node of kind address has it")
+      }
       source.addresses = try AddressValidation.checked(request.addresses ?? [], port: request.endpoint?.port)
       let least = min(spec.instances.min, source.addresses.count)
       spec.instances = try range(RequestedInstances(min: least), of: source)
-    case "endpoint":
-      let asked = request.endpoint ?? RequestedEndpoint()
-      source.endpoint = try AddressValidation.settings(asked, over: source.endpoint)
-    default: source.healthCheck = try request.healthCheck.map(AddressValidation.check)
+      spec.address = source
     }
-    spec.address = source
   }
 
   static func refuseAddressFields(_ request: CreateNodeRequest) throws(PlatformError) {
@@ -62,9 +73,12 @@ extension NodeSpecBuilder {
       ("healthCheck", request.healthCheck != nil),
     ]
     try refuse(given, kind: "address", hint: "give kind address, or leave it out")
+    try refuseImageFields(request)
   }
 
-  private static func refuseCellFields(_ request: CreateNodeRequest) throws(PlatformError) {
+  static func refuseCellFields(
+    _ request: CreateNodeRequest, allowing allowed: Set<String> = [], kind: String
+  ) throws(PlatformError) {
     let given: [(String, Bool)] = [
       ("checkpoint", request.checkpoint != nil), ("inputs", request.inputs != nil),
       ("outputs", request.outputs != nil), ("configuration", request.configuration != nil),
@@ -73,7 +87,8 @@ extension NodeSpecBuilder {
       ("subnet", request.subnet != nil), ("memoryBytes", request.memoryBytes != nil),
       ("cpus", request.cpus != nil), ("zones", request.zones != nil),
     ]
-    try refuse(given, kind: "cell", hint: "leave it out of a node of kind address")
+    try refuse(
+      given.filter { !allowed.contains($0.0) }, kind: "cell", hint: "leave it out of a node of kind \(kind)")
   }
 
   private static func refuse(

@@ -82,7 +82,7 @@ enum NodeSpecBuilder {
     return range
   }
 
-  private static func one(of choices: [String], _ value: String?, _ field: String) throws(PlatformError)
+  static func one(of choices: [String], _ value: String?, _ field: String) throws(PlatformError)
     -> String
   {
     guard let value else { return choices[0] }

@@ -15,6 +15,7 @@ public protocol RoutingSink: Sendable {
 public struct NodeWorld: Sendable {
   public var cells: any InstanceDriver
   public var addresses: any InstanceDriver
+  public var images: any InstanceDriver
   /// Asks an instance whether it may get requests.
   public var probe: @Sendable (ProbeTarget) async -> ProbeOutcome
   public var store: Store
@@ -29,7 +30,7 @@ public struct NodeWorld: Sendable {
   public enum LogLevel: String, Sendable { case debug, info, warn, error }
 
   public init(
-    cells: any InstanceDriver, addresses: any InstanceDriver,
+    cells: any InstanceDriver, addresses: any InstanceDriver, images: any InstanceDriver,
     probe: @escaping @Sendable (ProbeTarget) async -> ProbeOutcome, store: Store, blobs: BlobStore,
     time: TimeSource,
     log: @escaping @Sendable (LogLevel, StaticString, [String: String]) -> Void,
@@ -37,6 +38,7 @@ public struct NodeWorld: Sendable {
   ) {
     self.cells = cells
     self.addresses = addresses
+    self.images = images
     self.probe = probe
     self.store = store
     self.blobs = blobs
@@ -54,6 +56,7 @@ public struct NodeWorld: Sendable {
     switch kind {
     case .cell: cells
     case .address: addresses
+    case .image: images
     }
   }
 

@@ -8,6 +8,7 @@ import DriverAPI
 import Gateway
 import Glibc
 import HTTPModel
+import ImageNodes
 import Storage
 import Synchronization
 import TLS
@@ -48,12 +49,14 @@ public enum AssembledService {
         dataFolder: data.path, python: python.python, pythonPath: python.packageFolder,
         sandbox: configuration.sandbox ? .required : .off, now: { now() },
         log: { logger.debug("cell driver", ["what": .text($0)]) }))
+    let images = ImageDriver(configuration: EngineStart.configuration(configuration, data, logs, logger))
     let time = TimeSource(wall: { now() }, uptime: { uptime() })
     let upstreamTLS = try ListenFlags.upstreamTLS(configuration)
     let prober = Prober(tls: upstreamTLS)
     defer { prober.close() }
     let world = NodeWorld(
-      cells: driver, addresses: AddressDriver(now: { now() }), probe: { await prober.probe($0) },
+      cells: driver, addresses: AddressDriver(now: { now() }), images: images,
+      probe: { await prober.probe($0) },
       store: store, blobs: blobs, time: time,
       log: { level, message, metadata in
         var line = logger
@@ -96,7 +99,8 @@ public enum AssembledService {
       },
       requests: { gateway.explain($0) },
       limits: {
-        EffectiveLimits.of($0, enforced: driver.capabilities.enforced, missing: driver.capabilities.missing)
+        let capabilities = $0.kind == .image ? images.capabilities : driver.capabilities
+        return EffectiveLimits.of($0, enforced: capabilities.enforced, missing: capabilities.missing)
       },
       version: VersionResource(version: version, api: "v1", swift: "6.3"))
     late.set(APIResponder(api))
@@ -118,6 +122,7 @@ public enum AssembledService {
 
     await withDiscardingTaskGroup { group in
       group.addTask { await fleet.run() }
+      group.addTask { await images.run() }
       group.addTask { for await observation in observations.stream { await fleet.observed(observation) } }
       group.addTask { await housekeeping.run() }
       await signals.first {
@@ -131,6 +136,7 @@ public enum AssembledService {
       await gateway.drain(grace: .seconds(10))
       group.cancelAll()
       driver.close()
+      images.close()
       observations.continuation.finish()
       await fleet.stop()
     }

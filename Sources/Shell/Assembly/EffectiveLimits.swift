@@ -5,6 +5,7 @@ import Glibc
 enum EffectiveLimits {
   static func of(_ spec: NodeSpec, enforced: [String], missing: [String: String]) -> [EffectiveLimit] {
     if let address = spec.address { return limits(of: spec, address.endpoint) }
+    if let image = spec.image { return container(spec, image) + limits(of: spec, image.endpoint) }
     let configuration = try? Configuration.named(spec.configuration)
     let cores = sysconf(Int32(_SC_NPROCESSORS_ONLN))
     let memory = Int64(sysconf(Int32(_SC_PHYS_PAGES))) * Int64(sysconf(Int32(_SC_PAGESIZE)))
@@ -40,6 +41,44 @@ enum EffectiveLimits {
     ] + rates(spec)
   }
 
+  /// What the container engine holds an instance to.
+  private static func container(_ spec: NodeSpec, _ image: ImageSource) -> [EffectiveLimit] {
+    let configuration = try? Configuration.named(spec.configuration)
+    let cores = Double(sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+    let cpus = spec.cpus ?? configuration?.cpus ?? 0
+    func origin(_ flag: String?) -> String {
+      flag.map { "node spec (--\($0))" } ?? "configuration \(spec.configuration)"
+    }
+    let disk = image.diskGigabytes.map {
+      [
+        EffectiveLimit(
+          name: "disk per instance", value: "\($0) GB",
+          origin: "node spec (--disk); NOT enforced: volumes of the engine have no size")
+      ]
+    }
+    return [
+      .init(
+        name: "memory per instance",
+        value: "\((spec.memoryBytes ?? configuration?.memoryBytes ?? 0) >> 20) MiB",
+        origin: origin(spec.memoryBytes.map { _ in "memory" })),
+      .init(
+        name: "vCPU per instance",
+        value: cpus > cores ? "\(cores) (of \(cpus): the machine has no more)" : "\(cpus)",
+        origin: origin(spec.cpus.map { _ in "cpus" })),
+      .init(name: "processes per instance", value: "4096", origin: "platform"),
+      .init(
+        name: "shared memory per instance", value: "\(image.sharedMemoryBytes >> 20) MiB",
+        origin: "node spec (--shm-size)"),
+      .init(
+        name: "start", value: "\(image.startTimeoutSeconds) s to become healthy",
+        origin: "node spec (--start-timeout)"),
+      .init(
+        name: "drain", value: "\(image.drainSeconds) s, then SIGTERM", origin: "node spec (--drain-timeout)"),
+      .init(
+        name: "stop", value: "\(image.stopSeconds) s, then SIGKILL", origin: "node spec (--stop-timeout)"),
+    ] + (disk ?? [])
+  }
+
   /// An address node runs elsewhere: its limits are those of the way there.
   private static func limits(of spec: NodeSpec, _ endpoint: EndpointSettings) -> [EffectiveLimit] {
     let total = endpoint.totalTimeoutSeconds
@@ -55,7 +94,8 @@ enum EffectiveLimits {
         name: "total time", value: total > 0 ? "\(total) s" : "no limit",
         origin: "node spec (--total-timeout)"),
       .init(
-        name: "requests at once per address", value: "\(endpoint.perInstanceLimit)",
+        name: "requests at once per \(spec.image == nil ? "address" : "instance")",
+        value: "\(endpoint.perInstanceLimit)",
         origin: "node spec (--per-instance-limit)"),
       .init(
         name: "queue", value: "\(spec.queueLimit) requests, at most \(spec.timeoutSeconds) s",

@@ -38,6 +38,11 @@ public struct ServeConfiguration: Sendable {
   /// Where this server is; requests prefer instances of the same zone.
   public var zone: String?
 
+  /// Path of the container engine's socket; nil: that of `DOCKER_HOST`, else Docker's own.
+  public var engine: String?
+  /// `ADDRESS/BITS`: where the networks of image nodes are taken from; nil: 10.213.0.0/16.
+  public var nodeNetworks: String?
+
   /// PEM files.
   public struct Certificate: Sendable, Equatable {
     public var chain: String
@@ -55,7 +60,8 @@ public struct ServeConfiguration: Sendable {
     certificates: [Certificate] = [], clientAuthorities: String? = nil, socketMode: UInt32 = 0o660,
     proxyProtocol: [String] = [], trustedProxies: String? = nil, endpoints: [String] = [],
     zone: String? = nil, upstreamAuthorities: String? = nil,
-    otlpEndpoint: String? = nil, otlpRatio: Double = 1, logs: LogLimits = LogLimits()
+    otlpEndpoint: String? = nil, otlpRatio: Double = 1, logs: LogLimits = LogLimits(),
+    engine: String? = nil, nodeNetworks: String? = nil
   ) {
     self.dataFolder = dataFolder
     self.listen = listen
@@ -75,5 +81,7 @@ public struct ServeConfiguration: Sendable {
     self.otlpEndpoint = otlpEndpoint
     self.otlpRatio = otlpRatio
     self.logs = logs
+    self.engine = engine
+    self.nodeNetworks = nodeNetworks
   }
 }

@@ -14,7 +14,8 @@ let shell = Shell(
         proxyProtocol: options.proxyProtocol, trustedProxies: options.trustedProxies,
         endpoints: options.endpoints, zone: options.zone,
         upstreamAuthorities: options.upstreamAuthorities,
-        otlpEndpoint: options.otlpEndpoint, otlpRatio: options.otlpRatio, logs: options.logs))
+        otlpEndpoint: options.otlpEndpoint, otlpRatio: options.otlpRatio, logs: options.logs,
+        engine: options.engine, nodeNetworks: options.nodeNetworks))
   },
   doctor: { options in await Doctor.run(python: options.python, asJSON: options.json) })
 exit(await shell.run(Array(CommandLine.arguments.dropFirst())))

@@ -1,4 +1,4 @@
-/// Body of `POST /v1/nodes`. A node of kind `cell` needs a `checkpoint`, one of kind `address` needs `addresses`. `checkpoint` is an id or the name of a pinned checkpoint; `project` and `folder` ids or names.
+/// Body of `POST /v1/nodes`. A node of kind `cell` needs a `checkpoint`, one of kind `address` needs `addresses`, one of kind `image` needs `image`. `checkpoint` is an id or the name of a pinned checkpoint; `project` and `folder` ids or names.
 public struct CreateNodeRequest: Sendable, Codable, Equatable {
   public var name: String
   public var description: String?
@@ -23,6 +23,7 @@ public struct CreateNodeRequest: Sendable, Codable, Equatable {
   public var timeoutSeconds: Double?
   public var queueLimit: Int?
   public var addresses: [NodeAddress]?
+  public var image: RequestedImage?
   public var endpoint: RequestedEndpoint?
   public var healthCheck: RequestedHealthCheck?
   public var rateLimit: RateLimit?
@@ -40,7 +41,8 @@ public struct CreateNodeRequest: Sendable, Codable, Equatable {
     startMode: String? = nil, restore: String? = nil, keepRandomState: Bool? = nil,
     warmUp: String? = nil, subnet: String? = nil,
     zones: [ZonePlacement]? = nil, maintenanceLimit: Int? = nil, timeoutSeconds: Double? = nil,
-    queueLimit: Int? = nil, addresses: [NodeAddress]? = nil, endpoint: RequestedEndpoint? = nil,
+    queueLimit: Int? = nil, addresses: [NodeAddress]? = nil, image: RequestedImage? = nil,
+    endpoint: RequestedEndpoint? = nil,
     healthCheck: RequestedHealthCheck? = nil, rateLimit: RateLimit? = nil,
     callerRateLimit: RateLimit? = nil, memoryBytes: Int64? = nil, cpus: Double? = nil,
     acl: [String]? = nil
@@ -66,6 +68,7 @@ public struct CreateNodeRequest: Sendable, Codable, Equatable {
     self.timeoutSeconds = timeoutSeconds
     self.queueLimit = queueLimit
     self.addresses = addresses
+    self.image = image
     self.endpoint = endpoint
     self.healthCheck = healthCheck
     self.rateLimit = rateLimit

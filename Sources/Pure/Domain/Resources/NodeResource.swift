@@ -57,20 +57,21 @@ public struct CellSource: Sendable, Codable, Equatable {
   }
 }
 
-/// What the user wants of a node. Exactly one of its sources (`cell`, `address`) is set.
+/// What the user wants of a node. Exactly one of its sources (`cell`, `address`, `image`) is set.
 public struct NodeSpec: Sendable, Codable, Equatable {
   public var description: String
   public var cell: CellSource?
   public var address: AddressSource?
+  public var image: ImageSource?
   /// Name in the catalogue, like `c1.4`; empty for an address node, of which nothing runs here.
   public var configuration: String
   public var instances: InstanceRange
-  /// `none` or `host`.
+  /// `none` or `host`; of an image node `default` (a network of its own with a way out) or `none`.
   public var subnet: String
   public var zones: [ZonePlacement]
   /// Instances that may be down at once for maintenance.
   public var maintenanceLimit: Int
-  /// Longest time of one request; of an address node: from its arrival to the head of its answer.
+  /// Longest time of one request; of address and image nodes: from its arrival to the head of its answer.
   public var timeoutSeconds: Double
   /// Requests that may wait.
   public var queueLimit: Int
@@ -86,7 +87,8 @@ public struct NodeSpec: Sendable, Codable, Equatable {
   public var acl: [FolderID]
 
   public init(
-    description: String = "", cell: CellSource? = nil, address: AddressSource? = nil, configuration: String,
+    description: String = "", cell: CellSource? = nil, address: AddressSource? = nil,
+    image: ImageSource? = nil, configuration: String,
     instances: InstanceRange, subnet: String = "none", zones: [ZonePlacement] = [],
     maintenanceLimit: Int = 1, timeoutSeconds: Double = 15, queueLimit: Int = 1000,
     rateLimit: RateLimit? = nil, callerRateLimit: RateLimit? = nil, memoryBytes: Int64? = nil,
@@ -95,6 +97,7 @@ public struct NodeSpec: Sendable, Codable, Equatable {
     self.description = description
     self.cell = cell
     self.address = address
+    self.image = image
     self.configuration = configuration
     self.instances = instances
     self.subnet = subnet
@@ -109,7 +112,12 @@ public struct NodeSpec: Sendable, Codable, Equatable {
     self.acl = acl
   }
 
-  public var kind: NodeKind { address == nil ? .cell : .address }
+  public var kind: NodeKind { address != nil ? .address : image != nil ? .image : .cell }
+
+  /// How instances are spoken to that requests are passed on to as they are; nil for cells.
+  public var endpoint: EndpointSettings? { address?.endpoint ?? image?.endpoint }
+  /// How those are probed.
+  public var healthCheck: HealthCheck? { address.map(\.healthCheck) ?? image?.healthCheck }
 }
 
 /// What a node is made from.
@@ -118,6 +126,8 @@ public enum NodeKind: String, Sendable, Codable, CaseIterable {
   case cell
   /// Servers that run already, by their addresses.
   case address
+  /// Containers of an image.
+  case image
 }
 
 /// A finer fact about a resource.
@@ -197,7 +207,7 @@ public struct NodeResource: Sendable, Codable, Equatable {
   public var status: NodeStatusResource
   /// Filled by get.
   public var limits: [EffectiveLimit]
-  /// Where a cell node takes inputs, or the prefix under which an address node takes any request.
+  /// Where a cell node takes inputs, or the prefix under which other nodes take any request.
   public var executePath: String
   /// An example of inputs, a JSON object as text: values of the checkpoint, else made of the types. Filled by get.
   public var example: JSONText?

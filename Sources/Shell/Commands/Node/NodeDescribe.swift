@@ -63,7 +63,11 @@ enum NodeDescribe {
     facts.add("Made", "\(node.createdAt) (\(context.age(of: node.createdAt)) ago) by \(node.createdBy)")
     facts.add("Kind", node.kind.rawValue)
     if let cell = spec.cell { add(cell, node, checkpoint: checkpoint, to: &facts) }
-    if let address = spec.address { add(address, to: &facts) }
+    if let address = spec.address {
+      facts.add("Addresses", address.addresses.map(\.address).joined(separator: ", "))
+    }
+    if let image = spec.image { add(image, spec, to: &facts) }
+    if let endpoint = spec.endpoint { add(endpoint, spec.healthCheck, to: &facts) }
     facts.add("Allowed from", spec.acl.map(\.text).joined(separator: ", "))
     return facts.text
   }
@@ -87,13 +91,28 @@ enum NodeDescribe {
         ? "none: instances reach no network" : "\(spec.subnet): the network of this machine")
   }
 
-  private static func add(_ source: AddressSource, to facts: inout Facts) {
-    let endpoint = source.endpoint
-    facts.add("Addresses", source.addresses.map(\.address).joined(separator: ", "))
+  private static func add(_ image: ImageSource, _ spec: NodeSpec, to facts: inout Facts) {
+    facts.add("Image", image.reference)
+    facts.add("Port", String(image.port))
+    if let command = image.command { facts.add("Command", command.joined(separator: " ")) }
+    if let args = image.args { facts.add("Arguments", args.joined(separator: " ")) }
+    if !image.environment.isEmpty {
+      facts.add(
+        "Environment", image.environment.map { "\($0.key)=\($0.value)" }.sorted().joined(separator: ", "))
+    }
+    facts.add("Configuration", spec.configuration)
+    facts.add("Instances", "\(spec.instances.count) (\(spec.instances.min) to \(spec.instances.max))")
+    let writable = image.writablePaths.joined(separator: ", ")
+    facts.add(
+      "Files", image.readOnlyRoot ? "read-only but for \(writable)" : "can be changed by the container")
+    if let disk = image.diskGigabytes { facts.add("Disk", "\(disk) GB at \(image.diskPath)") }
+  }
+
+  private static func add(_ endpoint: EndpointSettings, _ check: HealthCheck?, to facts: inout Facts) {
     facts.add("Endpoint", endpoint.type)
-    facts.add("Credentials", endpoint.passCredentials ? "passed on to the addresses" : "not passed on")
-    guard let check = source.healthCheck else {
-      return facts.add("Health check", "none: an address counts as healthy while it takes connections")
+    facts.add("Credentials", endpoint.passCredentials ? "passed on to the instances" : "not passed on")
+    guard let check else {
+      return facts.add("Health check", "none: an instance counts as healthy while it takes connections")
     }
     let question = check.type == "grpc" ? "gRPC \(check.service)" : "GET \(check.path)"
     facts.add(

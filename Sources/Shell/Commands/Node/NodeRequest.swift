@@ -13,7 +13,9 @@ enum NodeRequest {
       Flag("max", .integer, value: "N", "most instances"),
       Flag(
         "isolation", .choice(["instance", "request"]), "what one request can change for the next (instance)"),
-      Flag("subnet", .choice(["none", "host"]), "what an instance can reach (none)"),
+      Flag(
+        "subnet", .choice(["none", "host", "default"]),
+        "what an instance can reach (none; of image nodes default: a network with a way out)"),
       Flag("timeout", .duration, "longest time of a request (15s)"),
       Flag("memory", .size, "memory of an instance, instead of the configuration's"),
       Flag("cpus", .number, "vCPU of an instance, instead of the configuration's"),
@@ -27,17 +29,20 @@ enum NodeRequest {
         "warm-up", .choice(["fork", "instance", "off"]),
         "where the example request runs before callers' (fork: a throw-away copy; off with --subnet host)"),
       Flag("description", .text, "what it is for"),
-    ] + AddressFlags.flags
+    ] + ImageFlags.flags + AddressFlags.flags
 
   static func request(_ context: Context, _ command: Command) throws(CommandFailure) -> CreateNodeRequest {
     let parsed = context.parsed
     let addresses = AddressFlags.addresses(parsed)
-    guard parsed.text("checkpoint") != nil || addresses != nil else {
-      throw .usage("give --checkpoint for a cell node, or --address for an address node", command)
+    let image = try ImageFlags.image(parsed, command)
+    guard parsed.text("checkpoint") != nil || addresses != nil || image != nil else {
+      throw .usage(
+        "give --checkpoint for a cell node, --image for an image node, or --address for an address node",
+        command)
     }
     return CreateNodeRequest(
       name: context.first, description: parsed.text("description"), project: parsed.text("project"),
-      folder: parsed.text("folder"), kind: addresses == nil ? nil : .address,
+      folder: parsed.text("folder"), kind: addresses != nil ? .address : image != nil ? .image : nil,
       checkpoint: parsed.text("checkpoint"),
       inputs: try variables("input", context, command), outputs: try variables("output", context, command),
       configuration: parsed.text("configuration"), instances: instances(parsed),
@@ -47,7 +52,7 @@ enum NodeRequest {
       warmUp: parsed.text("warm-up"), subnet: parsed.text("subnet"),
       timeoutSeconds: parsed.duration("timeout").map(\.fractionalSeconds),
       queueLimit: parsed.integer("queue-limit"),
-      addresses: addresses, endpoint: AddressFlags.endpoint(parsed),
+      addresses: addresses, image: image, endpoint: AddressFlags.endpoint(parsed),
       healthCheck: try AddressFlags.healthCheck(parsed, command),
       rateLimit: AddressFlags.rate(parsed, "rate-limit"),
       callerRateLimit: AddressFlags.rate(parsed, "caller-rate-limit"), memoryBytes: parsed.size("memory"),

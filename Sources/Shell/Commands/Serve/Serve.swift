@@ -39,6 +39,12 @@ enum Serve {
       Flag(
         "upstream-ca", .text, value: "FILE", "authorities of https:// addresses, PEM (those of the system)"),
       Flag("python", .text, value: "PATH", "Python of cell nodes (found by itself)"),
+      Flag(
+        "engine", .text, value: "PATH",
+        "socket of the container engine of image nodes (that of DOCKER_HOST, else /var/run/docker.sock)"),
+      Flag(
+        "node-networks", .text, value: "ADDRESS/BITS",
+        "where the networks of image nodes are taken from, 126 addresses each (10.213.0.0/16)"),
       Flag("loops", .integer, value: "N", "event loops (found by itself)"),
       Flag("sandbox", .choice(["on", "off"]), "walls around instances (on)"),
       Flag("log-level", .choice(["debug", "info", "warn", "error"]), "least level that is logged (info)"),
@@ -105,12 +111,39 @@ enum Serve {
         zone: parsed.text("zone"),
         upstreamAuthorities: parsed.text("upstream-ca"),
         otlpEndpoint: parsed.text("otlp-endpoint"), otlpRatio: parsed.number("otlp-ratio") ?? 1,
-        logs: try logs(parsed))
+        logs: try logs(parsed), engine: try engine(parsed), nodeNetworks: try networks(parsed))
       throw ProgramEnd(code: await context.shell.serve(options))
     })
 }
 
 extension Serve {
+  /// A path, also as Docker writes it.
+  private static func engine(_ parsed: ParsedArguments) throws(CommandFailure) -> String? {
+    guard var path = parsed.text("engine") else { return nil }
+    for prefix in ["unix://", "unix:"] where path.hasPrefix(prefix) {
+      path = String(path.dropFirst(prefix.utf8.count))
+    }
+    guard path.hasPrefix("/") else {
+      throw .usage(
+        "--engine: '\(path)' is not an absolute path of a socket, like /var/run/docker.sock", command)
+    }
+    return path
+  }
+
+  private static func networks(_ parsed: ParsedArguments) throws(CommandFailure) -> String? {
+    guard let text = parsed.text("node-networks") else { return nil }
+    let sides = text.split(separator: "/", omittingEmptySubsequences: false)
+    let parts = sides[0].split(separator: ".", omittingEmptySubsequences: false).compactMap { UInt8($0) }
+    let base = parts.reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+    guard sides.count == 2, parts.count == 4, let bits = Int(sides[1]), (8...25).contains(bits),
+      base & (UInt32.max >> UInt32(bits)) == 0
+    else {
+      throw .usage(
+        "--node-networks: '\(text)' is not an IPv4 network of 8 to 25 bits, like 10.213.0.0/16", command)
+    }
+    return text
+  }
+
   private static func logs(_ parsed: ParsedArguments) throws(CommandFailure) -> LogLimits {
     var limits = LogLimits()
     if let size = parsed.size("log-file-size") {

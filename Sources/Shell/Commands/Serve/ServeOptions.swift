@@ -35,6 +35,10 @@ public struct ServeOptions: Sendable, Equatable {
   public var upstreamAuthorities: String?
   /// Where this server is; requests prefer instances of the same zone.
   public var zone: String?
+  /// Path of the container engine's socket; nil: that of `DOCKER_HOST`, else Docker's own.
+  public var engine: String?
+  /// `ADDRESS/BITS`: where the networks of image nodes are taken from; nil: 10.213.0.0/16.
+  public var nodeNetworks: String?
 
   /// PEM files.
   public struct Certificate: Sendable, Equatable {
@@ -54,7 +58,8 @@ public struct ServeOptions: Sendable, Equatable {
     certificates: [Certificate] = [], clientAuthorities: String? = nil, socketMode: UInt32 = 0o660,
     proxyProtocol: [String] = [], trustedProxies: String? = nil, endpoints: [String] = [],
     zone: String? = nil, upstreamAuthorities: String? = nil,
-    otlpEndpoint: String? = nil, otlpRatio: Double = 1, logs: LogLimits = LogLimits()
+    otlpEndpoint: String? = nil, otlpRatio: Double = 1, logs: LogLimits = LogLimits(),
+    engine: String? = nil, nodeNetworks: String? = nil
   ) {
     self.dataFolder = dataFolder
     self.listen = listen
@@ -74,6 +79,8 @@ public struct ServeOptions: Sendable, Equatable {
     self.otlpEndpoint = otlpEndpoint
     self.otlpRatio = otlpRatio
     self.logs = logs
+    self.engine = engine
+    self.nodeNetworks = nodeNetworks
   }
 }
 

@@ -1,0 +1,54 @@
+import Domain
+import DriverAPI
+
+/// What things of a node are called in the engine, and how its containers are made.
+enum ContainerPlan {
+  static let ownerLabel = "roost.owner"
+  static let nodeLabel = "roost.node"
+  static let nameLabel = "roost.node-name"
+  static let releaseLabel = "roost.release"
+  static let instanceLabel = "roost.instance"
+
+  static func container(_ instance: InstanceID) -> String { "roost-\(instance)" }
+  static func volume(_ instance: InstanceID) -> String { "roost-\(instance)-disk" }
+  static func network(_ node: NodeID) -> String { "roost-\(node)" }
+
+  static func labels(_ launch: NodeLaunch, owner: String) -> [String: String] {
+    [
+      ownerLabel: owner, nodeLabel: launch.node.text, nameLabel: launch.nodeName,
+      releaseLabel: String(launch.release),
+    ]
+  }
+
+  /// - Parameters:
+  ///   - image: id or pinned reference.
+  ///   - cpus: that the machine has.
+  static func body(
+    _ instance: InstanceID, _ launch: NodeLaunch, _ source: ImageSource, image: String, owner: String,
+    cpus: Int
+  ) -> ContainerBody {
+    var labels = labels(launch, owner: owner)
+    labels[instanceLabel] = instance.text
+    let environment =
+      source.environment.map { "\($0.key)=\($0.value)" }.sorted() + [
+        "PORT=\(source.port)", "ROOST_NODE_ID=\(launch.node)", "ROOST_INSTANCE_ID=\(instance)",
+      ]
+    let scratch = max(launch.memoryBytes / 4, 1 << 20)
+    let tmpfs = source.writablePaths.map { ($0, "rw,exec,nosuid,nodev,mode=1777,size=\(scratch)") }
+    let disk = source.diskGigabytes.map { _ in
+      ContainerBody.Mount(
+        Type: "volume", Source: volume(instance), Target: source.diskPath, ReadOnly: false)
+    }
+    return ContainerBody(
+      Hostname: instance.text, User: source.runAs, Env: environment, Image: image,
+      Entrypoint: source.command, Cmd: source.args, Labels: labels,
+      ExposedPorts: ["\(source.port)/tcp": .init()],
+      StopTimeout: Int(source.stopSeconds.rounded(.up)),
+      HostConfig: .init(
+        NanoCpus: Int64(min(launch.cpus, Double(cpus)) * 1e9), Memory: launch.memoryBytes,
+        MemorySwap: launch.memoryBytes, PidsLimit: launch.pids, ReadonlyRootfs: source.readOnlyRoot,
+        CapAdd: source.capabilities, Tmpfs: Dictionary(tmpfs) { first, _ in first },
+        ShmSize: source.sharedMemoryBytes, Init: true, NetworkMode: network(launch.node),
+        Mounts: disk.map { [$0] } ?? []))
+  }
+}

@@ -1,0 +1,105 @@
+import Domain
+import DriverAPI
+import Synchronization
+
+extension ImageDriver {
+  /// Finds out which content the release is made of, and gets it.
+  ///
+  /// The registry is asked as the caller even where the image is here already: else a wrong password or a lost right would
+  /// not be noticed. What was built or imported here has no registry. A release that was pinned before stays what it is, and
+  /// does with what is here while its registry can't be reached.
+  func obtain(
+    _ launch: NodeLaunch, _ source: ImageSource, _ words: ImageWords, isPodman: Bool
+  ) async throws(EngineError) -> PreparedImage {
+    let host = HostName(launch.node, launch.release)
+    let image: ImageReference
+    do throws(PlatformError) { image = try ImageReference(source.reference) } catch {
+      return refused(words.failure(.launch, .refused, error.message))
+    }
+    let login = RegistryLogins(path: configuration.loginFile).login(for: image.registry)
+    let former = pins.read(host, reference: source.reference)
+    if let here = try await engine.image(former ?? image.text), here.RepoDigests?.isEmpty ?? true {
+      // Nothing to ask: it comes from no registry.
+      return try pin(here, as: former ?? here.Id, host, source, words)
+    }
+    var pinned = former
+    do throws(EngineError) {
+      if !isPodman {
+        let asked = former.flatMap { try? ImageReference($0) } ?? image
+        pinned = image.pinned(try await engine.distribution(of: asked, as: login).Descriptor.digest).text
+      }
+    } catch {
+      guard let former, !error.isRefusalOfRegistry, let here = try await engine.image(former) else {
+        if error.isOfEngine { throw error }
+        return refused(words.registry(error, image: image, login: login))
+      }
+      configuration.log("\(launch.node): the registry can't be asked (\(error.message)); the image is here")
+      return try pin(here, as: former, host, source, words)
+    }
+    let wanted = pinned.flatMap { try? ImageReference($0) } ?? image
+    var here = try await engine.image(wanted.text)
+    if here == nil {
+      do throws(EngineError) {
+        try await pull(wanted, login, launch)
+        here = try await engine.image(wanted.text)
+      } catch {
+        if error.isOfEngine { throw error }
+        return refused(words.registry(error, image: image, login: login))
+      }
+    }
+    guard let here else {
+      return refused(
+        words.failure(.launch, .missing, "image \(source.reference) was pulled and is not there"))
+    }
+    return try pin(here, as: pinned ?? here.RepoDigests?.first ?? here.Id, host, source, words)
+  }
+
+  private func refused(_ failure: DriverFailure) -> PreparedImage {
+    PreparedImage(pinned: "", refusal: failure)
+  }
+
+  private func pull(
+    _ image: ImageReference, _ login: RegistryLogin?, _ launch: NodeLaunch
+  ) async throws(EngineError) {
+    let state = LastLine()
+    note(launch, "pulling \(image.text)")
+    try await engine.pull(image, as: login) { progress in
+      self.state.withLock { $0.progress[launch.node] = "pulling the image: \(progress.text)" }
+      state.text.withLock { $0 = progress.text }
+    }
+    note(launch, "pulled \(image.text): \(state.text.withLock { $0 })")
+  }
+
+  private final class LastLine: Sendable { let text = Mutex("it was here") }
+
+  /// A line of the service in the node's log.
+  func note(_ launch: NodeLaunch, _ message: String) {
+    configuration.record(
+      launch.node,
+      LogLine(
+        time: configuration.now().description, release: launch.release, stream: "system", message: message))
+  }
+
+  private func pin(
+    _ here: EngineImage, as pinned: String, _ host: HostName, _ source: ImageSource, _ words: ImageWords
+  ) throws(EngineError) -> PreparedImage {
+    do { try pins.write(host, .init(reference: source.reference, pinned: pinned)) } catch {
+      return refused(
+        words.failure(.launch, .refused, "the digest of image \(source.reference) can't be stored: \(error)"))
+    }
+    return PreparedImage(
+      pinned: pinned, architecture: here.Architecture ?? "", ports: here.ports)
+  }
+}
+
+extension EngineError {
+  /// The registry answered, and its answer is no.
+  var isRefusalOfRegistry: Bool {
+    switch kind {
+    case .refused(let status):
+      (400..<500).contains(status) || message.contains("unauthorized") || message.contains("denied")
+        || message.contains("no basic auth")
+    default: false
+    }
+  }
+}

@@ -1,0 +1,253 @@
+public import Domain
+public import DriverAPI
+import FoundationEssentials
+import Sandboxing
+import Synchronization
+
+/// Runs the instances of image nodes: a container each, in a network of the node's own.
+///
+/// Containers outlive this object and its process; their names and labels tell whose they are. Only `run` looks at the engine
+/// by itself: it reports containers that end, keeps their logs, and knows whether the engine is there.
+public final class ImageDriver: InstanceDriver {
+  public let capabilities = DriverCapabilities(
+    enforced: ["cpu", "filesystem", "memory", "network", "pids", "syscalls"], missing: [:])
+  let configuration: ImageDriverConfiguration
+  let engine: EngineClient
+  let owner: String
+  let state = Mutex(State())
+  let reports: AsyncStream<InstanceExit>.Continuation
+  /// Containers whose logs are to be followed.
+  let followings: AsyncStream<InstanceID>.Continuation
+  private let stream: AsyncStream<InstanceExit>
+  let toFollow: AsyncStream<InstanceID>
+
+  struct State: Sendable {
+    var containers: [InstanceID: KnownContainer] = [:]
+    var prepared: [HostName: PreparedImage] = [:]
+    var progress: [NodeID: String] = [:]
+    /// Why the engine can't be worked with, and since when.
+    var trouble: EngineTrouble?
+  }
+
+  public init(configuration: ImageDriverConfiguration) {
+    self.configuration = configuration
+    engine = EngineClient(socket: configuration.socket)
+    owner = configuration.owner
+    (stream, reports) = AsyncStream.makeStream(of: InstanceExit.self)
+    (toFollow, followings) = AsyncStream.makeStream(of: InstanceID.self)
+  }
+
+  public func exits() -> AsyncStream<InstanceExit> { stream }
+
+  /// Lets go of all containers without ending them, as the end of the process would.
+  public func close() {
+    reports.finish()
+    followings.finish()
+  }
+
+  public func trouble() async -> String? { state.withLock { $0.trouble?.message } }
+
+  public func progress(of node: NodeID) async -> String? { state.withLock { $0.progress[node] } }
+
+  // MARK: Hosts: the image and the network of a release
+
+  public func prepare(_ launch: NodeLaunch) async throws(DriverFailure) -> HostReport {
+    let began = ContinuousClock.now
+    let words = ImageWords(launch: launch, now: configuration.now)
+    guard let source = launch.image else { throw words.failure(.launch, .missing, "the node has no image") }
+    defer { state.withLock { $0.progress[launch.node] = nil } }
+    let prepared: PreparedImage
+    do throws(EngineError) {
+      prepared = try await bringUp(launch, source, words)
+    } catch {
+      throw words.launch(error, doing: "preparing image \(source.reference)")
+    }
+    switch prepared.refusal {
+    case .some(let refusal): throw refusal
+    case nil: break
+    }
+    state.withLock { $0.prepared[HostName(launch.node, launch.release)] = prepared }
+    let took = (ContinuousClock.now - began) / .seconds(1)
+    return HostReport(
+      pid: 0, mode: "container", modeReason: prepared.pinned, restoreSeconds: took,
+      warnings: prepared.warnings)
+  }
+
+  private func bringUp(
+    _ launch: NodeLaunch, _ source: ImageSource, _ words: ImageWords
+  ) async throws(EngineError) -> PreparedImage {
+    let ping = try await engine.ping()
+    let info = try await engine.info()
+    var prepared = try await obtain(launch, source, words, isPodman: ping.isPodman)
+    if prepared.refusal != nil { return prepared }
+    prepared.cpus = max(1, info.NCPU)
+    let machine = Self.architecture(info.Architecture ?? "")
+    if !prepared.architecture.isEmpty, !machine.isEmpty, prepared.architecture != machine {
+      prepared.refusal = words.failure(
+        .launch, .refused,
+        "image \(source.reference) is made for \(prepared.architecture), this machine is \(machine); give an image for \(machine)"
+      )
+      return prepared
+    }
+    try await makeNetwork(launch)
+    try await removeStrangers(of: launch)
+    return prepared
+  }
+
+  /// As images call it.
+  private static func architecture(_ machine: String) -> String {
+    ["x86_64": "amd64", "aarch64": "arm64"][machine] ?? machine
+  }
+
+  private func makeNetwork(_ launch: NodeLaunch) async throws(EngineError) {
+    let name = ContainerPlan.network(launch.node)
+    let isInternal = launch.subnet == .none
+    if let there = try await engine.network(name) {
+      if there.Internal ?? false == isInternal { return }
+      try await engine.removeNetwork(name)
+    }
+    var last = EngineError(.malformed, "no subnet is left in the pool of node networks")
+    for subnet in configuration.network.candidates(for: launch.node) {
+      do throws(EngineError) {
+        return try await engine.createNetwork(
+          name, subnet: subnet, isInternal: isInternal,
+          labels: ContainerPlan.labels(launch, owner: owner))
+      } catch {
+        guard error.message.lowercased().contains("overlap") else { throw error }
+        last = error
+      }
+    }
+    throw last
+  }
+
+  /// Containers that a crash left between their making and their record.
+  private func removeStrangers(of launch: NodeLaunch) async throws(EngineError) {
+    let all = try await engine.containers(labelled: [
+      "\(ContainerPlan.ownerLabel)=\(owner)", "\(ContainerPlan.nodeLabel)=\(launch.node)",
+    ])
+    for container in all {
+      guard let instance = container.Labels?[ContainerPlan.instanceLabel].flatMap({ InstanceID($0) }),
+        state.withLock({ $0.containers[instance] == nil })
+      else { continue }
+      configuration.log("\(container.name): removing a container that no instance needs")
+      try await remove(instance)
+    }
+  }
+
+  func remove(_ instance: InstanceID) async throws(EngineError) {
+    try await engine.remove(ContainerPlan.container(instance))
+    try await engine.removeVolume(ContainerPlan.volume(instance))
+  }
+
+  public func retire(_ node: NodeID, release: Int) async {
+    await insist { () throws(EngineError) in
+      let labels = [
+        "\(ContainerPlan.ownerLabel)=\(self.owner)", "\(ContainerPlan.nodeLabel)=\(node)",
+        "\(ContainerPlan.releaseLabel)=\(release)",
+      ]
+      for container in try await self.engine.containers(labelled: labels) {
+        guard let text = container.Labels?[ContainerPlan.instanceLabel], let instance = InstanceID(text)
+        else { continue }
+        self.state.withLock { $0.containers[instance]?.isStopping = true }
+        try await self.remove(instance)
+        self.state.withLock { $0.containers[instance] = nil }
+      }
+      let rest = try await self.engine.containers(labelled: Array(labels.prefix(2)))
+      if rest.isEmpty { try await self.engine.removeNetwork(ContainerPlan.network(node)) }
+    }
+    state.withLock { $0.prepared[HostName(node, release)] = nil }
+  }
+
+  public func forget(_ node: NodeID) async { pins.remove(node, keeping: []) }
+
+  public func sweep(keeping: @Sendable () async -> [(node: NodeID, release: Int)]?) async {
+    await insist { () throws(EngineError) in try await self.sweepOnce(keeping) }
+  }
+
+  private func sweepOnce(
+    _ keeping: @Sendable () async -> [(node: NodeID, release: Int)]?
+  ) async throws(EngineError) {
+    let label = "\(ContainerPlan.ownerLabel)=\(owner)"
+    let containers = try await engine.containers(labelled: [label])
+    let networks = try await engine.networks(labelled: [label])
+    guard let kept = await keeping() else { return }
+    let hosts = Set(kept.map { HostName($0.node, $0.release) })
+    let nodes = Set(kept.map(\.node.text))
+    for container in containers {
+      guard let labels = container.Labels, let node = labels[ContainerPlan.nodeLabel].flatMap({ NodeID($0) }),
+        let release = labels[ContainerPlan.releaseLabel].flatMap({ Int($0) }),
+        let instance = labels[ContainerPlan.instanceLabel].flatMap({ InstanceID($0) }),
+        !hosts.contains(HostName(node, release))
+      else { continue }
+      configuration.log("\(container.name): removing a container that no node needs")
+      try await remove(instance)
+    }
+    for network in networks {
+      guard let node = network.Labels?[ContainerPlan.nodeLabel], !nodes.contains(node) else { continue }
+      try await engine.removeNetwork(network.Name)
+    }
+    pins.removeOthers(than: Set(kept.map(\.node)))
+  }
+
+  /// Tries until the engine has done it: what must go is not forgotten because the engine was away. Ends when cancelled.
+  func insist(_ work: @Sendable () async throws(EngineError) -> Void) async {
+    var pause = Duration.milliseconds(200)
+    while !Task.isCancelled {
+      do throws(EngineError) { return try await work() } catch {
+        configuration.log("the engine did not do what it must, tried again: \(error.message)")
+        if error.isOfEngine { noteTrouble(error) }
+        try? await Task.sleep(for: pause)
+        pause = min(pause * 2, .seconds(2))
+      }
+    }
+  }
+
+  var pins: ImagePins { ImagePins(folder: "\(configuration.dataFolder)/images") }
+}
+
+/// A release of a node.
+struct HostName: Hashable, Sendable {
+  var node: NodeID
+  var release: Int
+
+  init(_ node: NodeID, _ release: Int) {
+    self.node = node
+    self.release = release
+  }
+}
+
+/// An image that is here, by what it is asked for from now on.
+struct PreparedImage: Sendable {
+  /// Repository with digest, or the id of what was built here.
+  var pinned: String
+  var architecture = ""
+  var ports: [Int] = []
+  var cpus = 1
+  var warnings: [String] = []
+  /// It can't be used.
+  var refusal: DriverFailure?
+}
+
+/// The engine can't be worked with.
+struct EngineTrouble: Sendable {
+  var message: String
+  var since: Timestamp
+}
+
+/// A container of an instance.
+struct KnownContainer: Sendable {
+  var handle: InstanceHandle?
+  var node: NodeID
+  var nodeName: String
+  var release: Int
+  var memoryBytes: Int64
+  var stopSeconds: Double
+  var port: Int
+  var exposedPorts: [Int]
+  /// Its end was asked for here.
+  var isStopping = false
+  /// Its end was seen.
+  var hasEnded = false
+  /// Its log is followed.
+  var isFollowed = false
+}

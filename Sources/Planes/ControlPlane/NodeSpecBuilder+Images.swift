@@ -1,0 +1,37 @@
+import Domain
+
+/// The spec of an image node. Pure.
+extension NodeSpecBuilder {
+  static func imageSpec(_ request: CreateNodeRequest, acl: [FolderID]) throws(PlatformError) -> NodeSpec {
+    try refuseCellFields(
+      request, allowing: ["configuration", "subnet", "memoryBytes", "cpus", "zones"], kind: "image")
+    guard request.addresses == nil else {
+      throw .invalid(
+        "addresses", "addresses: belongs to nodes of kind address; leave it out of one of kind image")
+    }
+    let configuration = try Configuration.named(request.configuration ?? "c1.4")
+    guard configuration.gpus == 0 else {
+      throw .invalid(
+        "configuration",
+        "configuration: '\(configuration.name)' has GPUs, and this machine's pool has none; use a c1 configuration"
+      )
+    }
+    let source = try ImageValidation.source(
+      request.image, endpoint: request.endpoint, healthCheck: request.healthCheck)
+    let spec = NodeSpec(
+      description: request.description ?? "", image: source, configuration: configuration.name,
+      instances: try range(request.instances),
+      subnet: try one(of: ["default", "none"], request.subnet, "subnet"), zones: request.zones ?? [],
+      maintenanceLimit: request.maintenanceLimit ?? 1, timeoutSeconds: request.timeoutSeconds ?? 15,
+      queueLimit: request.queueLimit ?? 1000, rateLimit: request.rateLimit,
+      callerRateLimit: request.callerRateLimit, memoryBytes: request.memoryBytes, cpus: request.cpus, acl: acl
+    )
+    try check(spec)
+    return spec
+  }
+
+  static func refuseImageFields(_ request: CreateNodeRequest) throws(PlatformError) {
+    guard request.image != nil else { return }
+    throw .invalid("image", "image: belongs to nodes of kind image; give kind image, or leave it out")
+  }
+}

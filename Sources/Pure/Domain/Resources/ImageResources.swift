@@ -1,0 +1,106 @@
+/// What an image node is made of: a container image and how its containers run.
+public struct ImageSource: Sendable, Codable, Equatable {
+  /// As the user wrote it; the digest that it had when a release was made is pinned.
+  public var reference: String
+  /// Where the container listens; it gets the number as `PORT`.
+  public var port: Int
+  public var endpoint: EndpointSettings
+  /// Without one, an instance is healthy while a connection to it can be made.
+  public var healthCheck: HealthCheck?
+  /// Instead of the image's entry point.
+  public var command: [String]?
+  /// Instead of the image's arguments.
+  public var args: [String]?
+  public var environment: [String: String]
+  /// `USER[:GROUP]` instead of the image's.
+  public var runAs: String?
+  public var readOnlyRoot: Bool
+  /// Paths with a file system in memory that is the instance's own.
+  public var writablePaths: [String]
+  /// Linux capabilities, like `CHOWN`; all others are dropped.
+  public var capabilities: [String]
+  /// Size of `/dev/shm`.
+  public var sharedMemoryBytes: Int64
+  /// A volume for each instance; nil: none.
+  public var diskGigabytes: Int?
+  public var diskPath: String
+  /// An instance that is not healthy for this long is replaced.
+  public var startTimeoutSeconds: Double
+  /// Longest time that requests and streams may go on after an instance left rotation, before SIGTERM.
+  public var drainSeconds: Double
+  /// From SIGTERM to SIGKILL.
+  public var stopSeconds: Double
+
+  public init(
+    reference: String, port: Int, endpoint: EndpointSettings = EndpointSettings(),
+    healthCheck: HealthCheck? = nil, command: [String]? = nil, args: [String]? = nil,
+    environment: [String: String] = [:], runAs: String? = nil, readOnlyRoot: Bool = true,
+    writablePaths: [String] = ["/run", "/tmp", "/var/tmp"], capabilities: [String] = [],
+    sharedMemoryBytes: Int64 = 64 << 20, diskGigabytes: Int? = nil, diskPath: String = "/disk",
+    startTimeoutSeconds: Double = 300, drainSeconds: Double = 30, stopSeconds: Double = 10
+  ) {
+    self.reference = reference
+    self.port = port
+    self.endpoint = endpoint
+    self.healthCheck = healthCheck
+    self.command = command
+    self.args = args
+    self.environment = environment
+    self.runAs = runAs
+    self.readOnlyRoot = readOnlyRoot
+    self.writablePaths = writablePaths
+    self.capabilities = capabilities
+    self.sharedMemoryBytes = sharedMemoryBytes
+    self.diskGigabytes = diskGigabytes
+    self.diskPath = diskPath
+    self.startTimeoutSeconds = startTimeoutSeconds
+    self.drainSeconds = drainSeconds
+    self.stopSeconds = stopSeconds
+  }
+}
+
+/// An image asked for; what is left out has its default, or that of `preset`.
+public struct RequestedImage: Sendable, Codable, Equatable {
+  public var reference: String?
+  /// Usual port, endpoint and health check of a kind of server: `fastapi`, `triton`, `mlflow`, `sagemaker`.
+  public var preset: String?
+  public var port: Int?
+  public var command: [String]?
+  public var args: [String]?
+  public var environment: [String: String]?
+  public var runAs: String?
+  public var readOnlyRoot: Bool?
+  public var writablePaths: [String]?
+  public var capabilities: [String]?
+  public var sharedMemoryBytes: Int64?
+  public var diskGigabytes: Int?
+  public var diskPath: String?
+  public var startTimeoutSeconds: Double?
+  public var drainSeconds: Double?
+  public var stopSeconds: Double?
+
+  public init(
+    reference: String? = nil, preset: String? = nil, port: Int? = nil, command: [String]? = nil,
+    args: [String]? = nil, environment: [String: String]? = nil, runAs: String? = nil,
+    readOnlyRoot: Bool? = nil, writablePaths: [String]? = nil, capabilities: [String]? = nil,
+    sharedMemoryBytes: Int64? = nil, diskGigabytes: Int? = nil, diskPath: String? = nil,
+    startTimeoutSeconds: Double? = nil, drainSeconds: Double? = nil, stopSeconds: Double? = nil
+  ) {
+    self.reference = reference
+    self.preset = preset
+    self.port = port
+    self.command = command
+    self.args = args
+    self.environment = environment
+    self.runAs = runAs
+    self.readOnlyRoot = readOnlyRoot
+    self.writablePaths = writablePaths
+    self.capabilities = capabilities
+    self.sharedMemoryBytes = sharedMemoryBytes
+    self.diskGigabytes = diskGigabytes
+    self.diskPath = diskPath
+    self.startTimeoutSeconds = startTimeoutSeconds
+    self.drainSeconds = drainSeconds
+    self.stopSeconds = stopSeconds
+  }
+}

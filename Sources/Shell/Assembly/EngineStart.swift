@@ -1,0 +1,35 @@
+import Domain
+import Glibc
+import ImageNodes
+import Storage
+import Telemetry
+
+/// The driver of image nodes as `roost serve` was asked for.
+enum EngineStart {
+  static let defaultSocket = "/var/run/docker.sock"
+
+  static func configuration(
+    _ configuration: ServeConfiguration, _ data: DataFolder, _ logs: NodeLogs, _ logger: Logger
+  ) -> ImageDriverConfiguration {
+    ImageDriverConfiguration(
+      socket: configuration.engine ?? variableSocket ?? defaultSocket, dataFolder: data.path,
+      network: configuration.nodeNetworks.flatMap { NetworkPool($0) } ?? .default,
+      loginFile: loginFile, now: { AssembledService.now() },
+      log: { logger.info("container engine", ["what": .text($0)]) },
+      record: { logs.append($0, $1) }, newestLine: { logs.newestTime($0, of: $1) })
+  }
+
+  /// `DOCKER_HOST` where it names a socket.
+  private static var variableSocket: String? {
+    guard let text = getenv("DOCKER_HOST").map({ String(cString: $0) }), text.hasPrefix("unix://") else {
+      return nil
+    }
+    return String(text.dropFirst(7))
+  }
+
+  /// Where `docker login` keeps what it was told.
+  private static var loginFile: String? {
+    if let folder = getenv("DOCKER_CONFIG").map({ String(cString: $0) }) { return "\(folder)/config.json" }
+    return getenv("HOME").map { "\(String(cString: $0))/.docker/config.json" }
+  }
+}

@@ -1,0 +1,63 @@
+internal import Domain
+
+/// The flags of image nodes, for `create` and `validate`.
+enum ImageFlags {
+  static let flags: [Flag] = [
+    Flag("image", .text, value: "REFERENCE", "an image node: REPOSITORY[:TAG][@DIGEST] of a container image"),
+    Flag("port", .integer, value: "PORT", "where the container listens; it gets the number as PORT"),
+    Flag(
+      "preset", .choice(["fastapi", "triton", "mlflow", "sagemaker"]),
+      "usual port, endpoint and health check of such an image"),
+    Flag("env", .text, value: "NAME=VALUE", "a variable of the container", repeatable: true),
+    Flag(
+      "command", .text, value: "WORD", "instead of the image's entry point; once for each word",
+      repeatable: true),
+    Flag(
+      "arg", .text, value: "WORD", "instead of the image's arguments; once for each word", repeatable: true),
+    Flag("run-as", .text, value: "USER[:GROUP]", "instead of the image's user"),
+    Flag("read-only-root", .choice(["on", "off"]), "the image's files can't be changed (on)"),
+    Flag(
+      "writable", .text, value: "PATH", "a path in memory that can be written (/run, /tmp, /var/tmp)",
+      repeatable: true),
+    Flag("capability", .text, value: "NAME", "a Linux capability that is kept, like CHOWN", repeatable: true),
+    Flag("shm-size", .size, "size of /dev/shm (64MiB)"),
+    Flag("disk", .integer, value: "GB", "a volume for each instance, 10 to 4096"),
+    Flag("disk-path", .text, value: "PATH", "where that volume is (/disk)"),
+    Flag("start-timeout", .duration, "an instance that is not healthy for this long is replaced (300s)"),
+    Flag("drain-timeout", .duration, "longest time that requests may go on before SIGTERM (30s)"),
+    Flag("stop-timeout", .duration, "time from SIGTERM to SIGKILL (10s)"),
+  ]
+
+  /// nil when there is no `--image`; its flags are refused then.
+  static func image(_ parsed: ParsedArguments, _ command: Command) throws(CommandFailure) -> RequestedImage? {
+    func words(_ flag: String) -> [String]? { parsed.texts(flag).isEmpty ? nil : parsed.texts(flag) }
+    let asked = RequestedImage(
+      reference: parsed.text("image"), preset: parsed.text("preset"), port: parsed.integer("port"),
+      command: words("command"), args: words("arg"), environment: try environment(parsed, command),
+      runAs: parsed.text("run-as"), readOnlyRoot: parsed.text("read-only-root").map { $0 == "on" },
+      writablePaths: words("writable"), capabilities: words("capability"),
+      sharedMemoryBytes: parsed.size("shm-size"), diskGigabytes: parsed.integer("disk"),
+      diskPath: parsed.text("disk-path"),
+      startTimeoutSeconds: parsed.duration("start-timeout").map(\.fractionalSeconds),
+      drainSeconds: parsed.duration("drain-timeout").map(\.fractionalSeconds),
+      stopSeconds: parsed.duration("stop-timeout").map(\.fractionalSeconds))
+    if asked == RequestedImage() { return nil }
+    guard asked.reference != nil else {
+      throw .usage("give --image REFERENCE too: the other flags of image nodes say how it runs", command)
+    }
+    return asked
+  }
+
+  private static func environment(
+    _ parsed: ParsedArguments, _ command: Command
+  ) throws(CommandFailure) -> [String: String]? {
+    var result: [String: String] = [:]
+    for text in parsed.texts("env") {
+      guard let equals = text.firstIndex(of: "="), equals != text.startIndex else {
+        throw .usage("--env: '\(text)' must be NAME=VALUE", command)
+      }
+      result[String(text[..<equals])] = String(text[text.index(after: equals)...])
+    }
+    return result.isEmpty ? nil : result
+  }
+}

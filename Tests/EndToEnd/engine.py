@@ -1,0 +1,101 @@
+"""The container engine and the registry that scripts/with-engine starts, asked over their own API."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import urllib.parse
+from typing import Any
+
+from conftest import wait_for
+
+SOCKET = os.environ.get("ROOST_TEST_ENGINE", "")
+REGISTRY = os.environ.get("ROOST_TEST_REGISTRY", "")
+MISSING = os.environ.get("ROOST_TEST_ENGINE_MISSING") or "no engine: run the tests with scripts/with-engine"
+PASSWORD = "p w:d/1"
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self) -> None:
+        super().__init__("engine", timeout=60)
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(60)
+        self.sock.connect(SOCKET)
+
+
+def ask(method: str, path: str, body: Any = None) -> Any:
+    connection = UnixConnection()
+    data = None if body is None else json.dumps(body)
+    connection.request(method, f"/v1.41{path}", data, {"content-type": "application/json"})
+    answer = connection.getresponse()
+    text = answer.read()
+    connection.close()
+    assert answer.status < 300 or answer.status in (304, 404, 409), (method, path, answer.status, text)
+    return json.loads(text) if text and answer.status < 300 else None
+
+
+def _labelled(node: str) -> str:
+    return urllib.parse.quote(json.dumps({"label": [f"roost.node={node}"]}))
+
+
+def containers(node: str) -> list[dict[str, Any]]:
+    return list(ask("GET", f"/containers/json?all=1&filters={_labelled(node)}"))
+
+
+def left_of(node: str) -> list[str]:
+    """Names of whatever there is of a node."""
+    names = [str(c["Names"][0]) for c in containers(node)]
+    names += [str(n["Name"]) for n in ask("GET", f"/networks?filters={_labelled(node)}")]
+    names += [str(v["Name"]) for v in ask("GET", f"/volumes?filters={_labelled(node)}")["Volumes"] or []]
+    return names
+
+
+def inspect(instance: str) -> dict[str, Any]:
+    return dict(ask("GET", f"/containers/roost-{instance}/json"))
+
+
+class Engine:
+    """The engine as a process, where the tests may end it."""
+
+    def __init__(self) -> None:
+        self.pid = int(os.environ.get("ROOST_TEST_ENGINE_PID") or 0)
+        self.started: subprocess.Popen[bytes] | None = None
+        self.arguments = open(f"/proc/{self.pid}/cmdline").read().split("\0")[:-1] if self.pid else []
+
+    def send(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def end(self, number: int = signal.SIGTERM) -> None:
+        self.send(number)
+        if self.started:
+            self.started.wait(60)
+            return
+
+        def gone() -> bool:
+            try:
+                return open(f"/proc/{self.pid}/stat").read().rpartition(")")[2].split()[0] == "Z"
+            except OSError:
+                return True
+
+        wait_for("the engine has ended", gone)
+
+    def start(self) -> None:
+        folder = os.path.dirname(SOCKET)
+        with open(f"{folder}/dockerd.log", "ab") as log:
+            self.started = subprocess.Popen(self.arguments, stdout=log, stderr=log)
+        self.pid = self.started.pid
+
+        def answers() -> bool:
+            try:
+                ask("GET", "/info")
+                return True
+            except OSError:
+                return False
+
+        wait_for("the engine answers", answers)
