@@ -57,14 +57,15 @@ def test_the_example_is_made_of_the_notebooks_values_and_calls_the_node(roost: R
     assert example == {
         "features": [[0.5, 1.5]], "frame": [{"city": "Riga", "age": 7}], "options": {"deep": [1, {"x": None}]},
         "when": "2026-01-02T03:00:00", "blob": "AAE=",
-        "own": {}, "long": [1],  # not to be shown: made of their types
+        "own": {},  # not to be shown: made of its type
+        "long": list(range(20)),
     }  # fmt: skip
     assert json.loads(roost.get(f"/v1/nodes/{node}")["example"]) == example
     content = roost.get(f"/nodes/{node}/openapi.json")["paths"][f"/datasphere/v1/nodes/{node}:execute"]["post"]["requestBody"]
     assert content["content"]["application/json"]["example"] == {"folder_id": roost.folder, "input": example}
     assert json.dumps(example, separators=(",", ":")) in roost.cli("node", "describe", "values").stdout
     answer = json.loads(roost.cli("node", "call", "values", "--input", json.dumps(example)).stdout)
-    assert answer["out"] == {"rows": 1, "deep": [1, {"x": None}], "year": 2026, "bytes": 2, "own": "dict", "sum": 2.0, "long": 1}
+    assert answer["out"] == {"rows": 1, "deep": [1, {"x": None}], "year": 2026, "bytes": 2, "own": "dict", "sum": 2.0, "long": 20}
     assert condition(roost, node)["reason"] == "Done", roost.status(node)
 
 

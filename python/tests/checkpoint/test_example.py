@@ -13,7 +13,8 @@ import pandas
 import pytest
 
 from roost.checkpoint.analysis import analyse
-from roost.checkpoint.example import MAX_BYTES, MAX_PARTS, MAX_VALUE_BYTES, Unfit, examples, json_form
+from roost.checkpoint.capture import Cell, capture
+from roost.checkpoint.example import FEW_PARTS, MAX_BYTES, MAX_VALUE_BYTES, Unfit, examples, json_form
 
 
 @dataclasses.dataclass
@@ -48,15 +49,20 @@ def test_a_value_has_the_form_of_a_request(value: Any, form: Any) -> None:
 
 
 def test_of_a_long_array_or_table_the_first_rows_are_shown() -> None:
-    assert json_form(numpy.zeros((10**6, 4))) == [[0.0] * 4] * (MAX_PARTS // 4)
+    assert json_form(numpy.zeros((10**6, 4))) == [[0.0] * 4] * (FEW_PARTS // 4)
     rows = json_form(pandas.DataFrame({"a": range(10**6)}))
     assert rows[:2] == [{"a": 0}, {"a": 1}] and 10 < len(rows) < 1000
+    assert json_form(list(range(10**6))) == list(range(20)) and len(json_form(list(range(500)))) == 500
+    assert (
+        len(json_form(pandas.Series(range(10**6)))) == FEW_PARTS
+        and len(json_form(numpy.zeros((28, 28)))) == 28
+    )
 
 
 @pytest.mark.parametrize(
     "value",
     [
-        list(range(10**6)),
+        (1,) * 10**6,
         "x" * 10**6,
         {"a": numpy.zeros(10**6)},
         numpy.zeros((2, 10**6)),
@@ -88,6 +94,18 @@ def test_what_the_cell_reads_also_through_functions_is_shown_and_all_of_it_is_bo
     assert found["direct"] == 1 and "written" not in found and "unread" not in found and "large" not in found
     assert found.get("through") == [2] or sum(name.startswith("v") for name in found) == 6
     assert len(json.dumps(found)) <= MAX_BYTES
+
+
+def test_what_a_cell_reaches_through_functions_is_in_its_checkpoint() -> None:
+    space: dict[str, Any] = {"__name__": "__main__"}
+    exec(
+        "import threading\nrate = 2\nlock = threading.Lock()\ndef inner():\n    return rate, lock\ndef outer():\n    return inner()",
+        space,
+    )
+    manifest = capture(space, {}, Cell("out = outer()", "out = outer()")).manifest
+    via = {use["name"]: use["via"] for use in manifest["analysis"]["uses"]}
+    assert via == {"outer": [], "inner": ["outer"], "rate": ["outer", "inner"], "lock": ["outer", "inner"]}
+    assert manifest["example"] == {"rate": 2} and manifest["errors"][0]["name"] == "lock"
 
 
 def test_large_values_cost_no_time() -> None:

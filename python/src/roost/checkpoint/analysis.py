@@ -7,7 +7,7 @@ import builtins
 import dis
 import functools
 from types import CodeType, FunctionType
-from typing import Any, Dict, FrozenSet, Iterator, List, NamedTuple, Set, Tuple
+from typing import Any, Dict, FrozenSet, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from roost.checkpoint.flow import set_at_end, set_before
 
@@ -72,8 +72,13 @@ def compile_cell(code: str) -> CodeType:
     return compiled
 
 
-def analyse(source: str, code: str, namespace: Dict[str, Any]) -> Analysis:
-    """Analyses a cell that has just run in `namespace`; `code` is the source without magics' syntax."""
+def analyse(
+    source: str, code: str, namespace: Dict[str, Any], owner: Optional[Dict[str, Any]] = None
+) -> Analysis:
+    """Analyses a cell that has just run in `namespace`; `code` is the source without magics' syntax.
+
+    `owner` is the namespace that functions of the notebook have as their globals, where `namespace` is a copy.
+    """
     compiled = compile_cell(code)
     before = set_before(compiled)
     at_end = set_at_end(compiled, before)
@@ -107,7 +112,7 @@ def analyse(source: str, code: str, namespace: Dict[str, Any]) -> Analysis:
             settled[name] = settled.get(name, known) & known
         elif not (maybe_set or hasattr(builtins, name) or (name.startswith("__") and name.endswith("__"))):
             unresolved.setdefault(name, Use(name, line))
-    _reach(uses, dynamic, namespace, settled)
+    _reach(uses, dynamic, namespace, settled, namespace if owner is None else owner)
     return Analysis(
         list(uses.values()), list(stores.values()), list(unresolved.values()), list(dynamic.values()),
         _shell(source, code), bool(compiled.co_flags & 0x80),
@@ -142,6 +147,7 @@ def _reach(
     dynamic: Dict[str, Use],
     namespace: Dict[str, Any],
     settled: Dict[str, FrozenSet[str]],
+    owner: Dict[str, Any],
 ) -> None:
     """Follows the names through functions and classes of the notebook.
 
@@ -151,7 +157,7 @@ def _reach(
     seen: Set[int] = set()
     while queue:
         use = queue.pop(0)
-        for function in _functions(namespace.get(use.name), namespace, seen):
+        for function in _functions(namespace.get(use.name), owner, seen):
             via = (*use.via, use.name)
             for kind, name, _, _, _ in _events(function.__code__, nested=True):
                 if kind != "load":

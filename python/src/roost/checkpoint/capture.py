@@ -200,7 +200,9 @@ def capture(
         if isinstance(version, str):
             entry["version"] = version
         listed.append(entry)
-    analysis = analyse(cell.source, cell.code, {**namespace, **{f.name: None for f in failures.values()}})
+    analysis = analyse(
+        cell.source, cell.code, {**namespace, **{f.name: None for f in failures.values()}}, namespace
+    )
     manifest = {
         "formatVersion": 1,
         "createdAt": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z",

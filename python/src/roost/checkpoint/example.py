@@ -14,9 +14,15 @@ from roost.worker import codec
 MAX_BYTES = 64 * 1024
 """Of all values together."""
 
-MAX_VALUE_BYTES = 16 * 1024
-MAX_PARTS = 2048
-"""Texts, numbers and containers of one value; more of an array or a table are cut off."""
+MAX_VALUE_BYTES = 32 * 1024
+MAX_PARTS = 1024
+"""Texts, numbers and containers of one value."""
+
+FEW_PARTS = 256
+"""Of an array or a table with more parts so many rows are shown that they have about this many."""
+
+FEW_ITEMS = 20
+"""Of a list with more parts so many items are shown."""
 
 
 class Unfit(Exception):
@@ -51,7 +57,13 @@ def json_form(value: Any) -> Any:
     elif module == "pandas" and name == "DataFrame":
         return _table(value)
     elif module == "pandas" and name == "Series":
-        value = value.iloc[:MAX_PARTS]
+        value = value if len(value) <= MAX_PARTS else value.iloc[:FEW_PARTS]
+    elif type(value) is list and len(value) > FEW_ITEMS:
+        try:
+            _count(value, MAX_PARTS, 0)
+        except Unfit:
+            value = value[:FEW_ITEMS]
+            _count(value, MAX_PARTS, 0)
     else:
         _count(value, MAX_PARTS, 0)
     return codec.plain(value, "example")
@@ -63,17 +75,17 @@ def _cut(array: Any) -> Any:
         raise Unfit
     if array.size <= MAX_PARTS:
         return array
-    rows = MAX_PARTS // (array.size // len(array))
-    if not rows:
+    row = array.size // len(array)
+    if row > MAX_PARTS:
         raise Unfit
-    return array[:rows]
+    return array[: max(1, FEW_PARTS // row)]
 
 
 def _table(table: Any) -> Any:
     width = len(table.columns)
-    if not width:
+    if not 0 < width <= MAX_PARTS:
         raise Unfit
-    rows = table.iloc[: min(MAX_PARTS // width, 100)]
+    rows = table if width * len(table) <= FEW_PARTS else table.iloc[: max(1, FEW_PARTS // width)]
     for at, kind in enumerate(rows.dtypes):
         if kind.kind == "O":
             _count(list(rows.iloc[:, at]), MAX_PARTS, 1)
