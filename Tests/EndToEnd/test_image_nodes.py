@@ -183,7 +183,7 @@ def test_containers_and_logs_survive_kill_9_of_roost(server: Roost) -> None:
 
 
 def test_what_is_wrong_with_an_image_is_said_in_plain_words(server: Roost) -> None:
-    node, said = failure(server, "no-image", {"reference": "127.0.0.1:9/nothing:1"})
+    _, said = failure(server, "no-image", {"reference": "127.0.0.1:9/nothing:1"})
     assert "registry 127.0.0.1:9 can't be asked" in said or "connection refused" in said
     _, said = failure(server, "no-login", {"reference": f"{REGISTRY}/team/testapp:1"})
     assert "wants a login" in said and "docker login" in said
@@ -197,9 +197,10 @@ def test_what_is_wrong_with_an_image_is_said_in_plain_words(server: Roost) -> No
     assert "nothing listens on port 8080" in said, said
     _, said = failure(server, "no-user", {"reference": "testapp:1", "runAs": "nosuch"})
     assert "user 'nosuch' does not exist in image" in said
+    ids = {n["name"]: n["id"] for n in server.get("/v1/nodes")["nodes"]}
     for name in ("no-image", "no-login", "no-command", "bad-start", "wrong-port", "no-user"):
         server.cli("node", "delete", name, "--yes", "--wait")
-    assert left_of(node) == []
+        wait_for(f"nothing is left of {name}", lambda: left_of(ids[name]) == [])
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,8 @@ actor NodeReconciler {
       }
       group.cancelAll()
     }
+    // Not as a child of the loop that has just ended: a driver whose engine is away tries again until it is cancelled.
+    if isForgotten { await forget() }
   }
 
   /// Level-triggered: a lost wake-up costs two seconds at most.
@@ -148,7 +150,7 @@ actor NodeReconciler {
       return [{ await self.retireHost() }]
     case .forget:
       isForgotten = true
-      return [{ await self.forget() }]
+      return []
     }
   }
 
