@@ -14,6 +14,7 @@ import Testing
 private struct NoSink: RoutingSink {
   func publish(_ table: RoutingTable) async {}
   func outstanding(on instance: InstanceID) async -> Int { 0 }
+  func load(of node: NodeID) async -> NodeLoad? { nil }
 }
 
 /// The API over a real store, with a driver in memory.

@@ -22,6 +22,10 @@ actor RecordingSink: RoutingSink {
     return counts[instance] ?? 0
   }
   func set(_ count: Int, on instance: InstanceID) { counts[instance] = count }
+
+  private var loads: [NodeID: NodeLoad] = [:]
+  func load(of node: NodeID) -> NodeLoad? { loads[node] }
+  func set(_ load: NodeLoad, on node: NodeID) { loads[node] = load }
 }
 
 /// Counts the failures that reconcilers speak of.

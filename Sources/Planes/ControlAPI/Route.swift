@@ -59,6 +59,7 @@ enum RouteTable {
     Route("POST", "/v1/nodes/*:resume", NodeEndpoints.resume),
     Route("POST", "/v1/nodes/*:reset", NodeEndpoints.reset),
     Route("GET", "/v1/nodes/*/instances", NodeEndpoints.instances),
+    Route("GET", "/v1/nodes/*/scaling", NodeEndpoints.scaling),
     Route("GET", "/v1/nodes/*/logs", NodeEndpoints.logs),
     Route("GET", "/v1/instances", InstanceEndpoints.list),
     Route("GET", "/v1/instances/*", InstanceEndpoints.get),

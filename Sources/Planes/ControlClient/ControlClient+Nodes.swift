@@ -56,6 +56,11 @@ extension ControlClient {
     try all(Self.path(node, "/instances"))
   }
 
+  /// How the number of a node's instances follows its load.
+  public func scaling(of node: String) throws(ClientError) -> ScalingResource {
+    try get(Self.path(node, "/scaling"))
+  }
+
   /// Instances of all nodes, or of one by its id or name.
   public func instances(node: String?) throws(ClientError) -> ListResource<InstanceResource> {
     try all("/v1/instances", query: node.map { [("node", $0)] } ?? [])

@@ -99,7 +99,7 @@ public actor Fleet {
     let reconciler = NodeReconciler(
       record: record, intent: intent, world: world,
       routesChanged: { [weak self] in await self?.routesChanged($0) },
-      outstanding: { await sink.outstanding(on: $0) })
+      outstanding: { await sink.outstanding(on: $0) }, load: { await sink.load(of: $0) })
     reconcilers[record.id] = reconciler
     return reconciler
   }
@@ -128,11 +128,13 @@ public actor Fleet {
 
   /// A hint from the gateway.
   public func observed(_ observation: GatewayObservation) async {
-    let instance: InstanceID =
-      switch observation {
-      case .unreachable(let id, _): id
-      case .hung(let id, _): id
-      }
+    let instance: InstanceID
+    switch observation {
+    case .unreachable(let id, _), .hung(let id, _): instance = id
+    case .waiting(let node):
+      await reconcilers[node]?.observed(observation)
+      return
+    }
     guard let node = routes.values.first(where: { $0.instances.contains { $0.id == instance } }) else {
       return
     }
@@ -185,6 +187,11 @@ public actor Fleet {
 
   /// What is seen of a node; nil when it has no reconciler (any more).
   public func snapshot(of node: NodeID) async -> NodeSnapshot? { await reconcilers[node]?.snapshot() }
+
+  /// How the number of a node's instances follows its load; nil when it has no reconciler (any more).
+  public func scaling(of node: NodeID) async -> ScalingResource? {
+    await reconcilers[node]?.scalingResource()
+  }
 
   public func progress(of node: NodeID) async -> String? { await reconcilers[node]?.progress() }
 }

@@ -73,7 +73,7 @@ extension NodeReconciler {
   // MARK: Views
 
   func imageFacts(_ source: ImageSource, healthy: Int, trouble: String?) -> [Fact] {
-    let wanted = intent.spec.instances.count
+    let wanted = wantedCount
     let waiting = notBefore > world.uptime()
     let ready: (Bool, String, String) =
       if record.suspended {

@@ -77,6 +77,8 @@ extension NodeReconciler {
       return "node '\(record.name)' is suspended; resume it with: roost node resume \(record.name)"
     }
     // While an instance is replaced, or looked for after a restart, requests wait in the queue rather than fail.
+    // One that may rest wakes for the request, which waits meanwhile: also right after a restart of the service.
+    if intent.spec.scaling != nil, intent.spec.instances.min == 0, launchesFailed < 2 { return nil }
     let isProbedDown = isProbed && instances.values.contains { $0.status == .unhealthy }
     if healthy == 0, !isRecovering,
       launchesFailed > 1 || !everHealthy || isProbedDown || intent.spec.kind == .address
@@ -90,7 +92,7 @@ extension NodeReconciler {
 
   func status() -> NodeStatus {
     NodePlanner.status(
-      observation(), minimum: max(1, min(intent.spec.instances.min, intent.spec.instances.count)),
+      observation(), minimum: wantedCount == 0 ? 0 : max(1, min(intent.spec.instances.min, wantedCount)),
       everHealthy: everHealthy || attemptsFailed > 0)
   }
 
@@ -117,7 +119,7 @@ extension NodeReconciler {
     }
     let status = NodeStatusResource(
       status: status(), healthyInstances: healthy,
-      desiredInstances: record.suspended ? 0 : intent.spec.instances.count,
+      desiredInstances: record.suspended ? 0 : wantedCount,
       release: record.release, conditions: conditions(healthy: healthy, trouble: await driver.trouble()),
       lastError: lastError, startMode: isProbed ? nil : hostReport.map { "\($0.mode): \($0.modeReason)" },
       restarts: restarts)
@@ -142,7 +144,7 @@ extension NodeReconciler {
   typealias Fact = (String, (Bool, String, String))
 
   private func cellFacts(healthy: Int) -> [Fact] {
-    let wanted = intent.spec.instances.count
+    let wanted = wantedCount
     let waiting = notBefore > world.uptime()
     let hostFact: (Bool, String, String) =
       switch host {
@@ -161,7 +163,9 @@ extension NodeReconciler {
       case .down: (false, "NotStarted", "the zygote is not running yet")
       }
     let readyFact: (Bool, String, String) =
-      if record.suspended { (false, "Suspended", "the user suspended the node") } else if healthy >= wanted {
+      if record.suspended { (false, "Suspended", "the user suspended the node") } else if wanted == 0 {
+        (true, "Resting", "nobody called for long enough: no instance runs, the first request starts one")
+      } else if healthy >= wanted {
         (true, "AllHealthy", "\(healthy) of \(wanted) instances are in rotation")
       } else if healthy > 0 { (false, "Replacing", "\(healthy) of \(wanted) instances are in rotation") } else
       {
@@ -285,7 +289,7 @@ extension NodeReconciler {
     case .down: return "starting the zygote"
     case .ready:
       if record.deletedAt != nil || record.suspended { return "draining \(instances.count) instances" }
-      return "\(healthy) of \(intent.spec.instances.count) instances healthy"
+      return "\(healthy) of \(wantedCount) instances healthy"
     }
   }
 }

@@ -14,6 +14,8 @@ actor NodeReconciler {
   /// Tells the fleet that this node's routes changed; returns when the gateway follows them.
   let routesChanged: @Sendable (NodeID) async -> Void
   let outstanding: @Sendable (InstanceID) async -> Int
+  /// What is asked of this node now.
+  let load: @Sendable (NodeID) async -> NodeLoad?
 
   var record: NodeRecord
   var intent: NodeIntent
@@ -36,6 +38,8 @@ actor NodeReconciler {
   var restarts = 0
   var since: [String: (status: Bool, reason: String, at: Timestamp)] = [:]
   private(set) var isForgotten = false
+  /// How many instances there should be, where the load decides.
+  var scaling = Scaling()
   /// The instances of the last run are being looked for.
   var isRecovering = false
 
@@ -45,7 +49,8 @@ actor NodeReconciler {
   init(
     record: NodeRecord, intent: NodeIntent, world: NodeWorld,
     routesChanged: @escaping @Sendable (NodeID) async -> Void,
-    outstanding: @escaping @Sendable (InstanceID) async -> Int
+    outstanding: @escaping @Sendable (InstanceID) async -> Int,
+    load: @escaping @Sendable (NodeID) async -> NodeLoad?
   ) {
     id = record.id
     self.record = record
@@ -54,6 +59,7 @@ actor NodeReconciler {
     driver = world.driver(of: intent.spec.kind)
     self.routesChanged = routesChanged
     self.outstanding = outstanding
+    self.load = load
     (wakeups, waker) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
   }
 
@@ -67,14 +73,17 @@ actor NodeReconciler {
     self.intent = intent
     // A user who changes something wants to see it tried now.
     notBefore = .zero
+    followScaling()
     probeAll()
     wake()
   }
 
   /// Runs until the node is forgotten or the task is cancelled. Cancelling leaves instances running.
   func run() async {
+    followScaling()
     await withDiscardingTaskGroup { group in
       group.addTask { await self.tick() }
+      group.addTask { await self.scale() }
       for id in isProbed ? Array(instances.keys) : [] { group.addTask { await self.watch(id) } }
       var alarm: Duration?
       var passes = wakeups.makeAsyncIterator()
@@ -113,7 +122,7 @@ actor NodeReconciler {
     NodeObservation(
       now: world.uptime(), isDeleting: record.deletedAt != nil, isSuspended: record.suspended,
       epoch: intent.epoch,
-      desiredCount: intent.spec.instances.count, slots: intent.spec.address?.slots.map(\.key), host: host,
+      desiredCount: wantedCount, slots: intent.spec.address?.slots.map(\.key), host: host,
       notBefore: notBefore,
       instances: instances.values.map {
         .init(id: $0.id, epoch: $0.epoch, status: $0.status, slot: $0.slot)
@@ -285,6 +294,7 @@ actor NodeReconciler {
   /// The gateway saw something odd: look, don't believe.
   func observed(_ observation: GatewayObservation) async {
     switch observation {
+    case .waiting: await scaleOnce()
     case .unreachable(let instance, _) where isProbed, .hung(let instance, _) where isProbed:
       return probeSoon(instance)
     case .unreachable(let instance, _):

@@ -106,8 +106,24 @@ public struct NodeService: Sendable {
           if let source = intent.spec.address {
             intent.spec.instances = try NodeSpecBuilder.range(request.instances, of: source)
           } else {
+            guard intent.spec.image == nil || request.instances?.min != 0 else {
+              throw .invalid("instances.min", "instances.min: 0 is for nodes of kind cell")
+            }
+            let former = request.instances?.count == nil ? intent.spec.scaling : nil
             intent.spec.instances = try NodeSpecBuilder.range(request.instances)
+            intent.spec.scaling = try NodeSpecBuilder.scaling(
+              request.instances, fields.contains("scaling") ? request.scaling : former)
           }
+        case "scaling":
+          guard intent.spec.address == nil else {
+            throw .invalid("scaling", "scaling: an address node has one instance per address")
+          }
+          guard !fields.contains("instances") else { break }
+          let range = intent.spec.instances
+          intent.spec.scaling = try NodeSpecBuilder.scaling(
+            RequestedInstances(
+              min: range.min, max: range.max, count: intent.spec.scaling == nil ? range.count : nil),
+            request.scaling)
         case "acl": intent.spec.acl = acl.isEmpty ? [record.folderID] : acl
         case "maintenanceLimit": intent.spec.maintenanceLimit = request.maintenanceLimit ?? 1
         case "timeoutSeconds": intent.spec.timeoutSeconds = request.timeoutSeconds ?? 15

@@ -81,7 +81,8 @@ extension NodeSpecBuilder {
   ) throws(PlatformError) {
     let given: [(String, Bool)] = [
       ("checkpoint", request.checkpoint != nil), ("inputs", request.inputs != nil),
-      ("outputs", request.outputs != nil), ("configuration", request.configuration != nil),
+      ("outputs", request.outputs != nil), ("scaling", request.scaling != nil),
+      ("configuration", request.configuration != nil),
       ("isolation", request.isolation != nil), ("startMode", request.startMode != nil),
       ("restore", request.restore != nil), ("keepRandomState", request.keepRandomState != nil),
       ("subnet", request.subnet != nil), ("memoryBytes", request.memoryBytes != nil),

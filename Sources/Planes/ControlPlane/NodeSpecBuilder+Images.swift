@@ -16,11 +16,15 @@ extension NodeSpecBuilder {
         "configuration: '\(configuration.name)' has GPUs, and this machine's pool has none; use a c1 configuration"
       )
     }
+    guard request.instances?.min != 0 else {
+      throw .invalid(
+        "instances.min", "instances.min: 0 is for nodes of kind cell; a container takes too long to start")
+    }
     let source = try ImageValidation.source(
       request.image, endpoint: request.endpoint, healthCheck: request.healthCheck)
     let spec = NodeSpec(
       description: request.description ?? "", image: source, configuration: configuration.name,
-      instances: try range(request.instances),
+      instances: try range(request.instances), scaling: try scaling(request.instances, request.scaling),
       subnet: try one(of: ["default", "none"], request.subnet, "subnet"), zones: request.zones ?? [],
       maintenanceLimit: request.maintenanceLimit ?? 1, timeoutSeconds: request.timeoutSeconds ?? 15,
       queueLimit: request.queueLimit ?? 1000, rateLimit: request.rateLimit,

@@ -24,6 +24,7 @@ enum NodeSpecBuilder {
     let spec = NodeSpec(
       description: request.description ?? "", cell: source, configuration: configuration.name,
       instances: try range(request.instances),
+      scaling: try scaling(request.instances, request.scaling),
       subnet: subnet,
       zones: request.zones ?? [], maintenanceLimit: request.maintenanceLimit ?? 1,
       timeoutSeconds: request.timeoutSeconds ?? 15, queueLimit: request.queueLimit ?? 1000,
@@ -67,12 +68,15 @@ enum NodeSpecBuilder {
   }
 
   static func range(_ requested: RequestedInstances?) throws(PlatformError) -> InstanceRange {
-    let count = requested?.count ?? requested?.min ?? 1
+    let scales = scales(requested)
+    let count = requested?.count ?? max(requested?.min ?? 1, scales ? 1 : 0)
     let range = InstanceRange(
       min: requested?.min ?? count, max: requested?.max ?? max(count, requested?.min ?? count), count: count)
-    guard range.min >= 1, range.max <= 100 else {
+    guard range.min >= (scales ? 0 : 1), range.max <= 100 else {
       throw .invalid(
-        "instances", "instances: min \(range.min) and max \(range.max) must lie between 1 and 100")
+        "instances",
+        "instances: min \(range.min) and max \(range.max) must lie between \(scales ? 0 : 1) and 100"
+          + (range.min == 0 ? "; a min of 0 needs a max above it and no count" : ""))
     }
     guard range.min <= range.count, range.count <= range.max else {
       throw .invalid(
@@ -80,6 +84,40 @@ enum NodeSpecBuilder {
         "instances.count: \(range.count) is not within min \(range.min) and max \(range.max)")
     }
     return range
+  }
+
+  /// Whether the number is to follow the load.
+  private static func scales(_ requested: RequestedInstances?) -> Bool {
+    guard let requested, requested.count == nil, let most = requested.max else { return false }
+    return most > requested.min ?? 1
+  }
+
+  /// How the number follows the load; nil: it is fixed.
+  static func scaling(
+    _ instances: RequestedInstances?, _ requested: ScalingSpec?
+  ) throws(PlatformError) -> ScalingSpec? {
+    guard scales(instances) else {
+      guard requested == nil else {
+        throw .invalid(
+          "scaling",
+          "scaling: the number of instances is fixed; give instances.max above instances.min, and no instances.count"
+        )
+      }
+      return nil
+    }
+    let spec = requested ?? ScalingSpec()
+    if let value = spec.concurrency { try within(value, 0.01...1000, "scaling.concurrency", "requests") }
+    if let value = spec.requestsPerSecond {
+      try within(value, 0.001...1_000_000, "scaling.requestsPerSecond", "requests per second")
+    }
+    let times = [
+      ("stableSeconds", spec.stableSeconds, 5.0...600), ("panicSeconds", spec.panicSeconds, 1...60),
+      ("leaveSeconds", spec.leaveSeconds, 1...600), ("lastLeaveSeconds", spec.lastLeaveSeconds, 1...86400),
+    ]
+    for (name, value, range) in times {
+      if let value { try within(Double(value), range, "scaling.\(name)", "seconds") }
+    }
+    return spec
   }
 
   static func one(of choices: [String], _ value: String?, _ field: String) throws(PlatformError)

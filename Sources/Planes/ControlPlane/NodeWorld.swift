@@ -9,6 +9,24 @@ public protocol RoutingSink: Sendable {
   func publish(_ table: RoutingTable) async
   /// Requests written to the instance and not yet answered.
   func outstanding(on instance: InstanceID) async -> Int
+  /// What is asked of a node; nil when it is not in the table.
+  func load(of node: NodeID) async -> NodeLoad?
+}
+
+/// What is asked of a node at one moment.
+public struct NodeLoad: Sendable, Equatable {
+  /// Requests with instances.
+  public var running: Int
+  /// Requests that wait for one.
+  public var queued: Int
+  /// All requests since the service started.
+  public var requests: Int
+
+  public init(running: Int, queued: Int, requests: Int) {
+    self.running = running
+    self.queued = queued
+    self.requests = requests
+  }
 }
 
 /// All that reconcilers act on. A value of references, so that tests can put fakes in each place.

@@ -55,6 +55,7 @@ extension GatewayLoop {
           origin: .node, retryAfter: node.shared.retryAfterSeconds()))
       return recycle(request)
     }
+    if node.links.isEmpty { shared.observe(.waiting(node.entry.routed.id)) }
     request.input.append(input, count)
     request.ticket = node.shared.ticket()
     setQueueTimer(request, node, from: request.arrived)

@@ -119,6 +119,17 @@ public final class GatewayServer: Sendable {
     }
   }
 
+  /// What is asked of a node now, over all loops; nil when it is not in the table. `requests`: all that came and were not
+  /// refused at once.
+  public func load(of node: NodeID) -> (running: Int, queued: Int, requests: Int)? {
+    guard let shared = state.withLock({ $0.table?.nodes.first { $0.routed.id == node }?.shared }) else {
+      return nil
+    }
+    let running = max(shared.inFlight.current, 0)
+    let queued = max(shared.queueLength, 0)
+    return (running, queued, shared.answered + running + queued)
+  }
+
   /// What was done with a recent request of this id (each loop remembers some 10,000); the newest one. Nil when none is.
   public func explain(_ requestID: String) -> RequestResource? {
     let found = shared.journals.enumerated().compactMap { loop, journal in

@@ -167,6 +167,11 @@ final class SharedNode: Sendable {
     paths.execute.answered(status: status, microseconds: microseconds)
   }
 
+  /// Answers over all paths, without those that no instance was asked for.
+  var answered: Int {
+    answers.reduce(0) { [401, 403, 404, 413, 429].contains($1.status) ? $0 : $0 + $1.count }
+  }
+
   /// Answers by status over all paths, those that occurred.
   var answers: [(status: Int, count: Int)] {
     var counts: [Int: Int] = [:]

@@ -161,10 +161,12 @@ public struct Endpoint: Sendable, Codable, Hashable {
   }
 }
 
-/// What the gateway tells the control plane about an instance. A hint to look, never a fact to store.
+/// What the gateway tells the control plane about an instance or a node. A hint to look, never a fact to store.
 public enum GatewayObservation: Sendable, Equatable {
   /// Its socket refused or closed while it was in rotation.
   case unreachable(InstanceID, reason: String)
+  /// A request waits, and the node has no instance in rotation.
+  case waiting(NodeID)
   /// It did not answer within the request's timeout plus one second of grace: kill it.
   case hung(InstanceID, requestID: String)
 }

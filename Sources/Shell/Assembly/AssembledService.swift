@@ -175,4 +175,7 @@ private struct GatewaySink: RoutingSink {
 
   func publish(_ table: RoutingTable) async { gateway.publish(table) }
   func outstanding(on instance: InstanceID) async -> Int { gateway.outstanding(on: instance) }
+  func load(of node: NodeID) async -> NodeLoad? {
+    gateway.load(of: node).map { NodeLoad(running: $0.running, queued: $0.queued, requests: $0.requests) }
+  }
 }

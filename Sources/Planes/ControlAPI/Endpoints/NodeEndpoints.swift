@@ -46,7 +46,8 @@ enum NodeEndpoints {
     let fields = try UpdateMask.fields(
       call,
       known: [
-        "name", "description", "instances", "acl", "maintenanceLimit", "timeoutSeconds", "queueLimit",
+        "name", "description", "instances", "scaling", "acl", "maintenanceLimit", "timeoutSeconds",
+        "queueLimit",
         "addresses", "endpoint", "healthCheck", "rateLimit", "callerRateLimit",
       ])
     let acl = try await folders(request.acl ?? [], api)
@@ -95,6 +96,16 @@ enum NodeEndpoints {
     let node = try await find(call, .view, api)
     let all = await api.fleet.snapshot(of: node.id)?.instances ?? []
     return try Paging.answer(all, call, key: \.id.text) { $0 }
+  }
+
+  /// How the number of instances follows the load, and what it did.
+  static func scaling(_ call: Call, _ api: APIWorld) async throws(PlatformError) -> HTTPResponse {
+    try call.allowQuery()
+    let node = try await find(call, .view, api)
+    guard let scaling = await api.fleet.scaling(of: node.id) else {
+      throw PlatformError(.notFound, "node '\(node.name)' is gone", origin: .caller)
+    }
+    return try Answer.json(scaling)
   }
 
   static func logs(_ call: Call, _ api: APIWorld) async throws(PlatformError) -> HTTPResponse {

@@ -11,6 +11,8 @@ public struct CreateNodeRequest: Sendable, Codable, Equatable {
   public var outputs: [RequestedVariable]?
   public var configuration: String?
   public var instances: RequestedInstances?
+  /// How the number follows the load.
+  public var scaling: ScalingSpec?
   public var isolation: String?
   public var startMode: String?
   public var restore: String?
@@ -37,8 +39,9 @@ public struct CreateNodeRequest: Sendable, Codable, Equatable {
     name: String, description: String? = nil, project: String? = nil, folder: String? = nil,
     kind: NodeKind? = nil, checkpoint: String? = nil, inputs: [RequestedVariable]? = nil,
     outputs: [RequestedVariable]? = nil,
-    configuration: String? = nil, instances: RequestedInstances? = nil, isolation: String? = nil,
-    startMode: String? = nil, restore: String? = nil, keepRandomState: Bool? = nil,
+    configuration: String? = nil, instances: RequestedInstances? = nil,
+    scaling: ScalingSpec? = nil, isolation: String? = nil, startMode: String? = nil, restore: String? = nil,
+    keepRandomState: Bool? = nil,
     warmUp: String? = nil, subnet: String? = nil,
     zones: [ZonePlacement]? = nil, maintenanceLimit: Int? = nil, timeoutSeconds: Double? = nil,
     queueLimit: Int? = nil, addresses: [NodeAddress]? = nil, image: RequestedImage? = nil,
@@ -57,6 +60,7 @@ public struct CreateNodeRequest: Sendable, Codable, Equatable {
     self.outputs = outputs
     self.configuration = configuration
     self.instances = instances
+    self.scaling = scaling
     self.isolation = isolation
     self.startMode = startMode
     self.restore = restore
@@ -92,7 +96,7 @@ public struct RequestedVariable: Sendable, Codable, Equatable {
   }
 }
 
-/// Instances asked for; `count` defaults to `min`.
+/// Instances asked for. With a `count` it is fixed; without one, and with `max` above `min`, it follows the load.
 public struct RequestedInstances: Sendable, Codable, Equatable {
   public var min: Int?
   public var max: Int?
@@ -112,6 +116,8 @@ public struct UpdateNodeRequest: Sendable, Codable, Equatable {
   public var name: String?
   public var description: String?
   public var instances: RequestedInstances?
+  /// How the number follows the load.
+  public var scaling: ScalingSpec?
   public var acl: [String]?
   public var maintenanceLimit: Int?
   public var timeoutSeconds: Double?
@@ -126,7 +132,8 @@ public struct UpdateNodeRequest: Sendable, Codable, Equatable {
 
   public init(
     name: String? = nil, description: String? = nil, instances: RequestedInstances? = nil,
-    acl: [String]? = nil, maintenanceLimit: Int? = nil, timeoutSeconds: Double? = nil,
+    scaling: ScalingSpec? = nil, acl: [String]? = nil, maintenanceLimit: Int? = nil,
+    timeoutSeconds: Double? = nil,
     queueLimit: Int? = nil, addresses: [NodeAddress]? = nil, endpoint: RequestedEndpoint? = nil,
     healthCheck: RequestedHealthCheck? = nil, rateLimit: RateLimit? = nil,
     callerRateLimit: RateLimit? = nil
@@ -134,6 +141,7 @@ public struct UpdateNodeRequest: Sendable, Codable, Equatable {
     self.name = name
     self.description = description
     self.instances = instances
+    self.scaling = scaling
     self.acl = acl
     self.maintenanceLimit = maintenanceLimit
     self.timeoutSeconds = timeoutSeconds

@@ -1,4 +1,4 @@
-/// Allowed instances, and the fixed count within them.
+/// Allowed instances. `count` is the fixed number within them; of a node that scales, the one it begins with.
 public struct InstanceRange: Sendable, Codable, Equatable {
   public var min: Int
   public var max: Int
@@ -66,6 +66,8 @@ public struct NodeSpec: Sendable, Codable, Equatable {
   /// Name in the catalogue, like `c1.4`; empty for an address node, of which nothing runs here.
   public var configuration: String
   public var instances: InstanceRange
+  /// Left out: the number of instances is fixed.
+  public var scaling: ScalingSpec?
   /// `none` or `host`; of an image node `default` (a network of its own with a way out) or `none`.
   public var subnet: String
   public var zones: [ZonePlacement]
@@ -89,7 +91,8 @@ public struct NodeSpec: Sendable, Codable, Equatable {
   public init(
     description: String = "", cell: CellSource? = nil, address: AddressSource? = nil,
     image: ImageSource? = nil, configuration: String,
-    instances: InstanceRange, subnet: String = "none", zones: [ZonePlacement] = [],
+    instances: InstanceRange, scaling: ScalingSpec? = nil, subnet: String = "none",
+    zones: [ZonePlacement] = [],
     maintenanceLimit: Int = 1, timeoutSeconds: Double = 15, queueLimit: Int = 1000,
     rateLimit: RateLimit? = nil, callerRateLimit: RateLimit? = nil, memoryBytes: Int64? = nil,
     cpus: Double? = nil, acl: [FolderID]
@@ -100,6 +103,7 @@ public struct NodeSpec: Sendable, Codable, Equatable {
     self.image = image
     self.configuration = configuration
     self.instances = instances
+    self.scaling = scaling
     self.subnet = subnet
     self.zones = zones
     self.maintenanceLimit = maintenanceLimit

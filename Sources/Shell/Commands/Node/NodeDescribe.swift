@@ -80,7 +80,12 @@ enum NodeDescribe {
     facts.add("Inputs", variables(cell.inputs))
     facts.add("Outputs", variables(cell.outputs))
     facts.add("Configuration", spec.configuration)
-    facts.add("Instances", "\(spec.instances.count) (\(spec.instances.min) to \(spec.instances.max))")
+    facts.add(
+      "Instances",
+      spec.scaling == nil
+        ? "\(spec.instances.count) (\(spec.instances.min) to \(spec.instances.max))"
+        : "\(node.status.desiredInstances) now, \(spec.instances.min) to \(spec.instances.max) by the load; see: roost node scaling \(node.name)"
+    )
     facts.add("Isolation", cell.isolation)
     facts.add(
       "Start", "\(cell.startMode)\(node.status.startMode.map { ": \($0)" } ?? ""), restore \(cell.restore)")

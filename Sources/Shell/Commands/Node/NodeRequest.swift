@@ -8,8 +8,10 @@ enum NodeRequest {
       Flag("input", .text, value: "NAME:TYPE", "an input variable", repeatable: true),
       Flag("output", .text, value: "NAME:TYPE", "an output variable", repeatable: true),
       Flag("configuration", .text, value: "NAME", "size of an instance (c1.4); roost configuration list"),
-      Flag("instances", .integer, value: "N", "how many instances (1)"),
-      Flag("min", .integer, value: "N", "least instances"),
+      Flag(
+        "instances", .integer, value: "N",
+        "how many instances (1); without it, between --min and --max by the load"),
+      Flag("min", .integer, value: "N", "least instances; 0 lets the node rest when nobody calls"),
       Flag("max", .integer, value: "N", "most instances"),
       Flag(
         "isolation", .choice(["instance", "request"]), "what one request can change for the next (instance)"),
@@ -29,7 +31,7 @@ enum NodeRequest {
         "warm-up", .choice(["fork", "instance", "off"]),
         "where the example request runs before callers' (fork: a throw-away copy; off with --subnet host)"),
       Flag("description", .text, "what it is for"),
-    ] + ImageFlags.flags + AddressFlags.flags
+    ] + NodeScaling.flags + ImageFlags.flags + AddressFlags.flags
 
   static func request(_ context: Context, _ command: Command) throws(CommandFailure) -> CreateNodeRequest {
     let parsed = context.parsed
@@ -46,7 +48,8 @@ enum NodeRequest {
       checkpoint: parsed.text("checkpoint"),
       inputs: try variables("input", context, command), outputs: try variables("output", context, command),
       configuration: parsed.text("configuration"), instances: instances(parsed),
-      isolation: parsed.text("isolation"), startMode: parsed.text("start-mode"),
+      scaling: NodeScaling.spec(parsed), isolation: parsed.text("isolation"),
+      startMode: parsed.text("start-mode"),
       restore: parsed.text("restore"),
       keepRandomState: parsed.toggle("keep-random-state") ? true : nil,
       warmUp: parsed.text("warm-up"), subnet: parsed.text("subnet"),

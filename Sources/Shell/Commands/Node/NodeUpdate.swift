@@ -9,14 +9,16 @@ enum NodeUpdate {
     arguments: [Positional("NODE", "id or name")],
     flags: [
       Flag("name", .text, value: "NAME", "another name"), Flag("description", .text, "what it is for"),
-      Flag("instances", .integer, value: "N", "how many instances"),
-      Flag("min", .integer, value: "N", "least instances"),
+      Flag(
+        "instances", .integer, value: "N",
+        "how many instances; without it, between --min and --max by the load"),
+      Flag("min", .integer, value: "N", "least instances; 0 lets the node rest when nobody calls"),
       Flag("max", .integer, value: "N", "most instances"),
       Flag("acl", .text, value: "FOLDER", "a folder that may call it; all of them anew", repeatable: true),
       Flag("maintenance-limit", .integer, value: "N", "instances that may be down at once"),
       Flag("timeout", .duration, "longest time of a request"),
       Flag("queue-limit", .integer, value: "N", "requests that may wait"),
-    ] + AddressFlags.flags + OperationWaiter.flags,
+    ] + NodeScaling.flags + AddressFlags.flags + OperationWaiter.flags,
     examples: [
       "roost node update my-node --instances 3 --wait",
       "roost node update my-servers --address 10.0.0.8:8080 --address 10.0.0.9:8080 --wait",
@@ -26,7 +28,7 @@ enum NodeUpdate {
       let acl = parsed.texts("acl")
       let request = UpdateNodeRequest(
         name: parsed.text("name"), description: parsed.text("description"),
-        instances: NodeRequest.instances(parsed),
+        instances: NodeRequest.instances(parsed), scaling: NodeScaling.spec(parsed),
         acl: acl.isEmpty ? nil : acl, maintenanceLimit: parsed.integer("maintenance-limit"),
         timeoutSeconds: parsed.duration("timeout").map(\.fractionalSeconds),
         queueLimit: parsed.integer("queue-limit"), addresses: AddressFlags.addresses(parsed),
@@ -36,7 +38,8 @@ enum NodeUpdate {
         callerRateLimit: AddressFlags.rate(parsed, "caller-rate-limit"))
       let given: [(String, Bool)] = [
         ("name", request.name != nil), ("description", request.description != nil),
-        ("instances", request.instances != nil), ("acl", request.acl != nil),
+        ("instances", request.instances != nil), ("scaling", request.scaling != nil),
+        ("acl", request.acl != nil),
         ("maintenanceLimit", request.maintenanceLimit != nil),
         ("timeoutSeconds", request.timeoutSeconds != nil),
         ("queueLimit", request.queueLimit != nil), ("addresses", request.addresses != nil),
