@@ -220,7 +220,7 @@ def report(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="execute requests against FastAPI and uvicorn")
-    parser.add_argument("--seconds", type=float, default=1)
+    parser.add_argument("--seconds", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 16, 64])
     parser.add_argument("--cells", choices=CELLS, nargs="+", default=list(CELLS))

@@ -306,7 +306,7 @@ class Bench:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="the gateway as a proxy against nginx, HAProxy and Envoy")
-    parser.add_argument("--seconds", type=float, default=3)
+    parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", choices=PARTS, nargs="+", default=list(PARTS))
     options = parser.parse_args()
