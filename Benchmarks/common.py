@@ -304,11 +304,15 @@ def awake() -> Iterator[None]:
             spinner.wait()
 
 
-def run(main: Callable[[], None]) -> None:
-    """Runs a benchmark: 0 when it measured, 1 with a reason when it could not."""
+def run(main: Callable[[], None], *, keeps_awake: bool = False) -> None:
+    """Runs a benchmark: 0 when it measured, 1 with a reason when it could not.
+
+    `keeps_awake` is for servers under load. Starts of processes are timed without: they wait for the kernel, which the
+    threads of `awake` would delay.
+    """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
     try:
-        with awake():
+        with awake() if keeps_awake else contextlib.nullcontext():
             main()
     except (BenchmarkError, OSError, subprocess.SubprocessError, http.client.HTTPException) as error:
         print(f"error: {type(error).__name__}: {error}", file=sys.stderr)

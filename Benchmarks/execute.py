@@ -234,4 +234,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, keeps_awake=True)
