@@ -192,8 +192,9 @@ actor NodeReconciler {
       guard advance(instance, to: .started, { $0.handle = handle }) else {
         return await driver.stop(handle, grace: .zero)
       }
-      await persist(instance)
-      guard advance(instance, to: .preparing, { _ in }) else { return }
+      // Its record reaches the disk while it begins: one without a record is stopped by the sweep of the next start.
+      async let recorded: Void = persist(instance)
+      guard advance(instance, to: .preparing, { _ in }) else { return await recorded }
       try await driver.begin(handle)
       guard await driver.probe(handle, timeout: .seconds(5)) else {
         throw DriverFailure(
@@ -202,6 +203,7 @@ actor NodeReconciler {
             message: "instance \(instance) did not answer its first health check in 5 s",
             at: world.now()))
       }
+      await recorded
       let startedAt = world.now()
       guard advance(instance, to: .healthy, { $0.startedAt = startedAt }) else { return }
       everHealthy = true
@@ -361,50 +363,5 @@ actor NodeReconciler {
     } catch {
       world.log(.error, "instance record not ended", ["instance": instance.text, "error": error.message])
     }
-  }
-
-  // MARK: Restart of the service
-
-  /// Finds the instances of the last run again; those that don't answer are dropped. Runs before `run`.
-  func recoverInstances(_ records: [InstanceRecord]) async {
-    isRecovering = true
-    defer { isRecovering = false }
-    switch intent.spec.kind {
-    case .address: return await recoverAddresses(records)
-    case .image: return await recoverImages(records)
-    case .cell: break
-    }
-    everHealthy = records.contains { $0.startedAt != nil }
-    for record in records {
-      guard let memo = record.handleJSON.flatMap({ try? StoredJSON.value(InstanceMemo.self, from: $0) })
-      else {
-        await drop(record.id)
-        continue
-      }
-      instances[record.id] = LiveInstance(
-        id: record.id, epoch: memo.epoch, status: .preparing, handle: memo.handle,
-        createdAt: record.createdAt, madeAt: .nanoseconds(instances.count), startedAt: record.startedAt)
-    }
-    await withDiscardingTaskGroup { group in
-      for instance in instances.values { group.addTask { await self.recover(instance) } }
-    }
-  }
-
-  /// Puts an instance of the last run into rotation once it has answered.
-  private func recover(_ instance: LiveInstance) async {
-    guard let handle = instance.handle else { return }
-    guard await driver.recover(handle), await driver.probe(handle, timeout: .seconds(2)) else {
-      await driver.stop(handle, grace: .zero)
-      return await drop(instance.id)
-    }
-    do throws(DriverFailure) {
-      // One that the service left between its fork and its first answer.
-      if instance.startedAt == nil { try await driver.begin(handle) }
-      let now = world.now()
-      guard advance(instance.id, to: .healthy, { $0.startedAt = $0.startedAt ?? now }) else { return }
-      everHealthy = true
-      if instance.startedAt == nil { await persist(instance.id) }
-      await routesChanged(id)
-    } catch { await discard(instance.id, because: error.error) }
   }
 }
