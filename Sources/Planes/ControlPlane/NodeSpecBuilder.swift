@@ -47,12 +47,12 @@ enum NodeSpecBuilder {
   }
 
   static func check(_ spec: NodeSpec) throws(PlatformError) {
-    try within(spec.timeoutSeconds, 0.05...3600, "timeoutSeconds", "seconds")
-    try within(Double(spec.queueLimit), 0...100_000, "queueLimit", "requests")
-    try within(Double(spec.maintenanceLimit), 0...100, "maintenanceLimit", "instances")
-    if let cpus = spec.cpus { try within(cpus, 0.05...1024, "cpus", "vCPU") }
+    try FieldCheck.within(spec.timeoutSeconds, 0.05...3600, "timeoutSeconds", "seconds")
+    try FieldCheck.within(Double(spec.queueLimit), 0...100_000, "queueLimit", "requests")
+    try FieldCheck.within(Double(spec.maintenanceLimit), 0...100, "maintenanceLimit", "instances")
+    if let cpus = spec.cpus { try FieldCheck.within(cpus, 0.05...1024, "cpus", "vCPU") }
     if let memory = spec.memoryBytes {
-      try within(Double(memory), 33_554_432...17_592_186_044_416, "memoryBytes", "bytes")
+      try FieldCheck.within(Double(memory), 33_554_432...17_592_186_044_416, "memoryBytes", "bytes")
     }
     try AddressValidation.checkRate(spec.rateLimit, "rateLimit")
     try AddressValidation.checkRate(spec.callerRateLimit, "callerRateLimit")
@@ -106,16 +106,18 @@ enum NodeSpecBuilder {
       return nil
     }
     let spec = requested ?? ScalingSpec()
-    if let value = spec.concurrency { try within(value, 0.01...1000, "scaling.concurrency", "requests") }
+    if let value = spec.concurrency {
+      try FieldCheck.within(value, 0.01...1000, "scaling.concurrency", "requests")
+    }
     if let value = spec.requestsPerSecond {
-      try within(value, 0.001...1_000_000, "scaling.requestsPerSecond", "requests per second")
+      try FieldCheck.within(value, 0.001...1_000_000, "scaling.requestsPerSecond", "requests per second")
     }
     let times = [
       ("stableSeconds", spec.stableSeconds, 5.0...600), ("panicSeconds", spec.panicSeconds, 1...60),
       ("leaveSeconds", spec.leaveSeconds, 1...600), ("lastLeaveSeconds", spec.lastLeaveSeconds, 1...86400),
     ]
     for (name, value, range) in times {
-      if let value { try within(Double(value), range, "scaling.\(name)", "seconds") }
+      if let value { try FieldCheck.within(Double(value), range, "scaling.\(name)", "seconds") }
     }
     return spec
   }
@@ -129,14 +131,5 @@ enum NodeSpecBuilder {
         field, "\(field): '\(value)' is not known; use one of \(choices.joined(separator: ", "))")
     }
     return value
-  }
-
-  private static func within(
-    _ value: Double, _ range: ClosedRange<Double>, _ field: String, _ unit: String
-  ) throws(PlatformError) {
-    guard range.contains(value) else {
-      throw .invalid(
-        field, "\(field): \(value) is out of range; use \(range.lowerBound) to \(range.upperBound) \(unit)")
-    }
   }
 }

@@ -21,7 +21,7 @@ public enum AddressValidation {
         "addresses: give 1 to \(maximumAddresses), like 10.0.0.7:8080 or unix:/run/app.sock; there are \(addresses.count)"
       )
     }
-    if let port { try checkPort(port, "endpoint.port") }
+    if let port { try FieldCheck.port(port, "endpoint.port") }
     var seen = Set<String>()
     var result: [NodeAddress] = []
     for (index, address) in addresses.enumerated() {
@@ -55,12 +55,14 @@ public enum AddressValidation {
       throw .invalid(
         "endpoint.type", "endpoint.type: '\(settings.type)' is not known; use http, http2 or grpc")
     }
-    try within(settings.connectTimeoutSeconds, 0.05...60, "endpoint.connectTimeoutSeconds", "seconds")
-    try within(settings.idleTimeoutSeconds, 0.05...86400, "endpoint.idleTimeoutSeconds", "seconds")
-    try within(
+    try FieldCheck.within(
+      settings.connectTimeoutSeconds, 0.05...60, "endpoint.connectTimeoutSeconds", "seconds")
+    try FieldCheck.within(settings.idleTimeoutSeconds, 0.05...86400, "endpoint.idleTimeoutSeconds", "seconds")
+    try FieldCheck.within(
       settings.totalTimeoutSeconds, 0...86400, "endpoint.totalTimeoutSeconds", "seconds, 0 for no limit")
-    try within(Double(settings.perInstanceLimit), 1...100_000, "endpoint.perInstanceLimit", "requests")
-    try within(settings.slowStartSeconds, 0...3600, "endpoint.slowStartSeconds", "seconds")
+    try FieldCheck.within(
+      Double(settings.perInstanceLimit), 1...100_000, "endpoint.perInstanceLimit", "requests")
+    try FieldCheck.within(settings.slowStartSeconds, 0...3600, "endpoint.slowStartSeconds", "seconds")
     return settings
   }
 
@@ -77,7 +79,7 @@ public enum AddressValidation {
     guard ["http", "grpc"].contains(type) else {
       throw .invalid("healthCheck.type", "healthCheck.type: '\(type)' is not known; use http or grpc")
     }
-    if let port = check.port { try checkPort(port, "healthCheck.port") }
+    if let port = check.port { try FieldCheck.port(port, "healthCheck.port") }
     if type == "grpc", asked.path != nil {
       throw .invalid(
         "healthCheck.path",
@@ -97,17 +99,18 @@ public enum AddressValidation {
         "healthCheck.service",
         "healthCheck.service: '\(check.service)' is not the name of a gRPC service, like echo.v1.Echo")
     }
-    try within(check.timeoutSeconds, 0.05...60, "healthCheck.timeoutSeconds", "seconds")
-    try within(check.intervalSeconds, 0.1...3600, "healthCheck.intervalSeconds", "seconds")
-    try within(Double(check.failsThreshold), 1...100, "healthCheck.failsThreshold", "probes")
-    try within(Double(check.passesThreshold), 1...100, "healthCheck.passesThreshold", "probes")
+    try FieldCheck.within(check.timeoutSeconds, 0.05...60, "healthCheck.timeoutSeconds", "seconds")
+    try FieldCheck.within(check.intervalSeconds, 0.1...3600, "healthCheck.intervalSeconds", "seconds")
+    try FieldCheck.within(Double(check.failsThreshold), 1...100, "healthCheck.failsThreshold", "probes")
+    try FieldCheck.within(Double(check.passesThreshold), 1...100, "healthCheck.passesThreshold", "probes")
     return check
   }
 
   public static func checkRate(_ limit: RateLimit?, _ field: String) throws(PlatformError) {
     guard let limit else { return }
-    try within(limit.requestsPerSecond, 0.001...1_000_000, "\(field).requestsPerSecond", "requests")
-    try within(Double(limit.burst), 1...1_000_000, "\(field).burst", "requests")
+    try FieldCheck.within(
+      limit.requestsPerSecond, 0.001...1_000_000, "\(field).requestsPerSecond", "requests")
+    try FieldCheck.within(Double(limit.burst), 1...1_000_000, "\(field).burst", "requests")
   }
 
   /// `host:port` with the host in lower case, or `unix:/path`.
@@ -181,20 +184,5 @@ public enum AddressValidation {
   private static func isWord(_ text: String) -> Bool {
     (1...63).contains(text.utf8.count)
       && text.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x7a).contains($0) || $0 == 0x2d }
-  }
-
-  private static func checkPort(_ port: Int, _ field: String) throws(PlatformError) {
-    guard (1...65535).contains(port) else {
-      throw .invalid(field, "\(field): \(port) is not a port; use 1 to 65535")
-    }
-  }
-
-  private static func within(
-    _ value: Double, _ range: ClosedRange<Double>, _ field: String, _ unit: String
-  ) throws(PlatformError) {
-    guard range.contains(value) else {
-      throw .invalid(
-        field, "\(field): \(value) is out of range; use \(range.lowerBound) to \(range.upperBound) \(unit)")
-    }
   }
 }

@@ -32,7 +32,7 @@ public enum ImageValidation {
         "image.port",
         "image.port: say where the container listens, like 8080; it also gets the number as PORT")
     }
-    try checkPort(port, "image.port")
+    try FieldCheck.port(port, "image.port")
     var settings = endpoint ?? RequestedEndpoint()
     settings.type = settings.type ?? preset?.type
     var probe = healthCheck
@@ -83,12 +83,14 @@ public enum ImageValidation {
     if let user = source.runAs, user.isEmpty || user.utf8.contains(where: { $0 <= 0x20 || $0 > 0x7e }) {
       throw .invalid("image.runAs", "image.runAs: '\(user)' is not USER or USER:GROUP, like 1000:1000")
     }
-    try within(
+    try FieldCheck.within(
       Double(source.sharedMemoryBytes), 1_048_576...1_099_511_627_776, "image.sharedMemoryBytes", "bytes")
-    if let disk = source.diskGigabytes { try within(Double(disk), 10...4096, "image.diskGigabytes", "GB") }
-    try within(source.startTimeoutSeconds, 1...86400, "image.startTimeoutSeconds", "seconds")
-    try within(source.drainSeconds, 0...86400, "image.drainSeconds", "seconds")
-    try within(source.stopSeconds, 0...3600, "image.stopSeconds", "seconds")
+    if let disk = source.diskGigabytes {
+      try FieldCheck.within(Double(disk), 10...4096, "image.diskGigabytes", "GB")
+    }
+    try FieldCheck.within(source.startTimeoutSeconds, 1...86400, "image.startTimeoutSeconds", "seconds")
+    try FieldCheck.within(source.drainSeconds, 0...86400, "image.drainSeconds", "seconds")
+    try FieldCheck.within(source.stopSeconds, 0...3600, "image.stopSeconds", "seconds")
   }
 
   /// What the engine would give by default, less what reaches beyond the container.
@@ -131,21 +133,6 @@ public enum ImageValidation {
       !parts.contains(where: { $0.isEmpty || $0 == "." || $0 == ".." })
     else {
       throw .invalid(field, "\(field): '\(path)' is not an absolute path in the container, like /cache")
-    }
-  }
-
-  private static func checkPort(_ port: Int, _ field: String) throws(PlatformError) {
-    guard (1...65535).contains(port) else {
-      throw .invalid(field, "\(field): \(port) is not a port; use 1 to 65535")
-    }
-  }
-
-  private static func within(
-    _ value: Double, _ range: ClosedRange<Double>, _ field: String, _ unit: String
-  ) throws(PlatformError) {
-    guard range.contains(value) else {
-      throw .invalid(
-        field, "\(field): \(value) is out of range; use \(range.lowerBound) to \(range.upperBound) \(unit)")
     }
   }
 }
