@@ -131,7 +131,8 @@ let package = Package(
     .testTarget(
       name: "HTTPTransportTests",
       dependencies: [
-        "HTTPTransport", "HTTPModel", "Wire", "Reactor", "Telemetry", "CLinux", "CNghttp2", "TestSupport",
+        "HTTPTransport", "HTTPModel", "Wire", "Reactor", "TLS", "Telemetry", "CLinux", "CNghttp2",
+        "TestSupport",
       ]),
     .testTarget(
       name: "GatewayTests",

@@ -55,6 +55,18 @@ extension Life {
     }
   }
 
+  @Test func `an address is looked at again even when a probe of it never ends`() async throws {
+    let bench = try await Bench()
+    bench.replies.set("a:80", passed: true, "answered 200")
+    bench.replies.hang("a:80")
+    try await bench.live(probePatience: .milliseconds(100)) { life in
+      let check = RequestedHealthCheck(timeoutSeconds: 0.1, intervalSeconds: 0.1)
+      let ended = try #require(try await life.ended(try await life.register(["a:80"], check: check)))
+      #expect(ended.errorJSON == nil)
+      #expect(await eventually { await life.routedAddresses() == ["a:80"] })
+    }
+  }
+
   @Test func `verdicts take an address out of rotation and bring it back`() async throws {
     let bench = try await Bench()
     bench.replies.set("a:80", passed: true, "answered 200")

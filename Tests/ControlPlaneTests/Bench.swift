@@ -39,12 +39,16 @@ final class FailureTally: Sendable {
 /// What probes see, by address; an address that nothing was said of refuses connections.
 final class ProbeReplies: Sendable {
   private let seen = Mutex<[String: ProbeOutcome]>([:])
+  private let hanging = Mutex<Set<String>>([])
 
   func set(_ address: String, passed: Bool, _ message: String) {
     seen.withLock { $0[address] = ProbeOutcome(passed: passed, message: message, resolved: address) }
   }
-  func answer(_ target: ProbeTarget) -> ProbeOutcome {
-    seen.withLock { $0[target.address] } ?? ProbeOutcome(passed: false, message: "connection refused")
+  /// The next probe of this address never ends by itself.
+  func hang(_ address: String) { hanging.withLock { _ = $0.insert(address) } }
+  func answer(_ target: ProbeTarget) async -> ProbeOutcome {
+    if hanging.withLock({ $0.remove(target.address) }) != nil { try? await Task.sleep(for: .seconds(3600)) }
+    return seen.withLock { $0[target.address] } ?? ProbeOutcome(passed: false, message: "connection refused")
   }
 }
 
@@ -89,13 +93,17 @@ struct Bench {
   }
 
   /// Runs the fleet of a server's life; instances outlive it.
-  func live(firstTableDelay: Duration = .seconds(20), _ body: (Life) async throws -> Void) async throws {
-    let world = NodeWorld(
+  func live(
+    firstTableDelay: Duration = .seconds(20), probePatience: Duration = .seconds(20),
+    _ body: (Life) async throws -> Void
+  ) async throws {
+    var world = NodeWorld(
       cells: driver, addresses: AddressDriver(now: time.wall), images: FakeDriver(),
-      probe: { [replies] in replies.answer($0) },
+      probe: { [replies] in await replies.answer($0) },
       store: store, blobs: blobs, time: time,
       log: { [failures] _, message, _ in failures.count("\(message)") }, note: { _, _, _, _ in }
     )
+    world.probePatience = probePatience
     let sink = RecordingSink()
     let fleet = Fleet(world: world, sink: sink, firstTableDelay: firstTableDelay)
     try await fleet.recover()

@@ -22,6 +22,8 @@ struct LiveInstance: Sendable {
   var slot: String?
   var probes: ProbeMachine?
   var lastProbe: ProbeResource?
+  /// Uptime at which its last probe ended, or its first could begin.
+  var probedAt: Duration?
   /// Its address with the name resolved, as the last probe that reached it found.
   var resolved: String?
   var healthySince: Timestamp?

@@ -52,6 +52,27 @@ extension NodeReconciler {
     } catch { await discard(instance, because: error.error) }
   }
 
+  /// Probes instances whose watch has not done so for much longer than it may: an instance that nobody looks at would stay as it
+  /// is for ever. Its watch goes on when it can.
+  func probeOverdue() async {
+    let now = world.uptime()
+    for live in instances.values where isProbed && live.handle != nil && live.status != .deleting {
+      let policy = ProbePolicy(
+        intent.spec.healthCheck,
+        connectTimeout: .seconds(intent.spec.endpoint?.connectTimeoutSeconds ?? 5))
+      // Names may be slow to resolve, and have several addresses that don't answer.
+      let limit = policy.interval + policy.timeout * 4 + world.probePatience
+      guard let probedAt = live.probedAt else {
+        instances[live.id]?.probedAt = now
+        continue
+      }
+      guard now - probedAt > limit else { continue }
+      instances[live.id]?.probedAt = now
+      world.log(.error, "probe overdue", ["node": id.text, "instance": live.id.text])
+      await probe(live.id)
+    }
+  }
+
   /// Probes an instance until it leaves or the task is cancelled.
   func watch(_ instance: InstanceID) async {
     while !Task.isCancelled, let live = instances[instance], live.status != .deleting {
@@ -90,6 +111,7 @@ extension NodeReconciler {
     let event = machine.probed(passed: outcome.passed)
     let now = world.now()
     live.probes = machine
+    live.probedAt = world.uptime()
     live.lastProbe = ProbeResource(
       at: now, passed: outcome.passed, message: outcome.message, inARow: machine.inARow)
     let moved = outcome.passed && outcome.resolved != nil && outcome.resolved != live.resolved

@@ -114,6 +114,7 @@ actor NodeReconciler {
     while !Task.isCancelled {
       try? await Task.sleep(for: .seconds(2))
       await checkInstances()
+      await probeOverdue()
       wake()
     }
   }

@@ -36,6 +36,8 @@ public struct NodeWorld: Sendable {
   public var images: any InstanceDriver
   /// Asks an instance whether it may get requests.
   public var probe: @Sendable (ProbeTarget) async -> ProbeOutcome
+  /// How late a probe may be before another is made beside it.
+  public var probePatience = Duration.seconds(20)
   public var store: Store
   public var blobs: BlobStore
   public var time: TimeSource

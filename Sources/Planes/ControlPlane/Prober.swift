@@ -6,6 +6,8 @@ import Wire
 /// Asks instances whether they may get requests, and says what was seen in plain words.
 public struct Prober: Sendable {
   private let client: ProbeClient
+  /// A resolver may ask several servers, one after the other.
+  private static let patience = Duration.seconds(15)
 
   /// `tls`: the authorities of servers that are asked with TLS.
   public init(tls: TLSContext? = nil) { client = ProbeClient(tls: tls) }
@@ -20,7 +22,9 @@ public struct Prober: Sendable {
     guard Self.isName(host) else {
       return await ask(target, at: target.address, resolved: target.address)
     }
-    let found = await ProbeClient.resolve(host)
+    guard let found = await ProbeClient.resolve(host, timeout: target.timeout + Self.patience) else {
+      return ProbeOutcome(passed: false, message: "the name '\(host)' could not be resolved in time")
+    }
     guard !found.isEmpty else {
       return ProbeOutcome(passed: false, message: "the name '\(host)' can't be resolved")
     }
@@ -65,6 +69,10 @@ public struct Prober: Sendable {
     case .closed:
       return ProbeOutcome(
         passed: false, message: "closed the connection without an answer", resolved: resolved)
+    case .overdue:
+      return ProbeOutcome(
+        passed: false,
+        message: "the probe did not end within its \(Self.text(target.timeout)) and was given up")
     case .untrusted(let why):
       return ProbeOutcome(passed: false, message: "TLS: \(why)", resolved: resolved)
     case .malformed(let what): return ProbeOutcome(passed: false, message: what, resolved: resolved)

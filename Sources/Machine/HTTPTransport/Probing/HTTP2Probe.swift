@@ -171,7 +171,8 @@ final class HTTP2Probe {
   private func ended(_ code: UInt32) {
     guard answer == nil else { return }
     guard let status else {
-      answer = .malformed("it reset the stream with error \(code)")
+      // It took leave before it looked at the question.
+      answer = wasSentAway ? .closed : .malformed("it reset the stream with error \(code)")
       return
     }
     guard isGRPC, status == 200 else {

@@ -55,6 +55,8 @@ public enum ProbeAnswer: Sendable, Equatable {
   case noAnswer
   /// The server closed the connection before it answered.
   case closed
+  /// The probe itself did not end, well after its time. Never seen; said so that nobody waits for ever.
+  case overdue
   /// No encrypted connection, or not with whom it should be.
   case untrusted(String)
   /// Not the protocol that was spoken to it.
@@ -70,9 +72,13 @@ public enum ProbeAnswer: Sendable, Equatable {
 ///
 /// A new connection for each question: that the server still takes connections is part of what is asked.
 public final class ProbeClient: Sendable {
+  /// How long after its timeout a question is given up from outside of the loop.
+  static let slack = Duration.seconds(2)
+
   private let mailbox = Mailbox<ProbeLoop.Command>()
   private let thread: LoopThread?
   private let serial = Atomic<UInt64>(1)
+  private let isClosed = Atomic<Bool>(false)
 
   /// `tls`: the authorities of servers that are asked with TLS.
   public init(tls: TLSContext? = nil) {
@@ -80,41 +86,44 @@ public final class ProbeClient: Sendable {
     thread = LoopThread(name: "roost-probes") { ProbeLoop(mailbox, tls).run() }
   }
 
-  /// Returns when there is an answer, at the latest after the question's timeout; at once when the task is cancelled.
+  /// Returns when there is an answer, soon after the question's timeout at the latest, whatever the server or the loop does;
+  /// at once when the task is cancelled.
   public func ask(_ question: ProbeQuestion) async -> ProbeAnswer {
     guard thread != nil else { return .cancelled }
     let id = serial.wrappingAdd(1, ordering: .relaxed).oldValue
-    return await withTaskCancellationHandler {
-      await withCheckedContinuation { continuation in
-        if Task.isCancelled { return continuation.resume(returning: .cancelled) }
-        mailbox.post(.ask(id, question, continuation))
-      }
-    } onCancel: {
-      mailbox.post(.cancel(id))
-    }
+    let reply = FirstReply<ProbeAnswer>()
+    mailbox.post(.ask(id, question, reply))
+    // Posted too late for `close` to find it.
+    if isClosed.load(ordering: .sequentiallyConsistent) { reply.give(.cancelled) }
+    let answer = await reply.value(within: question.timeout + Self.slack)
+    if let answer { return answer }
+    mailbox.post(.cancel(id))
+    return Task.isCancelled ? .cancelled : .overdue
   }
 
-  /// Answers what is under way with `cancelled` and ends the thread. Nothing may be asked afterwards.
+  /// Answers what is under way, and whatever is asked afterwards, with `cancelled` and ends the thread.
   public func close() {
+    isClosed.store(true, ordering: .sequentiallyConsistent)
     mailbox.post(.stop)
     thread?.join()
+    for case .ask(_, _, let reply) in mailbox.take() { reply.give(.cancelled) }
   }
 
-  /// Numeric addresses of a host name, in the order to try them; none when it can't be resolved. On a thread of its own,
-  /// since the system's resolver blocks.
-  public static func resolve(_ host: String) async -> [String] {
-    await withCheckedContinuation { continuation in
-      let thread = LoopThread(name: "roost-resolver") {
-        var buffer = [CChar](repeating: 0, count: 4096)
-        let failure = buffer.withUnsafeMutableBufferPointer {
-          roost_resolve(host, $0.baseAddress, $0.count)
-        }
-        let end = buffer.firstIndex(of: 0) ?? 0
-        let text = String(decoding: buffer[..<end].map { UInt8(bitPattern: $0) }, as: UTF8.self)
-        continuation.resume(returning: failure == 0 ? text.split(separator: "\n").map(String.init) : [])
+  /// Numeric addresses of a host name, in the order to try them; none when it can't be resolved, nil when that takes longer than
+  /// `timeout` or the task is cancelled. On a thread of its own, since the system's resolver blocks.
+  public static func resolve(_ host: String, timeout: Duration) async -> [String]? {
+    let reply = FirstReply<[String]>()
+    let thread = LoopThread(name: "roost-resolver") {
+      var buffer = [CChar](repeating: 0, count: 4096)
+      let failure = buffer.withUnsafeMutableBufferPointer {
+        roost_resolve(host, $0.baseAddress, $0.count)
       }
-      guard let thread else { return continuation.resume(returning: []) }
-      thread.detach()
+      let end = buffer.firstIndex(of: 0) ?? 0
+      let text = String(decoding: buffer[..<end].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+      reply.give(failure == 0 ? text.split(separator: "\n").map(String.init) : [])
     }
+    guard let thread else { return [] }
+    thread.detach()
+    return await reply.value(within: timeout)
   }
 }

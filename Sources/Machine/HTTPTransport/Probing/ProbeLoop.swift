@@ -6,7 +6,7 @@ internal import Wire
 /// The thread behind `ProbeClient`: a small state machine per question.
 final class ProbeLoop: LoopOwner {
   enum Command: Sendable {
-    case ask(UInt64, ProbeQuestion, CheckedContinuation<ProbeAnswer, Never>)
+    case ask(UInt64, ProbeQuestion, FirstReply<ProbeAnswer>)
     case cancel(UInt64)
     case stop
   }
@@ -14,7 +14,7 @@ final class ProbeLoop: LoopOwner {
   private struct Conversation {
     enum Phase { case connecting, shaking, talking }
     var question: ProbeQuestion
-    var continuation: CheckedContinuation<ProbeAnswer, Never>
+    var reply: FirstReply<ProbeAnswer>
     var descriptor: Int32
     var phase = Phase.connecting
     var timer: TimerWheel.Token
@@ -47,7 +47,7 @@ final class ProbeLoop: LoopOwner {
   func rung() {
     for command in mailbox.take() {
       switch command {
-      case .ask(let id, let question, let continuation): begin(id, question, continuation)
+      case .ask(let id, let question, let reply): begin(id, question, reply)
       case .cancel(let id): finish(id, .cancelled)
       case .stop:
         for id in conversations.keys { finish(id, .cancelled) }
@@ -62,15 +62,13 @@ final class ProbeLoop: LoopOwner {
 
   func batchEnded() {}
 
-  private func begin(
-    _ id: UInt64, _ question: ProbeQuestion, _ continuation: CheckedContinuation<ProbeAnswer, Never>
-  ) {
+  private func begin(_ id: UInt64, _ question: ProbeQuestion, _ reply: FirstReply<ProbeAnswer>) {
     let descriptor = Self.connect(question.address)
-    guard descriptor >= 0 else { return continuation.resume(returning: .unreachable(-descriptor)) }
+    guard descriptor >= 0 else { return reply.give(.unreachable(-descriptor)) }
     let timer = loop.setTimer(at: loop.clock() + question.timeout.nanoseconds, data: id)
     conversations[id] = Conversation(
-      question: question, continuation: continuation, descriptor: descriptor, timer: timer)
-    loop.watch(descriptor, .writable, data: id)
+      question: question, reply: reply, descriptor: descriptor, timer: timer)
+    if !loop.watch(descriptor, .writable, data: id) { finish(id, .unreachable(roost_errno())) }
   }
 
   private static func connect(_ address: String) -> Int32 {
@@ -84,7 +82,7 @@ final class ProbeLoop: LoopOwner {
     guard var ended = conversations.removeValue(forKey: id) else { return }
     loop.cancel(&ended.timer)
     _ = roost_close(ended.descriptor)
-    ended.continuation.resume(returning: answer)
+    ended.reply.give(answer)
   }
 
   func ready(_ id: UInt64, _ events: ReadyEvents) {
