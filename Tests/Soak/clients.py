@@ -11,7 +11,7 @@ import socket
 import struct
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,7 +70,8 @@ class Target:
         return f"{method} {path} HTTP/1.1\r\nhost: soak\r\n{lines}{more}\r\n".encode()
 
 
-Client = Callable[[Target], AsyncIterator[Callable[[], Awaitable[bool]]]]
+Interactions = AsyncGenerator[Callable[[], Awaitable[bool]], None]
+Client = Callable[[Target], Interactions]
 """Gives interactions for as long as it is asked: each True when complete, False when the client left on purpose."""
 
 
@@ -91,7 +92,7 @@ def clear(status: int, headers: Any, body: bytes) -> RefusedError:
 def over_http(http2: bool) -> Client:
     """Values, bodies both ways and large answers over kept connections of HTTP/1.1, or over one of HTTP/2."""
 
-    async def client(target: Target) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
+    async def client(target: Target) -> Interactions:
         limits = httpx.Limits(max_connections=20, keepalive_expiry=600)
         async with httpx.AsyncClient(
             base_url=target.url,
@@ -167,7 +168,7 @@ async def large(session: httpx.AsyncClient, target: Target) -> bool:
     return True
 
 
-async def events(target: Target) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
+async def events(target: Target) -> Interactions:
     """Server-sent events, every third stream left in the middle."""
     async with httpx.AsyncClient(base_url=target.url, timeout=PATIENCE, trust_env=False) as session:
 
@@ -194,7 +195,7 @@ async def events(target: Target) -> AsyncIterator[Callable[[], Awaitable[bool]]]
             yield stream
 
 
-async def execute(target: Target) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
+async def execute(target: Target) -> Interactions:
     """Runs the cell."""
     async with httpx.AsyncClient(base_url=target.url, timeout=PATIENCE, trust_env=False) as session:
 
@@ -218,7 +219,7 @@ async def execute(target: Target) -> AsyncIterator[Callable[[], Awaitable[bool]]
 # MARK: WebSocket and gRPC
 
 
-async def talk(target: Target) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
+async def talk(target: Target) -> Interactions:
     """WebSockets that are closed, or cut without a word."""
 
     async def dialogue() -> bool:
@@ -258,7 +259,7 @@ async def talk(target: Target) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
         yield dialogue
 
 
-async def calls(target: Target) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
+async def calls(target: Target) -> Interactions:
     """All shapes of gRPC calls, some of them cancelled."""
     options = [("grpc.max_receive_message_length", 16 << 20), ("grpc.enable_http_proxy", 0)]
     async with grpc.aio.insecure_channel(f"127.0.0.1:{target.port}", options=options) as channel:
@@ -330,7 +331,7 @@ def failed(code: Any, details: str | None) -> Exception:
 # MARK: Bad manners
 
 
-async def resets(target: Target) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
+async def resets(target: Target) -> Interactions:
     """Breaks its connection with a reset at every possible point of a request."""
     loop = asyncio.get_running_loop()
 
@@ -356,7 +357,7 @@ async def resets(target: Target) -> AsyncIterator[Callable[[], Awaitable[bool]]]
         yield broken
 
 
-async def slow(target: Target) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
+async def slow(target: Target) -> Interactions:
     """Sends in small pieces with pauses, and reads a large answer slowly: the gateway must wait, and keep little of it."""
     loop = asyncio.get_running_loop()
 
@@ -405,24 +406,31 @@ CLIENTS: dict[str, tuple[str, Client, int, float]] = {
 
 async def repeat(client: Client, target: Target, pause: float, tally: Tally, running: asyncio.Event) -> None:
     """Interactions one after the other until `running` is cleared."""
-    async for interaction in client(target):
-        if not running.is_set():
-            return
-        began = time.monotonic()
-        try:
-            if await asyncio.wait_for(interaction(), 3 * PATIENCE):
-                tally.ok += 1
-                tally.times.append(time.monotonic() - began)
-            else:
-                tally.left += 1
-        except RefusedError as error:
-            tally.refused.append((began, time.monotonic(), str(error)))
-        except Exception as error:
-            tally.wrong.append(
-                f"{type(error).__name__}: {error}" if not isinstance(error, WrongError) else str(error)
-            )
-            await asyncio.sleep(0.2)
-        await asyncio.sleep(pause * random.uniform(0.5, 1.5))
+    # Closed here and not by the collector of garbage: a channel of grpcio that it finds late keeps its connection open.
+    async with contextlib.aclosing(client(target)) as interactions:
+        async for interaction in interactions:
+            if not running.is_set():
+                return
+            await once(interaction, tally)
+            await asyncio.sleep(pause * random.uniform(0.5, 1.5))
+
+
+async def once(interaction: Callable[[], Awaitable[bool]], tally: Tally) -> None:
+    """One interaction, and what came of it."""
+    began = time.monotonic()
+    try:
+        if await asyncio.wait_for(interaction(), 3 * PATIENCE):
+            tally.ok += 1
+            tally.times.append(time.monotonic() - began)
+        else:
+            tally.left += 1
+    except RefusedError as error:
+        tally.refused.append((began, time.monotonic(), str(error)))
+    except Exception as error:
+        tally.wrong.append(
+            f"{type(error).__name__}: {error}" if not isinstance(error, WrongError) else str(error)
+        )
+        await asyncio.sleep(0.2)
 
 
 def texts(tally: Tally) -> list[tuple[str, int]]:

@@ -12,10 +12,7 @@ extension GatewayLoop {
     _ connection: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>, _ target: Range<Int>,
     _ body: UnsafePointer<UInt8>, _ count: Int
   ) {
-    let arrived = loop.clock()
-    var identifier: InlineArray<64, UInt8> = .init(repeating: 0)
-    let identifierCount = takeIdentifier(connection, fields, into: &identifier)
-    let trace = takeTrace(connection, fields)
+    let arrival = arrive(connection, fields)
     var known: LoopNode?
     do throws(Refusal) {
       let verdict = try authenticate(connection, fields)
@@ -23,34 +20,11 @@ extension GatewayLoop {
       known = node
       let slices = try admit(verdict, node, body, count)
       guard let input = slices.input else { throw Refusal(.invalidArgument, "input: \(Self.inputShape)") }
-      let timeout = try timeout(of: node, connection, fields)
-      let request = takeRequest()
-      request.connection = connection.key
-      request.node = node
-      request.arrived = arrived
-      request.deadline = arrived + timeout.nanoseconds
-      request.callerSetDeadline = timeout.isCallers
-      request.identifier = identifier
-      request.identifierCount = identifierCount
-      request.trace = trace
-      request.peer = server.peerAddress(connection)
-      request.inputCount = input.count
+      let request = try prepare(connection, fields, arrival, node, .rest, inputCount: input.count)
       request.isPlain = slices.isPlain
-      connection.ownerTag = request.tag
       start(request, node, body + input.lowerBound, input.count)
     } catch {
-      var text: [UInt8] = []
-      for index in 0..<identifierCount { text.append(identifier[index]) }
-      if let known {
-        known.shared.answered(status: error.status, microseconds: Int((loop.clock() - arrived) / 1000))
-      } else {
-        counters.refused.add()
-      }
-      let requestID = String(decoding: text, as: UTF8.self)
-      noteRefused(
-        known, identifier, identifierCount, trace, peer: server.peerAddress(connection), status: error.status,
-        microseconds: Int((loop.clock() - arrived) / 1000))
-      answer(connection, error, requestID: requestID, trace: trace)
+      refuse(connection, arrival, known, .rest, error)
     }
   }
 

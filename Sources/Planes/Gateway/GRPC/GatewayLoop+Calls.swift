@@ -126,10 +126,8 @@ extension GatewayLoop {
     _ exchange: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>, _ body: UnsafePointer<UInt8>,
     _ count: Int, service: String?
   ) {
-    let arrived = loop.clock()
-    var identifier: InlineArray<64, UInt8> = .init(repeating: 0)
-    let identifierCount = takeIdentifier(exchange, fields, into: &identifier)
-    let trace = takeTrace(exchange, fields)
+    let arrival = arrive(exchange, fields)
+    let form: ExecuteRequest.Form = service == nil ? .structure : .typed
     var known: LoopNode?
     do throws(Refusal) {
       let verdict = try authenticate(exchange, fields)
@@ -141,40 +139,9 @@ extension GatewayLoop {
           try structInput(verdict, message, &known)
         }
       if let refusal = node.entry.routed.refusal { throw Refusal(.unavailable, refusal, origin: .node) }
-      let timeout = try timeout(of: node, exchange, fields)
-      let request = takeRequest()
-      request.form = service == nil ? .structure : .typed
-      request.connection = exchange.key
-      request.node = node
-      request.arrived = arrived
-      request.deadline = arrived + timeout.nanoseconds
-      request.callerSetDeadline = timeout.isCallers
-      request.identifier = identifier
-      request.identifierCount = identifierCount
-      request.trace = trace
-      request.peer = server.peerAddress(exchange)
-      request.path = pathCounters(node, exchange)
-      request.inputCount = input.count
-      exchange.ownerTag = request.tag
-      input.withUnsafeBufferPointer { bytes in
-        if let base = bytes.baseAddress { start(request, node, base, bytes.count) }
-      }
+      start(try prepare(exchange, fields, arrival, node, form, inputCount: input.count), node, input)
     } catch {
-      var text: [UInt8] = []
-      for index in 0..<identifierCount { text.append(identifier[index]) }
-      let microseconds = Int((loop.clock() - arrived) / 1000)
-      if let known {
-        let path = pathCounters(known, exchange)
-        path?.answered(status: error.status, microseconds: microseconds)
-        path?.answered(grpcStatus: error.code.rpcCode)
-      } else {
-        counters.refused.add()
-      }
-      let requestID = String(decoding: text, as: UTF8.self)
-      noteRefused(
-        known, identifier, identifierCount, trace, peer: server.peerAddress(exchange), status: error.status,
-        microseconds: microseconds)
-      answer(exchange, error, requestID: requestID, trace: trace)
+      refuse(exchange, arrival, known, form, error)
     }
   }
 

@@ -139,63 +139,31 @@ extension GatewayLoop {
     _ exchange: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>,
     _ step: (inout LoopNode?, () throws(Refusal) -> VerdictCache.Verdict) throws(Refusal) -> InferenceStep
   ) {
-    let arrived = loop.clock()
-    var identifier: InlineArray<64, UInt8> = .init(repeating: 0)
-    let identifierCount = takeIdentifier(exchange, fields, into: &identifier)
-    let trace = takeTrace(exchange, fields)
+    let arrival = arrive(exchange, fields)
     var known: LoopNode?
     do throws(Refusal) {
       switch try step(&known, { () throws(Refusal) in try authenticate(exchange, fields) }) {
-      case .answer(let bytes): answer(exchange, inference: bytes, identifier, identifierCount)
+      case .answer(let bytes): answer(exchange, inference: bytes, arrival)
       case .run(let node, let call, let form):
-        guard let contract = node.entry.contract else { return }
+        guard let contract = node.entry.contract else { throw unknown(node.shared.id) }
         let input = try inference { () throws(InferenceError) in try contract.inputJSON(call) }
-        let timeout = try timeout(of: node, exchange, fields)
-        let request = takeRequest()
-        request.form = form
+        let request = try prepare(exchange, fields, arrival, node, form, inputCount: input.count)
         request.inference = call
-        request.connection = exchange.key
-        request.node = node
-        request.arrived = arrived
-        request.deadline = arrived + timeout.nanoseconds
-        request.callerSetDeadline = timeout.isCallers
-        request.identifier = identifier
-        request.identifierCount = identifierCount
-        request.trace = trace
-        request.peer = server.peerAddress(exchange)
-        request.path = pathCounters(node, exchange)
-        request.inputCount = input.count
-        exchange.ownerTag = request.tag
-        input.withUnsafeBufferPointer { bytes in
-          if let base = bytes.baseAddress { start(request, node, base, bytes.count) }
-        }
+        start(request, node, input)
       }
     } catch {
       var refusal = error
       refusal.isOpenInference = !exchange.isGRPC
-      let microseconds = Int((loop.clock() - arrived) / 1000)
-      if let known {
-        let path = pathCounters(known, exchange)
-        path?.answered(status: error.status, microseconds: microseconds)
-        if exchange.isGRPC { path?.answered(grpcStatus: error.code.rpcCode) }
-      } else {
-        counters.refused.add()
-      }
-      var text: [UInt8] = []
-      for index in 0..<identifierCount { text.append(identifier[index]) }
-      noteRefused(
-        known, identifier, identifierCount, trace, peer: server.peerAddress(exchange), status: error.status,
-        microseconds: microseconds)
-      answer(exchange, refusal, requestID: String(decoding: text, as: UTF8.self), trace: trace)
+      refuse(exchange, arrival, known, exchange.isGRPC ? .inferenceCall : .inference, refusal)
     }
   }
 
   private func answer(
-    _ exchange: HTTPExchange, inference bytes: [UInt8], _ identifier: InlineArray<64, UInt8>, _ count: Int
+    _ exchange: HTTPExchange, inference bytes: [UInt8], _ arrival: borrowing Arrival
   ) {
     server.begin(exchange, status: 200)
     exchange.output.append("x-request-id: ")
-    append(identifier, count, to: exchange)
+    append(arrival.identifier, arrival.identifierCount, to: exchange)
     exchange.output.append("\r\n")
     if exchange.isGRPC {
       exchange.output.append("content-type: application/grpc\r\n")
