@@ -160,4 +160,22 @@ enum FuzzProperties {
       precondition(Base64.decoded(Base64.encoded(plain, padded: false).utf8) == plain)
     }
   }
+
+  /// Metrics that were read are written as a text that reads as the same, with labels of the platform too.
+  static func exposition(_ bytes: [UInt8]) {
+    let limits = ExpositionText.Limits(samples: 200, labels: 8)
+    guard let first = try? ExpositionText.read(bytes, limits: limits) else { return }
+    precondition(first.sampleCount <= 200)
+    func written(_ families: [MetricFamily], _ labels: [MetricLabel]) -> [UInt8] {
+      var merge = ExpositionMerge()
+      let leftOut = merge.add(ExpositionPart(families, adding: labels))
+      precondition(leftOut == 0, "what was read as one text can stand in one")
+      return merge.text
+    }
+    for labels in [[], [MetricLabel("a", "x\"\\\n"), MetricLabel("node_id", "n")]] {
+      let text = written(first.families, labels)
+      guard let second = try? ExpositionText.read(text) else { preconditionFailure("it is not read again") }
+      precondition(second.repeated == 0 && written(second.families, []) == text)
+    }
+  }
 }

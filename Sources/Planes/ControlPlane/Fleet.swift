@@ -6,7 +6,7 @@ import Storage
 public actor Fleet {
   private let world: NodeWorld
   private let sink: any RoutingSink
-  private var reconcilers: [NodeID: NodeReconciler] = [:]
+  var reconcilers: [NodeID: NodeReconciler] = [:]
   private var routes: [NodeID: RoutedNode] = [:]
   private var started: AsyncStream<NodeReconciler>
   private let starter: AsyncStream<NodeReconciler>.Continuation

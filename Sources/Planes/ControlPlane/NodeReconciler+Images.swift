@@ -113,10 +113,13 @@ extension NodeReconciler {
         true, "OwnNetwork",
         "instances have a network of the node's own with a way out, and don't reach each other"
       )
-    let slow = slowStart().map { [("Starting", $0)] } ?? []
-    return [("Ready", ready)] + slow + [
+    var facts: [Fact] = [("Ready", ready)]
+    if let slow = slowStart() { facts.append(("Starting", slow)) }
+    facts += [
       ("Image", image), ("HealthCheck", healthFact()), ("Engine", engine), ("Subnet", network),
     ]
+    if let telemetry = world.telemetry.fact(of: id) { facts.append(("Telemetry", telemetry)) }
+    return facts
   }
 
   /// What an instance that was never healthy last answered.

@@ -129,7 +129,7 @@ public struct NodeService: Sendable {
         case "timeoutSeconds": intent.spec.timeoutSeconds = request.timeoutSeconds ?? 15
         case "rateLimit": intent.spec.rateLimit = request.rateLimit
         case "callerRateLimit": intent.spec.callerRateLimit = request.callerRateLimit
-        case "addresses", "endpoint", "healthCheck":
+        case "addresses", "endpoint", "healthCheck", "telemetry":
           try NodeSpecBuilder.update(&intent.spec, field, request)
         default: intent.spec.queueLimit = request.queueLimit ?? 1000
         }

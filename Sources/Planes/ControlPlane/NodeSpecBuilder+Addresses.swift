@@ -56,6 +56,12 @@ extension NodeSpecBuilder {
       let check = try request.healthCheck.map(AddressValidation.check)
       spec.address?.healthCheck = check
       spec.image?.healthCheck = check
+    case "telemetry":
+      guard let image = spec.image else {
+        throw .invalid(field, "telemetry: only a node of kind image has it")
+      }
+      spec.image?.telemetry = try TelemetryValidation.settings(
+        request.telemetry ?? RequestedTelemetry(type: "none"), port: image.port)
     default:
       guard var source = spec.address else {
         throw .invalid(field, "\(field): only a node of kind address has it")

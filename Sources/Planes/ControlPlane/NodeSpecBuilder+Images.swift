@@ -21,7 +21,8 @@ extension NodeSpecBuilder {
         "instances.min", "instances.min: 0 is for nodes of kind cell; a container takes too long to start")
     }
     let source = try ImageValidation.source(
-      request.image, endpoint: request.endpoint, healthCheck: request.healthCheck)
+      request.image, endpoint: request.endpoint, healthCheck: request.healthCheck,
+      telemetry: request.telemetry)
     let spec = NodeSpec(
       description: request.description ?? "", image: source, configuration: configuration.name,
       instances: try range(request.instances), scaling: try scaling(request.instances, request.scaling),
@@ -35,7 +36,8 @@ extension NodeSpecBuilder {
   }
 
   static func refuseImageFields(_ request: CreateNodeRequest) throws(PlatformError) {
-    guard request.image != nil else { return }
-    throw .invalid("image", "image: belongs to nodes of kind image; give kind image, or leave it out")
+    let given = request.image != nil ? "image" : request.telemetry != nil ? "telemetry" : nil
+    guard let given else { return }
+    throw .invalid(given, "\(given): belongs to nodes of kind image; give kind image, or leave it out")
   }
 }

@@ -106,6 +106,9 @@ enum NodeSpecBuilder {
       return nil
     }
     let spec = requested ?? ScalingSpec()
+    guard spec.cpuPercent == nil, spec.gauge == nil else {
+      throw .invalid("scaling", "scaling: instances follow concurrency and requestsPerSecond only so far")
+    }
     if let value = spec.concurrency {
       try FieldCheck.within(value, 0.01...1000, "scaling.concurrency", "requests")
     }

@@ -38,6 +38,8 @@ public struct NodeWorld: Sendable {
   public var probe: @Sendable (ProbeTarget) async -> ProbeOutcome
   /// How late a probe may be before another is made beside it.
   public var probePatience = Duration.seconds(20)
+  /// Metrics that instances tell of themselves.
+  public var telemetry: NodeTelemetry
   public var store: Store
   public var blobs: BlobStore
   public var time: TimeSource
@@ -51,7 +53,8 @@ public struct NodeWorld: Sendable {
 
   public init(
     cells: any InstanceDriver, addresses: any InstanceDriver, images: any InstanceDriver,
-    probe: @escaping @Sendable (ProbeTarget) async -> ProbeOutcome, store: Store, blobs: BlobStore,
+    probe: @escaping @Sendable (ProbeTarget) async -> ProbeOutcome, telemetry: NodeTelemetry? = nil,
+    store: Store, blobs: BlobStore,
     time: TimeSource,
     log: @escaping @Sendable (LogLevel, StaticString, [String: String]) -> Void,
     note: @escaping @Sendable (NodeID, InstanceID?, Int, String) -> Void
@@ -60,6 +63,7 @@ public struct NodeWorld: Sendable {
     self.addresses = addresses
     self.images = images
     self.probe = probe
+    self.telemetry = telemetry ?? NodeTelemetry(time: time) { await Scraper().pull($0) }
     self.store = store
     self.blobs = blobs
     self.time = time

@@ -5,20 +5,26 @@ public enum ImageValidation {
     var port: Int
     var type = "http"
     var path: String?
+    /// Where it tells its metrics, and the port if it is another.
+    var metrics: String?
+    var metricsPort: Int?
     /// Beside the platform's own.
     var sharedMemoryBytes: Int64 = 64 << 20
   }
 
   static let presets: [String: Preset] = [
-    "fastapi": Preset(port: 8000, path: "/health"),
+    "fastapi": Preset(port: 8000, path: "/health", metrics: "/metrics"),
     "mlflow": Preset(port: 8080, path: "/ping"),
     "sagemaker": Preset(port: 8080, path: "/ping"),
-    "triton": Preset(port: 8000, path: "/v2/health/ready", sharedMemoryBytes: 1 << 30),
+    "triton": Preset(
+      port: 8000, path: "/v2/health/ready", metrics: "/metrics", metricsPort: 8002, sharedMemoryBytes: 1 << 30
+    ),
   ]
 
   /// Throws the first problem in the order a user would fix them.
   public static func source(
-    _ asked: RequestedImage?, endpoint: RequestedEndpoint?, healthCheck: RequestedHealthCheck?
+    _ asked: RequestedImage?, endpoint: RequestedEndpoint?, healthCheck: RequestedHealthCheck?,
+    telemetry: RequestedTelemetry? = nil
   ) throws(PlatformError) -> ImageSource {
     let asked = asked ?? RequestedImage()
     guard let reference = asked.reference, !reference.isEmpty else {
@@ -40,7 +46,12 @@ public enum ImageValidation {
     let defaults = ImageSource(reference: reference, port: port)
     let source = ImageSource(
       reference: reference, port: port, endpoint: try AddressValidation.settings(settings),
-      healthCheck: try probe.map(AddressValidation.check), command: asked.command, args: asked.args,
+      healthCheck: try probe.map(AddressValidation.check),
+      telemetry: try TelemetryValidation.settings(
+        telemetry, port: port,
+        preset: preset.flatMap { preset in
+          preset.metrics.map { TelemetrySettings(path: $0, port: preset.metricsPort ?? port) }
+        }), command: asked.command, args: asked.args,
       environment: asked.environment ?? [:], runAs: asked.runAs,
       readOnlyRoot: asked.readOnlyRoot ?? true,
       writablePaths: asked.writablePaths ?? defaults.writablePaths,

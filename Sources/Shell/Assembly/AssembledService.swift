@@ -123,6 +123,7 @@ public enum AssembledService {
     await withDiscardingTaskGroup { group in
       group.addTask { await fleet.run() }
       group.addTask { await images.run() }
+      group.addTask { await world.telemetry.run { await fleet.views() } }
       group.addTask { for await observation in observations.stream { await fleet.observed(observation) } }
       group.addTask { await housekeeping.run() }
       await signals.first {

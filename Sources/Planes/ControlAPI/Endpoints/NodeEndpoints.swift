@@ -48,7 +48,7 @@ enum NodeEndpoints {
       known: [
         "name", "description", "instances", "scaling", "acl", "maintenanceLimit", "timeoutSeconds",
         "queueLimit",
-        "addresses", "endpoint", "healthCheck", "rateLimit", "callerRateLimit",
+        "addresses", "endpoint", "healthCheck", "telemetry", "rateLimit", "callerRateLimit",
       ])
     let acl = try await folders(request.acl ?? [], api)
     let operation = try await api.nodes.update(node, request, fields: fields, acl: acl, by: call.subject)

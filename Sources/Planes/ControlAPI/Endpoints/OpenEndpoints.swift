@@ -14,7 +14,8 @@ enum OpenEndpoints {
   /// Whether `answer` answers this target when it is asked for by GET.
   static func isOpen(_ target: Target) -> Bool {
     target.verb == nil
-      && [["v1", "openapi.json"], ["livez"], ["readyz"], ["version"], ["metrics"]].contains(target.segments)
+      && [["v1", "openapi.json"], ["livez"], ["readyz"], ["version"], ["metrics"], ["metrics", "nodes"]]
+        .contains(target.segments)
   }
 
   /// What needs no token; nil when the target is something else.
@@ -24,6 +25,11 @@ enum OpenEndpoints {
     guard request.method == "GET" || request.method == "HEAD", target.verb == nil else { return nil }
     if target.segments == ["v1", "openapi.json"] {
       return Answer.text(OpenAPIDocument.text, type: "application/json")
+    }
+    if target.segments == ["metrics", "nodes"] {
+      var response = Answer.text("", type: "text/plain; version=0.0.4; charset=utf-8")
+      response.body = api.world.telemetry.text(only: target.query["node"])
+      return response
     }
     guard target.segments.count == 1 else { return nil }
     switch target.segments[0] {

@@ -7,6 +7,8 @@ public struct ImageSource: Sendable, Codable, Equatable {
   public var endpoint: EndpointSettings
   /// Without one, an instance is healthy while a connection to it can be made.
   public var healthCheck: HealthCheck?
+  /// Metrics of its own that are pulled from each instance.
+  public var telemetry: TelemetrySettings?
   /// Instead of the image's entry point.
   public var command: [String]?
   /// Instead of the image's arguments.
@@ -33,7 +35,8 @@ public struct ImageSource: Sendable, Codable, Equatable {
 
   public init(
     reference: String, port: Int, endpoint: EndpointSettings = EndpointSettings(),
-    healthCheck: HealthCheck? = nil, command: [String]? = nil, args: [String]? = nil,
+    healthCheck: HealthCheck? = nil, telemetry: TelemetrySettings? = nil, command: [String]? = nil,
+    args: [String]? = nil,
     environment: [String: String] = [:], runAs: String? = nil, readOnlyRoot: Bool = true,
     writablePaths: [String] = ["/run", "/tmp", "/var/tmp"], capabilities: [String] = [],
     sharedMemoryBytes: Int64 = 64 << 20, diskGigabytes: Int? = nil, diskPath: String = "/disk",
@@ -43,6 +46,7 @@ public struct ImageSource: Sendable, Codable, Equatable {
     self.port = port
     self.endpoint = endpoint
     self.healthCheck = healthCheck
+    self.telemetry = telemetry
     self.command = command
     self.args = args
     self.environment = environment

@@ -28,6 +28,8 @@ public struct CreateNodeRequest: Sendable, Codable, Equatable {
   public var image: RequestedImage?
   public var endpoint: RequestedEndpoint?
   public var healthCheck: RequestedHealthCheck?
+  /// Of image nodes.
+  public var telemetry: RequestedTelemetry?
   public var rateLimit: RateLimit?
   public var callerRateLimit: RateLimit?
   public var memoryBytes: Int64?
@@ -46,8 +48,9 @@ public struct CreateNodeRequest: Sendable, Codable, Equatable {
     zones: [ZonePlacement]? = nil, maintenanceLimit: Int? = nil, timeoutSeconds: Double? = nil,
     queueLimit: Int? = nil, addresses: [NodeAddress]? = nil, image: RequestedImage? = nil,
     endpoint: RequestedEndpoint? = nil,
-    healthCheck: RequestedHealthCheck? = nil, rateLimit: RateLimit? = nil,
-    callerRateLimit: RateLimit? = nil, memoryBytes: Int64? = nil, cpus: Double? = nil,
+    healthCheck: RequestedHealthCheck? = nil, telemetry: RequestedTelemetry? = nil,
+    rateLimit: RateLimit? = nil, callerRateLimit: RateLimit? = nil, memoryBytes: Int64? = nil,
+    cpus: Double? = nil,
     acl: [String]? = nil
   ) {
     self.name = name
@@ -75,6 +78,7 @@ public struct CreateNodeRequest: Sendable, Codable, Equatable {
     self.image = image
     self.endpoint = endpoint
     self.healthCheck = healthCheck
+    self.telemetry = telemetry
     self.rateLimit = rateLimit
     self.callerRateLimit = callerRateLimit
     self.memoryBytes = memoryBytes
@@ -127,6 +131,8 @@ public struct UpdateNodeRequest: Sendable, Codable, Equatable {
   public var endpoint: RequestedEndpoint?
   /// Left out of the body but in the mask: no health check.
   public var healthCheck: RequestedHealthCheck?
+  /// Left out of the body but in the mask: nothing is pulled.
+  public var telemetry: RequestedTelemetry?
   public var rateLimit: RateLimit?
   public var callerRateLimit: RateLimit?
 
@@ -135,7 +141,8 @@ public struct UpdateNodeRequest: Sendable, Codable, Equatable {
     scaling: ScalingSpec? = nil, acl: [String]? = nil, maintenanceLimit: Int? = nil,
     timeoutSeconds: Double? = nil,
     queueLimit: Int? = nil, addresses: [NodeAddress]? = nil, endpoint: RequestedEndpoint? = nil,
-    healthCheck: RequestedHealthCheck? = nil, rateLimit: RateLimit? = nil,
+    healthCheck: RequestedHealthCheck? = nil, telemetry: RequestedTelemetry? = nil,
+    rateLimit: RateLimit? = nil,
     callerRateLimit: RateLimit? = nil
   ) {
     self.name = name
@@ -149,6 +156,7 @@ public struct UpdateNodeRequest: Sendable, Codable, Equatable {
     self.addresses = addresses
     self.endpoint = endpoint
     self.healthCheck = healthCheck
+    self.telemetry = telemetry
     self.rateLimit = rateLimit
     self.callerRateLimit = callerRateLimit
   }

@@ -5,6 +5,10 @@ public struct ScalingSpec: Sendable, Codable, Equatable {
   public var concurrency: Double?
   /// Requests per second of one instance (not looked at).
   public var requestsPerSecond: Double?
+  /// Percent of one vCPU that one instance uses, on average (not looked at).
+  public var cpuPercent: Double?
+  /// A metric of the node's telemetry (not looked at).
+  public var gauge: ScalingGauge?
   /// The load over this time decides in quiet times (60).
   public var stableSeconds: Int?
   /// The load over this time decides when it rises suddenly (2).
@@ -15,15 +19,31 @@ public struct ScalingSpec: Sendable, Codable, Equatable {
   public var lastLeaveSeconds: Int?
 
   public init(
-    concurrency: Double? = nil, requestsPerSecond: Double? = nil, stableSeconds: Int? = nil,
+    concurrency: Double? = nil, requestsPerSecond: Double? = nil, cpuPercent: Double? = nil,
+    gauge: ScalingGauge? = nil, stableSeconds: Int? = nil,
     panicSeconds: Int? = nil, leaveSeconds: Int? = nil, lastLeaveSeconds: Int? = nil
   ) {
     self.concurrency = concurrency
     self.requestsPerSecond = requestsPerSecond
+    self.cpuPercent = cpuPercent
+    self.gauge = gauge
     self.stableSeconds = stableSeconds
     self.panicSeconds = panicSeconds
     self.leaveSeconds = leaveSeconds
     self.lastLeaveSeconds = lastLeaveSeconds
+  }
+}
+
+/// A metric that instances tell of themselves, and how much of it one instance may have.
+public struct ScalingGauge: Sendable, Codable, Equatable {
+  /// All its series of all instances are added up.
+  public var name: String
+  /// What one instance is meant to have.
+  public var target: Double
+
+  public init(name: String, target: Double) {
+    self.name = name
+    self.target = target
   }
 }
 

@@ -2,30 +2,41 @@ internal import Domain
 
 /// The flags of image nodes, for `create` and `validate`.
 enum ImageFlags {
-  static let flags: [Flag] = [
-    Flag("image", .text, value: "REFERENCE", "an image node: REPOSITORY[:TAG][@DIGEST] of a container image"),
-    Flag("port", .integer, value: "PORT", "where the container listens; it gets the number as PORT"),
+  static let flags: [Flag] =
+    [
+      Flag(
+        "image", .text, value: "REFERENCE", "an image node: REPOSITORY[:TAG][@DIGEST] of a container image"),
+      Flag("port", .integer, value: "PORT", "where the container listens; it gets the number as PORT"),
+      Flag(
+        "preset", .choice(["fastapi", "triton", "mlflow", "sagemaker"]),
+        "usual port, endpoint and health check of such an image"),
+      Flag("env", .text, value: "NAME=VALUE", "a variable of the container", repeatable: true),
+      Flag(
+        "command", .text, value: "WORD", "instead of the image's entry point; once for each word",
+        repeatable: true),
+      Flag(
+        "arg", .text, value: "WORD", "instead of the image's arguments; once for each word", repeatable: true),
+      Flag("run-as", .text, value: "USER[:GROUP]", "instead of the image's user"),
+      Flag("read-only-root", .choice(["on", "off"]), "the image's files can't be changed (on)"),
+      Flag(
+        "writable", .text, value: "PATH", "a path in memory that can be written (/run, /tmp, /var/tmp)",
+        repeatable: true),
+      Flag(
+        "capability", .text, value: "NAME", "a Linux capability that is kept, like CHOWN", repeatable: true),
+      Flag("shm-size", .size, "size of /dev/shm (64MiB)"),
+      Flag("disk", .integer, value: "GB", "a volume for each instance, 10 to 4096"),
+      Flag("disk-path", .text, value: "PATH", "where that volume is (/disk)"),
+      Flag("start-timeout", .duration, "an instance that is not healthy for this long is replaced (300s)"),
+      Flag("drain-timeout", .duration, "longest time that requests may go on before SIGTERM (30s)"),
+      Flag("stop-timeout", .duration, "time from SIGTERM to SIGKILL (10s)"),
+    ] + telemetryFlags
+
+  /// Also of `update`.
+  static let telemetryFlags: [Flag] = [
     Flag(
-      "preset", .choice(["fastapi", "triton", "mlflow", "sagemaker"]),
-      "usual port, endpoint and health check of such an image"),
-    Flag("env", .text, value: "NAME=VALUE", "a variable of the container", repeatable: true),
-    Flag(
-      "command", .text, value: "WORD", "instead of the image's entry point; once for each word",
-      repeatable: true),
-    Flag(
-      "arg", .text, value: "WORD", "instead of the image's arguments; once for each word", repeatable: true),
-    Flag("run-as", .text, value: "USER[:GROUP]", "instead of the image's user"),
-    Flag("read-only-root", .choice(["on", "off"]), "the image's files can't be changed (on)"),
-    Flag(
-      "writable", .text, value: "PATH", "a path in memory that can be written (/run, /tmp, /var/tmp)",
-      repeatable: true),
-    Flag("capability", .text, value: "NAME", "a Linux capability that is kept, like CHOWN", repeatable: true),
-    Flag("shm-size", .size, "size of /dev/shm (64MiB)"),
-    Flag("disk", .integer, value: "GB", "a volume for each instance, 10 to 4096"),
-    Flag("disk-path", .text, value: "PATH", "where that volume is (/disk)"),
-    Flag("start-timeout", .duration, "an instance that is not healthy for this long is replaced (300s)"),
-    Flag("drain-timeout", .duration, "longest time that requests may go on before SIGTERM (30s)"),
-    Flag("stop-timeout", .duration, "time from SIGTERM to SIGKILL (10s)"),
+      "telemetry", .text, value: "/PATH[:PORT]|none",
+      "metrics that are pulled from each instance, shown under /metrics/nodes (the preset's)"),
+    Flag("telemetry-interval", .duration, "time between pulls (15s)"),
   ]
 
   /// nil when there is no `--image`; its flags are refused then.
@@ -44,6 +55,26 @@ enum ImageFlags {
     if asked == RequestedImage() { return nil }
     guard asked.reference != nil else {
       throw .usage("give --image REFERENCE too: the other flags of image nodes say how it runs", command)
+    }
+    return asked
+  }
+
+  /// `/metrics`, `/metrics:9090`, `none`; nil when nothing of it was given.
+  static func telemetry(
+    _ parsed: ParsedArguments, _ command: Command
+  ) throws(CommandFailure) -> RequestedTelemetry? {
+    let interval = parsed.duration("telemetry-interval").map(\.fractionalSeconds)
+    guard let text = parsed.text("telemetry") else {
+      return interval.map { RequestedTelemetry(intervalSeconds: $0) }
+    }
+    if text == "none" { return RequestedTelemetry(type: "none", intervalSeconds: interval) }
+    var asked = RequestedTelemetry(type: "prometheus", path: text, intervalSeconds: interval)
+    if let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]) {
+      asked.path = String(text[..<colon])
+      asked.port = port
+    }
+    guard text.hasPrefix("/") else {
+      throw .usage("--telemetry: '\(text)' must be /PATH, /PATH:PORT or none", command)
     }
     return asked
   }

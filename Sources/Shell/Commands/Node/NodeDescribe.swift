@@ -110,6 +110,12 @@ enum NodeDescribe {
     let writable = image.writablePaths.joined(separator: ", ")
     facts.add(
       "Files", image.readOnlyRoot ? "read-only but for \(writable)" : "can be changed by the container")
+    if let telemetry = image.telemetry {
+      facts.add(
+        "Telemetry",
+        "GET \(telemetry.path) of port \(telemetry.port) every \(telemetry.intervalSeconds) s, shown under /metrics/nodes"
+      )
+    }
     if let disk = image.diskGigabytes { facts.add("Disk", "\(disk) GB at \(image.diskPath)") }
   }
 

@@ -57,6 +57,7 @@ enum NodeRequest {
       queueLimit: parsed.integer("queue-limit"),
       addresses: addresses, image: image, endpoint: AddressFlags.endpoint(parsed),
       healthCheck: try AddressFlags.healthCheck(parsed, command),
+      telemetry: try ImageFlags.telemetry(parsed, command),
       rateLimit: AddressFlags.rate(parsed, "rate-limit"),
       callerRateLimit: AddressFlags.rate(parsed, "caller-rate-limit"), memoryBytes: parsed.size("memory"),
       cpus: parsed.number("cpus"),

@@ -18,7 +18,7 @@ enum NodeUpdate {
       Flag("maintenance-limit", .integer, value: "N", "instances that may be down at once"),
       Flag("timeout", .duration, "longest time of a request"),
       Flag("queue-limit", .integer, value: "N", "requests that may wait"),
-    ] + NodeScaling.flags + AddressFlags.flags + OperationWaiter.flags,
+    ] + NodeScaling.flags + ImageFlags.telemetryFlags + AddressFlags.flags + OperationWaiter.flags,
     examples: [
       "roost node update my-node --instances 3 --wait",
       "roost node update my-servers --address 10.0.0.8:8080 --address 10.0.0.9:8080 --wait",
@@ -34,6 +34,7 @@ enum NodeUpdate {
         queueLimit: parsed.integer("queue-limit"), addresses: AddressFlags.addresses(parsed),
         endpoint: AddressFlags.endpoint(parsed),
         healthCheck: try AddressFlags.healthCheck(parsed, NodeUpdate.command),
+        telemetry: try ImageFlags.telemetry(parsed, NodeUpdate.command),
         rateLimit: AddressFlags.rate(parsed, "rate-limit"),
         callerRateLimit: AddressFlags.rate(parsed, "caller-rate-limit"))
       let given: [(String, Bool)] = [
@@ -44,6 +45,7 @@ enum NodeUpdate {
         ("timeoutSeconds", request.timeoutSeconds != nil),
         ("queueLimit", request.queueLimit != nil), ("addresses", request.addresses != nil),
         ("endpoint", request.endpoint != nil), ("healthCheck", parsed.text("health-check") != nil),
+        ("telemetry", request.telemetry != nil),
         ("rateLimit", request.rateLimit != nil), ("callerRateLimit", request.callerRateLimit != nil),
       ]
       let fields = given.filter(\.1).map(\.0)

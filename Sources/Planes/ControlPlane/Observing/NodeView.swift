@@ -1,0 +1,41 @@
+public import Domain
+public import DriverAPI
+import Storage
+
+/// A node and what there is of it, for those who look on: telemetry, meters.
+public struct NodeView: Sendable {
+  public struct Instance: Sendable {
+    public var id: InstanceID
+    public var release: Int
+    public var status: InstanceStatus
+    public var handle: InstanceHandle?
+    public var createdAt: Timestamp
+  }
+
+  public var id: NodeID
+  public var name: String
+  public var folder: FolderID
+  public var release: Int
+  public var spec: NodeSpec
+  public var instances: [Instance]
+}
+
+extension NodeReconciler {
+  func view() -> NodeView {
+    NodeView(
+      id: id, name: record.name, folder: record.folderID, release: record.release, spec: intent.spec,
+      instances: instances.values.map {
+        NodeView.Instance(
+          id: $0.id, release: record.release, status: $0.status, handle: $0.handle, createdAt: $0.createdAt)
+      }.sorted { $0.id < $1.id })
+  }
+}
+
+extension Fleet {
+  /// All nodes as they are now, by name.
+  public func views() async -> [NodeView] {
+    var views: [NodeView] = []
+    for reconciler in Array(reconcilers.values) { views.append(await reconciler.view()) }
+    return views.sorted { ($0.name, $0.id) < ($1.name, $1.id) }
+  }
+}
