@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
 
+import engine
 import pytest
 from conftest import ROOT, Roost
 
@@ -62,3 +67,45 @@ def test_a_refused_example_is_refused_with_its_reason(roost: Roost, name: str) -
     done = roost.cli("node", "create", name, "--checkpoint", name, *flags, check=False)
     assert done.returncode == 1
     assert reason in done.stderr, done.stderr
+
+
+@pytest.fixture(scope="module")
+def with_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Roost]:
+    server = Roost(tmp_path_factory.mktemp("examples") / "data", "--engine", engine.SOCKET).start()
+    yield server
+    server.close()
+
+
+# What the README's commands print, in order.
+IMAGES = {
+    "http-service": [
+        "node fastapi is HEALTHY: 2 of 2", '{"path":"/urls","name":"urls"}', '"message":"Hello from Roost"', 'http_requests_total{path="/',
+        '"GET /metrics HTTP/1.1" 200 OK', "INSTANCE", "HEALTHY",
+    ],
+    "grpc-echo": ["node echo is HEALTHY: 1 of 1", "Is anybody there?", "echo.v1.Echo serves"],
+    "model-server": [
+        "node models is HEALTHY: 1 of 1", "['measurements']", "setosa 0.98", "virginica", "unexpected shape for input 'measurements': expected [-1,4]",
+        "[2.5, 3.0, 3.5]", "POST /v2/models/half-plus-two/infer",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.skipif(not engine.SOCKET, reason=engine.MISSING)
+@pytest.mark.parametrize("name", IMAGES)
+def test_an_example_of_an_image_works_word_for_word(with_engine: Roost, name: str) -> None:
+    readme = (ROOT / "examples" / name / "README.md").read_text()
+    script = "\n".join(re.findall(r"```sh\n(.*?)```", readme, re.S))
+    path = os.pathsep.join([str(ROOT / "bin"), os.path.dirname(sys.executable), os.environ["PATH"]])
+    environment = {**with_engine.environment, "DOCKER_HOST": f"unix://{engine.SOCKET}", "PATH": path}
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], cwd=ROOT, env=environment, text=True, timeout=600,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    at = 0
+    for words in IMAGES[name]:
+        found = done.stdout.find(words, at)
+        assert found >= 0, f"'{words}' is not where it should be in:\n{done.stdout}"
+        at = found + len(words)
+    assert with_engine.get("/v1/nodes")["nodes"] == []
+    engine.ask("DELETE", f"/images/{name}:1")
