@@ -94,6 +94,12 @@ CREATE TABLE node_release (
   number INTEGER NOT NULL,
   spec_json TEXT NOT NULL,
   created_at INTEGER NOT NULL,
+  created_by TEXT NOT NULL,
+  former INTEGER NOT NULL,
+  changes_json TEXT NOT NULL,
+  state TEXT NOT NULL,
+  state_at INTEGER NOT NULL,
+  message TEXT NOT NULL,
   PRIMARY KEY (node_id, number)
 ) STRICT;
 

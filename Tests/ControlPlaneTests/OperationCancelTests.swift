@@ -101,7 +101,7 @@ import Testing
         fields: ["addresses"], acl: [], by: "sva")
       #expect(try await life.node().release == 2)
       _ = try await life.nodes.cancel(update.id, by: "svb")
-      #expect(try await life.node().release == 3)
+      #expect(try await life.node().release == 1)
       #expect(try await spec(life).address?.addresses.map(\.address) == ["10.0.0.1:80"])
       #expect(
         await eventually {

@@ -121,7 +121,7 @@ import Testing
     var random = SeededGenerator(seed: 3)
     return NodePlanner.plan(
       NodeObservation(
-        now: .seconds(1), desiredCount: slots.count, slots: slots, host: .ready,
+        now: .seconds(1), desiredCount: slots.count, slots: slots, hosts: [.init(host: .ready)],
         instances: instances.map {
           .init(id: InstanceID(using: &random), epoch: 0, status: $0.1, slot: $0.0)
         }))

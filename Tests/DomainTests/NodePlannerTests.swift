@@ -12,19 +12,19 @@ import Testing
   ) -> NodeObservation {
     var random = SeededGenerator(seed: 7)
     return NodeObservation(
-      now: now, isDeleting: deleting, isSuspended: suspended, epoch: epoch, desiredCount: count, host: host,
-      notBefore: notBefore,
+      now: now, isDeleting: deleting, isSuspended: suspended, epoch: epoch, desiredCount: count,
+      hosts: [.init(host: host, notBefore: notBefore)],
       instances: instances.map { .init(id: InstanceID(using: &random), epoch: $0.1, status: $0.0) })
   }
 
   @Test func `a new node first gets its host`() {
-    #expect(NodePlanner.plan(seen(host: .down)) == [.prepareHost])
+    #expect(NodePlanner.plan(seen(host: .down)) == [.prepareHost(release: 1)])
     #expect(NodePlanner.plan(seen(host: .preparing)) == [])
   }
 
   @Test func `a ready host launches what is missing, all at once`() {
-    #expect(NodePlanner.plan(seen()) == [.launch(count: 2, epoch: 0)])
-    #expect(NodePlanner.plan(seen([(.healthy, 0)])) == [.launch(count: 1, epoch: 0)])
+    #expect(NodePlanner.plan(seen()) == [.launch(count: 2, release: 1, epoch: 0)])
+    #expect(NodePlanner.plan(seen([(.healthy, 0)])) == [.launch(count: 1, release: 1, epoch: 0)])
     #expect(NodePlanner.plan(seen([(.healthy, 0), (.preparing, 0)])) == [])
   }
 
@@ -36,7 +36,7 @@ import Testing
 
   @Test func `after a reset old instances stay until the new ones are healthy`() {
     let begun = seen(epoch: 1, [(.healthy, 0), (.healthy, 0)])
-    #expect(NodePlanner.plan(begun) == [.launch(count: 2, epoch: 1)])
+    #expect(NodePlanner.plan(begun) == [.launch(count: 2, release: 1, epoch: 1)])
     let half = seen(epoch: 1, [(.healthy, 0), (.healthy, 0), (.healthy, 1), (.preparing, 1)])
     #expect(NodePlanner.plan(half) == [])
     let whole = seen(epoch: 1, [(.healthy, 0), (.healthy, 0), (.healthy, 1), (.healthy, 1)])
@@ -53,12 +53,12 @@ import Testing
     let running = seen(deleting: true, [(.healthy, 0)])
     #expect(NodePlanner.plan(running) == [.drainAndStop(running.instances[0].id)])
     #expect(NodePlanner.plan(seen(deleting: true, [(.deleting, 0)])) == [])
-    #expect(NodePlanner.plan(seen(deleting: true)) == [.retireHost])
+    #expect(NodePlanner.plan(seen(deleting: true)) == [.retireHost(release: 1)])
     #expect(NodePlanner.plan(seen(host: .down, deleting: true)) == [.forget])
   }
 
   @Test func `a suspended node keeps its records and runs nothing`() {
-    #expect(NodePlanner.plan(seen(suspended: true)) == [.retireHost])
+    #expect(NodePlanner.plan(seen(suspended: true)) == [.retireHost(release: 1)])
     #expect(NodePlanner.plan(seen(host: .down, suspended: true)) == [])
   }
 
@@ -84,8 +84,8 @@ import Testing
     for _ in 0..<30 {
       for step in NodePlanner.plan(view) {
         switch step {
-        case .prepareHost: view.host = .ready
-        case .launch(let count, let epoch):
+        case .prepareHost: view.hosts = [.init(host: .ready)]
+        case .launch(let count, _, let epoch):
           #expect(epoch == view.epoch)
           for _ in 0..<count {
             view.instances.append(.init(id: InstanceID(using: &random), epoch: epoch, status: .healthy))

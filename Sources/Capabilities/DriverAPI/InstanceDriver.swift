@@ -136,10 +136,11 @@ public struct NodeLaunch: Sendable, Codable, Equatable {
     self.image = image
   }
 
-  /// Equal but for names: a checkpoint that was renamed needs no new host.
+  /// Equal but for names: a node or a checkpoint that was renamed needs no new host.
   public func runsLike(_ other: NodeLaunch) -> Bool {
     var named = self
     named.checkpoint = other.checkpoint
+    named.nodeName = other.nodeName
     return named == other
   }
 }

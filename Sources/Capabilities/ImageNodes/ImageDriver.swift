@@ -153,7 +153,11 @@ public final class ImageDriver: InstanceDriver {
         self.state.withLock { $0.containers[instance] = nil }
       }
       let rest = try await self.engine.containers(labelled: Array(labels.prefix(2)))
-      if rest.isEmpty { try await self.engine.removeNetwork(ContainerPlan.network(node)) }
+      // Another release may be about to make its first container.
+      let others = self.state.withLock { state in
+        state.prepared.keys.contains { $0.node == node && $0.release != release }
+      }
+      if rest.isEmpty, !others { try await self.engine.removeNetwork(ContainerPlan.network(node)) }
     }
     state.withLock { $0.prepared[HostName(node, release)] = nil }
   }

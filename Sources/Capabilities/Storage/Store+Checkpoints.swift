@@ -138,6 +138,8 @@ extension Store {
         (SELECT sequence FROM checkpoint WHERE project_id = ?1 AND name IS NULL
          ORDER BY sequence DESC LIMIT 1 OFFSET ?2)
       AND NOT EXISTS (SELECT 1 FROM node WHERE checkpoint_id = checkpoint.id AND deleted_at IS NULL)
+      AND NOT EXISTS (SELECT 1 FROM node_release WHERE state = 'serving'
+        AND json_extract(spec_json, '$.spec.cell.checkpointId') = checkpoint.id)
       ORDER BY sequence
       """, [project.id, project.unpinnedLimit]
     ) { (row) throws(PlatformError) in try row.next(CheckpointID.self) }

@@ -8,7 +8,8 @@ extension Store {
       try naming("node", record.name) { () throws(PlatformError) in try database.insert(record) }
       try database.insert(
         ReleaseRecord(
-          nodeID: record.id, number: record.release, specJSON: record.specJSON, createdAt: record.createdAt))
+          nodeID: record.id, number: record.release, specJSON: record.specJSON, createdAt: record.createdAt,
+          createdBy: record.createdBy))
     }
   }
 
@@ -44,10 +45,13 @@ extension Store {
 
   /// Writes a changed wish: the record carries the generation that was read, the stored one gets one more.
   ///
-  /// Throws `aborted` when somebody else changed the node meanwhile. A new `release` number is kept as a
-  /// release.
+  /// Throws `aborted` when somebody else changed the node meanwhile. A `release` number that is new is kept as a release, by
+  /// whom and with which changes `made` says; one that was there is wished again. What belongs to the wished release without being
+  /// in its instances follows the wish.
   @discardableResult
-  public func updateNode(_ record: NodeRecord) throws(PlatformError) -> NodeRecord {
+  public func updateNode(
+    _ record: NodeRecord, made: (by: String, changesJSON: String)? = nil
+  ) throws(PlatformError) -> NodeRecord {
     try database.transaction { () throws(PlatformError) in
       let current = try found(try node(record.id), "node", record.id.text)
       guard current.generation == record.generation else {
@@ -59,13 +63,81 @@ extension Store {
       var next = record
       next.generation += 1
       _ = try naming("node", record.name) { () throws(PlatformError) in try database.update(next) }
-      if next.release > current.release {
-        try database.insert(
-          ReleaseRecord(
-            nodeID: next.id, number: next.release, specJSON: next.specJSON, createdAt: next.updatedAt))
-      }
+      try wish(next, instead: current, made)
       return next
     }
+  }
+
+  /// Makes a node's release the wished one.
+  private func wish(
+    _ next: NodeRecord, instead current: NodeRecord, _ made: (by: String, changesJSON: String)?
+  ) throws(PlatformError) {
+    let known = try release(next.release, of: next.id)
+    if known != nil {
+      try database.execute(
+        "UPDATE node_release SET spec_json = ? WHERE node_id = ? AND number = ?",
+        [next.specJSON, next.id, next.release])
+    }
+    guard next.release != current.release else { return }
+    try database.execute(
+      """
+      UPDATE node_release SET state = 'superseded', state_at = ?, message = ?
+      WHERE node_id = ? AND state = 'rollingOut'
+      """, [next.updatedAt, "release \(next.release) was wished before it served", next.id])
+    if let known {
+      guard known.state != .serving else { return }
+      return try judgeRelease(next.release, of: next.id, .rollingOut, "", at: next.updatedAt)
+    }
+    try database.insert(
+      ReleaseRecord(
+        nodeID: next.id, number: next.release, specJSON: next.specJSON, createdAt: next.updatedAt,
+        createdBy: made?.by ?? next.createdBy, former: current.release,
+        changesJSON: made?.changesJSON ?? "[]"))
+    try trimReleases(of: next.id)
+  }
+
+  /// How many releases of a node are kept, besides those in use.
+  public static let keptReleases = 20
+
+  private func trimReleases(of node: NodeID) throws(PlatformError) {
+    try database.execute(
+      """
+      DELETE FROM node_release WHERE node_id = ?1 AND state NOT IN ('serving', 'rollingOut')
+        AND NOT EXISTS (SELECT 1 FROM instance WHERE node_id = ?1 AND release = number)
+        AND number <= (SELECT number FROM node_release WHERE node_id = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)
+      """, [node, Store.keptReleases])
+  }
+
+  /// Writes what became of a release. One that serves takes the place of the one that did; nothing happens to one that is gone.
+  public func judgeRelease(
+    _ number: Int, of node: NodeID, _ state: ReleaseState, _ message: String, at time: Timestamp
+  ) throws(PlatformError) {
+    try database.transaction { () throws(PlatformError) in
+      if state == .serving {
+        try database.execute(
+          """
+          UPDATE node_release SET state = 'superseded', state_at = ?, message = ''
+          WHERE node_id = ? AND state = 'serving' AND number != ?
+          """, [time, node, number])
+      }
+      try database.execute(
+        "UPDATE node_release SET state = ?, state_at = ?, message = ? WHERE node_id = ? AND number = ?",
+        [state, time, message, node, number])
+    }
+  }
+
+  public func release(_ number: Int, of node: NodeID) throws(PlatformError) -> ReleaseRecord? {
+    try database.one("WHERE node_id = ? AND number = ?", [node, number])
+  }
+
+  /// The releases whose instances may run: those wished, those that served last, and those of instances that are there.
+  public func liveReleases() throws(PlatformError) -> [(node: NodeID, release: Int)] {
+    try database.rows(
+      """
+      SELECT id, release FROM node UNION SELECT node_id, release FROM instance
+      UNION SELECT node_id, number FROM node_release WHERE state = 'serving'
+      """, []
+    ) { (row) throws(PlatformError) in (try row.next(NodeID.self), try row.next(Int.self)) }
   }
 
   /// Forgets a node and its releases, once nothing of it runs. Instances must be gone.
@@ -78,10 +150,14 @@ extension Store {
     try database.select("WHERE node_id = ? ORDER BY number DESC", [node])
   }
 
-  /// Names of the live nodes that run a checkpoint.
+  /// Names of the live nodes that run a checkpoint, or whose roll-out would fall back to it.
   public func nodesUsing(_ checkpoint: CheckpointID) throws(PlatformError) -> [String] {
     try database.rows(
-      "SELECT name FROM node WHERE checkpoint_id = ? AND deleted_at IS NULL ORDER BY name", [checkpoint]
+      """
+      SELECT name FROM node WHERE deleted_at IS NULL AND (checkpoint_id = ?1 OR EXISTS (
+        SELECT 1 FROM node_release WHERE node_id = node.id AND state = 'serving'
+          AND json_extract(spec_json, '$.spec.cell.checkpointId') = ?1)) ORDER BY name
+      """, [checkpoint]
     ) { (row) throws(PlatformError) in try row.next(String.self) }
   }
 

@@ -58,6 +58,8 @@ enum RouteTable {
     Route("POST", "/v1/nodes/*:suspend", NodeEndpoints.suspend),
     Route("POST", "/v1/nodes/*:resume", NodeEndpoints.resume),
     Route("POST", "/v1/nodes/*:reset", NodeEndpoints.reset),
+    Route("POST", "/v1/nodes/*:rollback", NodeEndpoints.rollBack),
+    Route("GET", "/v1/nodes/*/releases", NodeEndpoints.releases),
     Route("GET", "/v1/nodes/*/instances", NodeEndpoints.instances),
     Route("GET", "/v1/nodes/*/scaling", NodeEndpoints.scaling),
     Route("GET", "/v1/nodes/*/logs", NodeEndpoints.logs),

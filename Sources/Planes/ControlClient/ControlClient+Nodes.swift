@@ -52,6 +52,16 @@ extension ControlClient {
     try send("POST", Self.path(node, ":\(verb)"))
   }
 
+  /// To a release, or to the one that served before.
+  public func rollBack(_ node: String, to release: Int?) throws(ClientError) -> OperationResource {
+    try send("POST", Self.path(node, ":rollback"), RollbackRequest(release: release))
+  }
+
+  /// The newest first.
+  public func releases(of node: String) throws(ClientError) -> ListResource<ReleaseResource> {
+    try all(Self.path(node, "/releases"))
+  }
+
   public func instances(of node: String) throws(ClientError) -> ListResource<InstanceResource> {
     try all(Self.path(node, "/instances"))
   }

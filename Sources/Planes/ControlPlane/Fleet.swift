@@ -87,7 +87,7 @@ public actor Fleet {
   /// Orphans of deletes that a crash cut short.
   private func sweep(_ driver: any InstanceDriver) async {
     await driver.sweep { [world] in
-      do throws(PlatformError) { return try await world.store.allNodes().map { ($0.id, $0.release) } } catch {
+      do throws(PlatformError) { return try await world.store.liveReleases() } catch {
         world.log(.error, "orphans not looked for", ["error": error.message])
         return nil
       }

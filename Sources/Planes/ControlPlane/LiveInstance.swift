@@ -5,6 +5,7 @@ import Planning
 /// An instance as its reconciler knows it.
 struct LiveInstance: Sendable {
   var id: InstanceID
+  var release: Int
   var epoch: Int
   var status: InstanceStatus
   var handle: InstanceHandle?

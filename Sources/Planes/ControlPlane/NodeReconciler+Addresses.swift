@@ -43,7 +43,7 @@ extension NodeReconciler {
   func occupy(_ instance: InstanceID) async {
     guard let live = instances[instance], let slot = slot(of: live) else { return }
     do throws(DriverFailure) {
-      var launch = try await launchSpec()
+      var launch = try await launchSpec(live.release)
       launch.endpoint = slot.endpoint
       let handle = try await driver.start(instance, of: launch)
       guard advance(instance, to: .preparing, { $0.handle = handle }) else { return }
@@ -98,9 +98,9 @@ extension NodeReconciler {
   /// One probe and what follows from it.
   func probe(_ instance: InstanceID) async {
     guard let live = instances[instance], live.status != .deleting, !Task.isCancelled,
-      let handle = live.handle, let endpoint = intent.spec.endpoint
+      let handle = live.handle, let endpoint = spec(of: instance).endpoint
     else { return }
-    let check = intent.spec.healthCheck
+    let check = spec(of: instance).healthCheck
     let connectTimeout = Duration.seconds(endpoint.connectTimeoutSeconds)
     let target = ProbeTarget(handle.endpoint, check: check, connectTimeout: connectTimeout)
     let outcome = await world.probe(target)
@@ -132,13 +132,11 @@ extension NodeReconciler {
     if let error { note(error, instance, isNew: event == .leavesRotation || firstVerdict) }
     switch event {
     case .entersRotation:
-      everHealthy = true
-      attemptsFailed = 0
-      launchesFailed = 0
+      becameHealthy(instance)
       world.note(
-        id, instance, record.release, "\(handle.endpoint.text) entered rotation: \(outcome.message)")
+        id, instance, live.release, "\(handle.endpoint.text) entered rotation: \(outcome.message)")
     case .leavesRotation:
-      world.note(id, instance, record.release, "\(handle.endpoint.text) left rotation: \(outcome.message)")
+      world.note(id, instance, live.release, "\(handle.endpoint.text) left rotation: \(outcome.message)")
     case .stays:
       guard moved || firstVerdict else {
         wakeIfUnsettled()
@@ -162,10 +160,11 @@ extension NodeReconciler {
   }
 
   private func note(_ error: LastError, _ instance: InstanceID, isNew: Bool) {
+    let release = release(of: instance)
     lastError = error
     attemptsFailed += 1
     if isNew {
-      world.note(id, instance, record.release, error.message)
+      world.note(id, instance, release, error.message)
       world.log(.warn, "probe failed", ["node": id.text, "instance": instance.text, "error": error.message])
     }
   }
@@ -180,7 +179,7 @@ extension NodeReconciler {
   // MARK: Views
 
   func route(_ endpoint: EndpointSettings, _ healthy: [LiveInstance]) -> RoutedNode {
-    let spec = intent.spec
+    let spec = intent.spec.with(contentOf: routedSpec)
     let limit = endpoint.perInstanceLimit
     let routed = healthy.compactMap { instance in
       instance.handle.map {
@@ -194,7 +193,7 @@ extension NodeReconciler {
       }
     }
     return RoutedNode(
-      id: id, name: record.name, release: record.release, folderID: record.folderID, acl: spec.acl,
+      id: id, name: record.name, release: routedRelease, folderID: record.folderID, acl: spec.acl,
       refusal: refusal(healthy: routed.count),
       timeoutMilliseconds: milliseconds(endpoint.totalTimeoutSeconds), queueLimit: spec.queueLimit,
       queueAgeMilliseconds: milliseconds(spec.timeoutSeconds),
@@ -274,11 +273,12 @@ extension NodeReconciler {
         continue
       }
       instances[stored.id] = LiveInstance(
-        id: stored.id, epoch: memo.epoch, status: .preparing, handle: memo.handle,
+        id: stored.id, release: stored.release, epoch: memo.epoch, status: .preparing, handle: memo.handle,
         createdAt: stored.createdAt, madeAt: .nanoseconds(instances.count), startedAt: stored.startedAt,
         slot: slot)
     }
-    host = instances.isEmpty ? .down : .ready
+    keepPlaces(for: record.release, intent)
+    releases[target]?.host = instances.isEmpty ? .down : .ready
     await withDiscardingTaskGroup { group in
       for instance in instances.keys { group.addTask { await self.probe(instance) } }
     }

@@ -8,7 +8,7 @@ extension NodeReconciler {
   /// Starts an instance and watches it until it leaves.
   func run(_ instance: InstanceID) async {
     do throws(DriverFailure) {
-      let launch = try await launchSpec()
+      let launch = try await launchSpec(release(of: instance))
       let handle = try await driver.start(instance, of: launch)
       let now = world.uptime()
       let isWanted = advance(instance, to: .preparing) {
@@ -22,7 +22,7 @@ extension NodeReconciler {
     } catch {
       launchesFailed += 1
       // The image may have to be got again.
-      if error.error.phase == .launch { host = .down }
+      if error.error.phase == .launch { releases[release(of: instance)]?.host = .down }
       await discard(instance, because: error.error)
     }
     wake()
@@ -39,7 +39,7 @@ extension NodeReconciler {
 
   /// An instance that has been out of rotation for too long won't come back by itself.
   func replaceIfLate(_ instance: InstanceID) async {
-    guard let source = intent.spec.image, let live = instances[instance], live.status != .healthy,
+    guard let source = spec(of: instance).image, let live = instances[instance], live.status != .healthy,
       live.status != .deleting, let outSince = live.outSince,
       world.uptime() - outSince > .seconds(source.startTimeoutSeconds)
     else { return }
@@ -61,11 +61,13 @@ extension NodeReconciler {
   }
 
   /// The same would happen again.
-  func isHopeless(_ error: LastError) -> Bool {
-    guard intent.spec.image != nil else { return false }
+  ///
+  /// - Parameter isNew: it is of a release that has not served yet.
+  func isHopeless(_ error: LastError, isNew: Bool = false) -> Bool {
+    guard intent.spec.image != nil else { return error.phase == .restore && error.exitClass != .signal }
     switch (error.phase, error.exitClass) {
     case (.launch, .missing), (.launch, .refused), (.execute, .missing), (.probe, .timeout):
-      return !everHealthy
+      return isNew || !everHealthy
     default: return false
     }
   }
@@ -141,7 +143,7 @@ extension NodeReconciler {
         continue
       }
       instances[stored.id] = LiveInstance(
-        id: stored.id, epoch: memo.epoch, status: .preparing, handle: memo.handle,
+        id: stored.id, release: stored.release, epoch: memo.epoch, status: .preparing, handle: memo.handle,
         createdAt: stored.createdAt, madeAt: .nanoseconds(instances.count), startedAt: stored.startedAt,
         outSince: world.uptime())
     }
@@ -155,7 +157,7 @@ extension NodeReconciler {
     guard await driver.recover(handle) else {
       if let error = await driver.postmortem(handle) {
         lastError = error
-        world.note(id, instance.id, record.release, "\(error.message) (while roost was down)")
+        world.note(id, instance.id, instance.release, "\(error.message) (while roost was down)")
       }
       instances[instance.id]?.status = .deleting
       await driver.stop(handle, grace: .zero)

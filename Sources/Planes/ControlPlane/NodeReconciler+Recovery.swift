@@ -8,6 +8,7 @@ extension NodeReconciler {
   func recoverInstances(_ records: [InstanceRecord]) async {
     isRecovering = true
     defer { isRecovering = false }
+    await recoverReleases(records)
     switch intent.spec.kind {
     case .address: return await recoverAddresses(records)
     case .image: return await recoverImages(records)
@@ -21,7 +22,7 @@ extension NodeReconciler {
         continue
       }
       instances[record.id] = LiveInstance(
-        id: record.id, epoch: memo.epoch, status: .preparing, handle: memo.handle,
+        id: record.id, release: record.release, epoch: memo.epoch, status: .preparing, handle: memo.handle,
         createdAt: record.createdAt, madeAt: .nanoseconds(instances.count), startedAt: record.startedAt)
     }
     await withDiscardingTaskGroup { group in

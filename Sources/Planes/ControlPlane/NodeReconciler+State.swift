@@ -13,14 +13,15 @@ extension NodeReconciler {
       let memo = try StoredJSON.text(
         InstanceMemo(handle: handle, epoch: instance.epoch, slot: instance.slot))
       let stored = InstanceRecord(
-        id: id, nodeID: self.id, release: record.release, handleJSON: memo, status: instance.status,
+        id: id, nodeID: self.id, release: instance.release, handleJSON: memo, status: instance.status,
         createdAt: instance.createdAt, startedAt: instance.startedAt)
       guard try await world.store.instance(id) == nil else {
         return try await world.store.updateInstance(stored)
       }
       // Nothing of an address node runs here, so nothing is charged.
       let configuration =
-        intent.spec.kind == .address ? nil : try Configuration.named(intent.spec.configuration)
+        intent.spec.kind == .address
+        ? nil : try Configuration.named(spec(of: id).configuration)
       let usage = configuration.map {
         UsageRecord(
           instanceID: id, nodeID: self.id, configuration: $0.name, unitsPerSecond: $0.unitsPerSecond,
@@ -34,17 +35,20 @@ extension NodeReconciler {
   }
 
   /// What the driver needs, from the node's spec and its checkpoint.
-  func launchSpec() async throws(DriverFailure) -> NodeLaunch {
+  func launchSpec(_ release: Int) async throws(DriverFailure) -> NodeLaunch {
     do throws(PlatformError) {
-      return try await LaunchBuilder(world: world).launch(record: record, intent: intent)
+      var record = record
+      record.release = release
+      return try await LaunchBuilder(world: world).launch(
+        record: record, intent: releases[release]?.intent ?? intent)
     } catch {
       throw DriverFailure(
         LastError(phase: .restore, exitClass: .missing, message: error.message, at: world.now()))
     }
   }
 
-  func checkpointLabel() async -> String {
-    guard let id = record.checkpointID else { return "(none)" }
+  func checkpointLabel(of instance: InstanceID) async -> String {
+    guard let id = spec(of: instance).cell?.checkpointId else { return "(none)" }
     return (try? await world.store.checkpoint(id))?.label ?? "\(id)"
   }
 
@@ -53,8 +57,8 @@ extension NodeReconciler {
   /// This node's line of the routing table.
   func route() -> RoutedNode? {
     guard !isForgotten else { return nil }
-    let spec = intent.spec
-    let healthy = instances.values.filter { $0.status == .healthy }.sorted { $0.id < $1.id }
+    let spec = intent.spec.with(contentOf: routedSpec)
+    let healthy = inRotation.sorted { $0.id < $1.id }
     if let endpoint = spec.endpoint { return route(endpoint, healthy) }
     let routed = healthy.compactMap { instance in
       instance.handle.map {
@@ -64,7 +68,7 @@ extension NodeReconciler {
       }
     }
     return RoutedNode(
-      id: id, name: record.name, release: record.release, folderID: record.folderID, acl: spec.acl,
+      id: id, name: record.name, release: routedRelease, folderID: record.folderID, acl: spec.acl,
       refusal: refusal(healthy: routed.count), timeoutMilliseconds: UInt32(spec.timeoutSeconds * 1000),
       queueLimit: spec.queueLimit, queueAgeMilliseconds: UInt32(spec.timeoutSeconds * 1000),
       rateLimit: spec.rateLimit, callerRateLimit: spec.callerRateLimit, instances: routed,
@@ -106,7 +110,7 @@ extension NodeReconciler {
       if let handle = instance.handle { usage = await driver.usage(handle) }
       resources.append(
         InstanceResource(
-          id: instance.id, nodeId: id, nodeName: record.name, release: record.release,
+          id: instance.id, nodeId: id, nodeName: record.name, release: instance.release,
           status: instance.status,
           pid: instance.handle.flatMap { $0.pid > 0 ? $0.pid : nil },
           createdAt: instance.createdAt, startedAt: instance.startedAt,
@@ -122,7 +126,7 @@ extension NodeReconciler {
       desiredInstances: record.suspended ? 0 : wantedCount,
       release: record.release, conditions: conditions(healthy: healthy, trouble: await driver.trouble()),
       lastError: lastError, startMode: isProbed ? nil : hostReport.map { "\($0.mode): \($0.modeReason)" },
-      restarts: restarts)
+      restarts: restarts, rollOut: rollOutResource())
     return NodeSnapshot(status: status, instances: resources, handles: handles)
   }
 
@@ -131,7 +135,7 @@ extension NodeReconciler {
       intent.spec.address.map { addressFacts($0, healthy: healthy) }
       ?? intent.spec.image.map { imageFacts($0, healthy: healthy, trouble: trouble) }
       ?? cellFacts(healthy: healthy)
-    return all.map { type, fact in
+    return (all + rollOutFacts()).map { type, fact in
       if since[type]?.status != fact.0 || since[type]?.reason != fact.1 {
         since[type] = (fact.0, fact.1, world.now())
       }
@@ -250,20 +254,24 @@ extension NodeReconciler {
 
   private func verdict(on operation: OperationRecord, gone: Bool) -> Verdict? {
     let seen = observation()
-    let current = instances.values.filter { $0.epoch == intent.epoch && $0.status == .healthy }.count
-    let settled = current >= seen.desiredCount && instances.count == current
+    let current = instances.values.count {
+      $0.epoch == intent.epoch && $0.release == target && $0.status == .healthy
+    }
+    let settled = current >= seen.desiredCount && instances.count == current && stable == target
     switch operation.kind {
     case "deleteNode": return gone ? .reached : nil
     case _ where gone: return .failed("node '\(record.name)' was deleted meanwhile")
     case "suspendNode": return record.suspended && instances.isEmpty && host == .down ? .reached : nil
     case _ where record.suspended: return .failed("node '\(record.name)' was suspended meanwhile")
+    case _ where isSuperseded(operation): return .failed(superseding(operation))
+    case _ where halt != nil && made(by: operation) == halt?.release: return .failed(haltMessage)
     case _ where settled: return .reached
     case _ where intent.spec.kind == .address: return addressVerdict()
     default:
       // A failing restore fails the same way again; a died instance deserves a few attempts.
       guard let lastError, failures > failuresBefore[operation.id] ?? failures else { return nil }
-      let hopeless = lastError.phase == .restore && lastError.exitClass != .signal || isHopeless(lastError)
-      guard hopeless || attemptsFailed >= 5 else { return nil }
+      // While a release is rolled out it is the roll-out that is judged.
+      guard watched == nil, isHopeless(lastError) || attemptsFailed >= 5 else { return nil }
       return .failed(
         "node '\(record.name)' did not become healthy: \(lastError.message); see: roost node describe \(record.name)"
       )
@@ -272,7 +280,9 @@ extension NodeReconciler {
 
   /// What an unfinished operation waits for, for people.
   func progress() async -> String {
-    let healthy = instances.values.count { $0.status == .healthy && $0.epoch == intent.epoch }
+    let healthy = instances.values.count {
+      $0.status == .healthy && $0.epoch == intent.epoch && $0.release == target
+    }
     switch host {
     case _ where intent.spec.kind == .address:
       return record.deletedAt != nil || record.suspended
@@ -289,7 +299,7 @@ extension NodeReconciler {
     case .down: return "starting the zygote"
     case .ready:
       if record.deletedAt != nil || record.suspended { return "draining \(instances.count) instances" }
-      return "\(healthy) of \(wantedCount) instances healthy"
+      return rollOutProgress ?? "\(healthy) of \(wantedCount) instances healthy"
     }
   }
 }

@@ -20,11 +20,14 @@ actor NodeReconciler {
   var record: NodeRecord
   var intent: NodeIntent
   var instances: [InstanceID: LiveInstance] = [:]
-  var host = NodeObservation.Host.down
-  var hostReport: HostReport?
-  var backoff = Backoff()
-  /// Nothing is launched before this uptime.
-  var notBefore = Duration.zero
+  /// Releases that something runs of, or may be started of, by number.
+  var releases: [Int: LiveRelease] = [:]
+  /// The release that served last; nil while none has.
+  var stable: Int?
+  /// The wished release was given up.
+  var halt: RollOutHalt?
+  /// How the wished release does while it is rolled out.
+  var watched: RollOutWatch?
   var lastError: LastError?
   /// All failures there were.
   var failures = 0
@@ -57,6 +60,7 @@ actor NodeReconciler {
     self.intent = intent
     self.world = world
     driver = world.driver(of: intent.spec.kind)
+    releases[record.release] = LiveRelease(intent)
     self.routesChanged = routesChanged
     self.outstanding = outstanding
     self.load = load
@@ -69,10 +73,9 @@ actor NodeReconciler {
   /// Takes a new wish; the pass that follows acts on it.
   func adopt(_ record: NodeRecord, _ intent: NodeIntent) {
     guard record.generation >= self.record.generation else { return }
+    followRelease(record, intent)
     self.record = record
     self.intent = intent
-    // A user who changes something wants to see it tried now.
-    notBefore = .zero
     followScaling()
     probeAll()
     wake()
@@ -88,12 +91,15 @@ actor NodeReconciler {
       var alarm: Duration?
       var passes = wakeups.makeAsyncIterator()
       while !Task.isCancelled, !isForgotten {
+        await judgeRollOut()
         for step in NodePlanner.plan(observation()) {
           for work in begin(step) { group.addTask { await work() } }
         }
-        let delay = notBefore - world.uptime()
-        if delay > .zero, notBefore != alarm {
-          alarm = notBefore
+        let now = world.uptime()
+        let next = releases.values.map(\.notBefore).filter { $0 > now }.min()
+        if let next, next != alarm {
+          alarm = next
+          let delay = next - now
           group.addTask {
             try? await Task.sleep(for: delay)
             self.wake()
@@ -123,10 +129,13 @@ actor NodeReconciler {
     NodeObservation(
       now: world.uptime(), isDeleting: record.deletedAt != nil, isSuspended: record.suspended,
       epoch: intent.epoch,
-      desiredCount: wantedCount, slots: intent.spec.address?.slots.map(\.key), host: host,
-      notBefore: notBefore,
+      desiredCount: wantedCount, slots: intent.spec.address?.slots.map(\.key), release: record.release,
+      stable: stable, isHalted: halt != nil, policy: rollOutPolicy,
+      hosts: releases.map { .init(release: $0, host: $1.host, notBefore: $1.notBefore) }.sorted {
+        $0.release < $1.release
+      },
       instances: instances.values.map {
-        .init(id: $0.id, epoch: $0.epoch, status: $0.status, slot: $0.slot)
+        .init(id: $0.id, release: $0.release, epoch: $0.epoch, status: $0.status, slot: $0.slot)
       }.sorted { $0.id < $1.id })
   }
 
@@ -135,19 +144,20 @@ actor NodeReconciler {
   /// Marks a step as begun, so that the next plan doesn't repeat it, and returns the work.
   private func begin(_ step: NodeStep) -> [@Sendable () async -> Void] {
     switch step {
-    case .prepareHost:
-      host = .preparing
-      return [{ await self.prepareHost() }]
-    case .launch(let count, let epoch):
+    case .prepareHost(let release):
+      releases[release]?.host = .preparing
+      return [{ await self.prepareHost(release) }]
+    case .launch(let count, let release, let epoch):
       return (0..<count).map { _ in
         let instance = LiveInstance(
-          id: .random(), epoch: epoch, status: .undefined, createdAt: world.now(), madeAt: world.uptime())
+          id: .random(), release: release, epoch: epoch, status: .undefined, createdAt: world.now(),
+          madeAt: world.uptime())
         instances[instance.id] = instance
         return { await self.isProbed ? self.run(instance.id) : self.launch(instance.id) }
       }
     case .fill(let slot, let epoch):
       let instance = LiveInstance(
-        id: .random(), epoch: epoch, status: .undefined, createdAt: world.now(),
+        id: .random(), release: target, epoch: epoch, status: .undefined, createdAt: world.now(),
         madeAt: world.uptime(), slot: slot)
       instances[instance.id] = instance
       return [{ await self.occupy(instance.id) }]
@@ -155,32 +165,32 @@ actor NodeReconciler {
       instances[id]?.status = .deleting
       instances[id]?.bell?.finish()
       return [{ await self.drainAndStop(id) }]
-    case .retireHost:
-      host = .preparing
-      return [{ await self.retireHost() }]
+    case .retireHost(let release):
+      releases[release]?.host = .preparing
+      return [{ await self.retireHost(release) }]
     case .forget:
       isForgotten = true
       return []
     }
   }
 
-  private func prepareHost() async {
+  private func prepareHost(_ release: Int) async {
     do throws(DriverFailure) {
-      let launch = try await launchSpec()
+      let launch = try await launchSpec(release)
       let report = try await driver.prepare(launch)
-      hostReport = report
-      host = .ready
+      releases[release]?.report = report
+      releases[release]?.host = .ready
       world.log(
         .info, "host ready",
         [
-          "node": id.text, "mode": report.mode, "reason": report.modeReason,
+          "node": id.text, "release": String(release), "mode": report.mode, "reason": report.modeReason,
           "warmUp": report.warmUp?.state ?? "off",
         ])
     } catch {
-      host = .down
+      releases[release]?.host = .down
       launchesFailed += 1
-      failed(error.error)
-      world.note(id, nil, record.release, error.error.message)
+      failed(error.error, of: release)
+      world.note(id, nil, release, error.error.message)
       await routesChanged(id)
     }
     wake()
@@ -188,7 +198,7 @@ actor NodeReconciler {
 
   private func launch(_ instance: InstanceID) async {
     do throws(DriverFailure) {
-      let launch = try await launchSpec()
+      let launch = try await launchSpec(release(of: instance))
       let handle = try await driver.start(instance, of: launch)
       guard advance(instance, to: .started, { $0.handle = handle }) else {
         return await driver.stop(handle, grace: .zero)
@@ -207,9 +217,7 @@ actor NodeReconciler {
       await recorded
       let startedAt = world.now()
       guard advance(instance, to: .healthy, { $0.startedAt = startedAt }) else { return }
-      everHealthy = true
-      attemptsFailed = 0
-      launchesFailed = 0
+      becameHealthy(instance)
       await persist(instance)
       await routesChanged(id)
     } catch {
@@ -239,28 +247,30 @@ actor NodeReconciler {
   private func drainAndStop(_ instance: InstanceID) async {
     await routesChanged(id)
     // The gateway has let go of it: what is under way may end, within the node's own deadline.
+    let spec = spec(of: instance)
     let grace =
-      intent.spec.image.map { Duration.seconds($0.drainSeconds) }
-      ?? Duration.milliseconds(Int64(intent.spec.timeoutSeconds * 1000) + 1000)
+      spec.image.map { Duration.seconds($0.drainSeconds) }
+      ?? Duration.milliseconds(Int64(spec.timeoutSeconds * 1000) + 1000)
     let deadline = world.uptime() + grace
     while await outstanding(instance) > 0, world.uptime() < deadline, !Task.isCancelled {
       try? await Task.sleep(for: .milliseconds(5))
     }
-    let stopGrace = Duration.seconds(intent.spec.image?.stopSeconds ?? 2)
+    let stopGrace = Duration.seconds(spec.image?.stopSeconds ?? 2)
     if let handle = instances[instance]?.handle { await driver.stop(handle, grace: stopGrace) }
     await drop(instance)
     wake()
   }
 
-  private func retireHost() async {
-    await driver.retire(id, release: record.release)
-    host = .down
-    hostReport = nil
+  private func retireHost(_ release: Int) async {
+    await driver.retire(id, release: release)
+    releases[release]?.host = .down
+    releases[release]?.report = nil
+    if release != record.release, release != stable { releases[release] = nil }
     wake()
   }
 
   private func forget() async {
-    await driver.retire(id, release: record.release)
+    for release in Set(releases.keys).union([record.release]) { await driver.retire(id, release: release) }
     await driver.forget(id)
     await settleOperations(gone: true)
     do throws(PlatformError) { try await world.store.removeNode(id) } catch {
@@ -277,15 +287,15 @@ actor NodeReconciler {
     if exit.instanceGoesOn {
       lastError = exit.error
       if let instance = exit.instance { instances[instance]?.lastError = exit.error }
-      return world.note(id, exit.instance, record.release, exit.error.message)
+      return world.note(id, exit.instance, exit.release, exit.error.message)
     }
     guard let instance = exit.instance else {
-      guard host == .ready else { return }
-      host = .down
-      for id in instances.keys { instances[id]?.hostDied = true }
-      hostReport = nil
-      failed(exit.error)
-      world.note(id, nil, record.release, exit.error.message)
+      guard releases[exit.release]?.host == .ready else { return }
+      releases[exit.release]?.host = .down
+      releases[exit.release]?.report = nil
+      for (id, live) in instances where live.release == exit.release { instances[id]?.hostDied = true }
+      failed(exit.error, of: exit.release)
+      world.note(id, nil, exit.release, exit.error.message)
       return wake()
     }
     if isProbed, instances[instance]?.startedAt == nil { launchesFailed += 1 }
@@ -309,7 +319,7 @@ actor NodeReconciler {
       let error = LastError(
         phase: .execute, exitClass: .hang,
         message:
-          "instance \(instance) did not end request \(request) within the node's timeout of \(intent.spec.timeoutSeconds) s plus 1 s; it was killed and is being recreated from checkpoint \(await checkpointLabel())",
+          "instance \(instance) did not end request \(request) within the node's timeout of \(spec(of: instance).timeoutSeconds) s plus 1 s; it was killed and is being recreated from checkpoint \(await checkpointLabel(of: instance))",
         logReference: "roost node logs \(record.name) --instance \(instance)", at: world.now())
       // Its exit may be reported before the call below returns.
       instances[instance]?.fate = error
@@ -339,19 +349,24 @@ actor NodeReconciler {
     let error = live.fate ?? error
     instances[instance]?.status = .deleting
     restarts += 1
-    if counts { failed(error) }
-    world.note(id, instance, record.release, error.message)
+    if counts { failed(error, of: live.release) }
+    world.note(id, instance, live.release, error.message)
     await routesChanged(id)
     if let handle = live.handle { await driver.stop(handle, grace: .zero) }
     await drop(instance)
     wake()
   }
 
-  func failed(_ error: LastError) {
+  func failed(_ error: LastError, of release: Int) {
     lastError = error
     failures += 1
     attemptsFailed += 1
-    notBefore = backoff.failed(at: world.uptime())
+    let now = world.uptime()
+    let next = releases[release]?.backoff.failed(at: now)
+    releases[release]?.notBefore = next ?? now
+    if release == record.release, error.isOfRelease {
+      watched?.failed(isHopeless: isHopeless(error, isNew: true))
+    }
     world.log(
       .warn, "node failure",
       ["node": id.text, "phase": error.phase.rawValue, "class": error.exitClass.rawValue])

@@ -9,6 +9,8 @@ struct OperationMemo: Codable, Equatable {
   var folder: FolderID?
   /// What was wished before; nil for the first wish.
   var former: FormerWish?
+  /// The release that the operation wished; nil when it left the release as it was.
+  var release: Int?
 }
 
 /// The parts of a node that an operation changes.
@@ -16,8 +18,11 @@ struct FormerWish: Codable, Equatable {
   var name: String
   var specJSON: String
   var suspended: Bool
+  /// nil in operations of older versions of the server.
+  var release: Int?
 
   init(_ node: NodeRecord) {
+    release = node.release
     name = node.name
     specJSON = node.specJSON
     suspended = node.suspended
@@ -115,15 +120,12 @@ extension NodeService {
     next.name = former.name
     next.specJSON = former.specJSON
     next.suspended = former.suspended
-    if try slots(former.specJSON) != slots(node.specJSON) { next.release += 1 }
+    next.release = former.release ?? node.release
+    next.checkpointID = try StoredJSON.value(NodeIntent.self, from: former.specJSON).spec.cell?.checkpointId
     if former.suspended != node.suspended {
       return (next, "\(name) is to \(former.suspended ? "stay suspended" : "go on running")")
     }
     return (next, "\(name) is to be as it was before")
-  }
-
-  private static func slots(_ specJSON: String) throws(PlatformError) -> [String]? {
-    try StoredJSON.value(NodeIntent.self, from: specJSON).spec.address?.slots.map(\.key)
   }
 
   private static func refusal(_ reason: String) -> PlatformError {

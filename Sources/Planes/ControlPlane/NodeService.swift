@@ -13,14 +13,29 @@ public struct NodeService: Sendable {
   }
 
   /// Checks a request as `create` does and changes nothing.
+  ///
+  /// - Parameter used: a checkpoint that the node has already: it need not be pinned any more.
   public func validate(
-    _ request: CreateNodeRequest, project: ProjectRecord, folder: FolderRecord, acl: [FolderID]
+    _ request: CreateNodeRequest, project: ProjectRecord, folder: FolderRecord, acl: [FolderID],
+    used: CheckpointID? = nil
   ) async throws(PlatformError) -> NodeSpec {
     try ResourceName.check(request.name)
-    if request.kind == .address { return try NodeSpecBuilder.addressSpec(request, acl: acl) }
-    if request.kind == .image { return try NodeSpecBuilder.imageSpec(request, acl: acl) }
+    var spec =
+      switch request.kind {
+      case .address: try NodeSpecBuilder.addressSpec(request, acl: acl)
+      case .image: try NodeSpecBuilder.imageSpec(request, acl: acl)
+      case .cell, nil: try await cellSpec(request, project: project, acl: acl, used: used)
+      }
+    spec.rollOut = request.rollOut
+    try NodeSpecBuilder.check(spec)
+    return spec
+  }
+
+  private func cellSpec(
+    _ request: CreateNodeRequest, project: ProjectRecord, acl: [FolderID], used: CheckpointID?
+  ) async throws(PlatformError) -> NodeSpec {
     try NodeSpecBuilder.refuseAddressFields(request)
-    let checkpoint = try await pinned(request.checkpoint ?? "", project: project)
+    let checkpoint = try await pinned(request.checkpoint ?? "", project: project, used: used)
     let manifest = try await CheckpointReader(store: world.store, blobs: world.blobs).manifest(of: checkpoint)
     let (inputs, outputs) = try CellValidation.check(
       inputs: request.inputs ?? [], outputs: request.outputs ?? [], manifest: manifest)
@@ -52,7 +67,7 @@ public struct NodeService: Sendable {
   }
 
   /// Inputs for one request of a cell node.
-  private func example(of spec: NodeSpec) async -> String? {
+  func example(of spec: NodeSpec) async -> String? {
     guard let cell = spec.cell else { return nil }
     var shown: String?
     if let checkpoint = try? await world.store.checkpoint(cell.checkpointId),
@@ -66,7 +81,9 @@ public struct NodeService: Sendable {
   }
 
   /// Applies a change to a node's record and intent, and returns the operation that follows it.
-  public func change(
+  ///
+  /// An intent whose instances are made of something else is a new release, unless the edit names another.
+  func change(
     _ node: NodeRecord, kind: String, description: String, by subject: String,
     _ edit: (inout NodeRecord, inout NodeIntent) throws(PlatformError) -> Void
   ) async throws(PlatformError) -> OperationRecord {
@@ -74,71 +91,27 @@ public struct NodeService: Sendable {
       throw PlatformError(.failedPrecondition, "node '\(node.name)' is being deleted", origin: .caller)
     }
     var record = node
-    var intent = try StoredJSON.value(NodeIntent.self, from: node.specJSON)
+    let former = try StoredJSON.value(NodeIntent.self, from: node.specJSON)
+    var intent = former
     try edit(&record, &intent)
+    if record.release == node.release, !intent.spec.makesSameInstances(as: former.spec) {
+      record.release = try await releaseNumber(for: intent, of: node)
+    }
+    record.checkpointID = intent.spec.cell?.checkpointId
     record.specJSON = try StoredJSON.text(intent)
     record.updatedAt = world.now()
-    let operation = try operation(
-      kind, description, node.id, by: subject,
-      memo: OperationMemo(generation: node.generation + 1, folder: node.folderID, former: FormerWish(node)))
+    var memo = OperationMemo(
+      generation: node.generation + 1, folder: node.folderID, former: FormerWish(node))
+    if record.release != node.release { memo.release = record.release }
+    let operation = try operation(kind, description, node.id, by: subject, memo: memo)
     let changed = record
+    let changes = try StoredJSON.text(try SpecChanges.between(former.spec, intent.spec))
     let stored = try await world.store.atomically { store throws(PlatformError) in
       try store.createOperation(operation)
-      return try store.updateNode(changed)
+      return try store.updateNode(changed, made: (subject, changes))
     }
     await fleet.changed(stored, intent)
     return operation
-  }
-
-  /// Changes what needs no new release. `fields` are those of the request's `update_mask`.
-  public func update(
-    _ node: NodeRecord, _ request: UpdateNodeRequest, fields: [String], acl: [FolderID], by subject: String
-  ) async throws(PlatformError) -> OperationRecord {
-    try await change(node, kind: "updateNode", description: "Update node \(node.name)", by: subject) {
-      record, intent throws(PlatformError) in
-      for field in fields {
-        switch field {
-        case "name":
-          try ResourceName.check(request.name ?? "")
-          record.name = request.name ?? ""
-        case "description": intent.spec.description = request.description ?? ""
-        case "instances":
-          if let source = intent.spec.address {
-            intent.spec.instances = try NodeSpecBuilder.range(request.instances, of: source)
-          } else {
-            guard intent.spec.image == nil || request.instances?.min != 0 else {
-              throw .invalid("instances.min", "instances.min: 0 is for nodes of kind cell")
-            }
-            let former = request.instances?.count == nil ? intent.spec.scaling : nil
-            intent.spec.instances = try NodeSpecBuilder.range(request.instances)
-            intent.spec.scaling = try NodeSpecBuilder.scaling(
-              request.instances, fields.contains("scaling") ? request.scaling : former)
-          }
-        case "scaling":
-          guard intent.spec.address == nil else {
-            throw .invalid("scaling", "scaling: an address node has one instance per address")
-          }
-          guard !fields.contains("instances") else { break }
-          let range = intent.spec.instances
-          intent.spec.scaling = try NodeSpecBuilder.scaling(
-            RequestedInstances(
-              min: range.min, max: range.max, count: intent.spec.scaling == nil ? range.count : nil),
-            request.scaling)
-        case "acl": intent.spec.acl = acl.isEmpty ? [record.folderID] : acl
-        case "maintenanceLimit": intent.spec.maintenanceLimit = request.maintenanceLimit ?? 1
-        case "timeoutSeconds": intent.spec.timeoutSeconds = request.timeoutSeconds ?? 15
-        case "rateLimit": intent.spec.rateLimit = request.rateLimit
-        case "callerRateLimit": intent.spec.callerRateLimit = request.callerRateLimit
-        case "addresses", "endpoint", "healthCheck", "telemetry":
-          try NodeSpecBuilder.update(&intent.spec, field, request)
-        default: intent.spec.queueLimit = request.queueLimit ?? 1000
-        }
-      }
-      try NodeSpecBuilder.check(intent.spec)
-      // Other places need other instances: that is a new release.
-      let before = try StoredJSON.value(NodeIntent.self, from: node.specJSON).spec.address?.slots.map(\.key)
-      if intent.spec.address?.slots.map(\.key) != before { record.release += 1 }
-    }
   }
 
   public func suspend(_ node: NodeRecord, by subject: String) async throws(PlatformError) -> OperationRecord {
@@ -191,8 +164,9 @@ public struct NodeService: Sendable {
       modifiedAt: now, resourceID: node.text, metadataJSON: try StoredJSON.text(memo))
   }
 
-  private func pinned(_ name: String, project: ProjectRecord) async throws(PlatformError) -> CheckpointRecord
-  {
+  private func pinned(
+    _ name: String, project: ProjectRecord, used: CheckpointID?
+  ) async throws(PlatformError) -> CheckpointRecord {
     guard !name.isEmpty else {
       throw .invalid(
         "checkpoint",
@@ -209,7 +183,7 @@ public struct NodeService: Sendable {
         "checkpoint: '\(name)' is neither an id nor the name of a pinned checkpoint of project '\(project.name)'",
         origin: .caller, field: "checkpoint")
     }
-    guard found.name != nil else {
+    guard found.name != nil || found.id == used else {
       throw PlatformError(
         .failedPrecondition,
         "checkpoint: \(found.id) is not pinned; pin it first: roost checkpoint pin \(found.id) --name NAME",

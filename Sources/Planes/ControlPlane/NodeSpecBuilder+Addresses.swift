@@ -47,9 +47,6 @@ extension NodeSpecBuilder {
     switch field {
     case "endpoint":
       let changed = try AddressValidation.settings(request.endpoint ?? RequestedEndpoint(), over: endpoint)
-      guard spec.image == nil || changed.type == endpoint.type else {
-        throw .invalid("endpoint.type", "endpoint.type: can't be changed; make another node")
-      }
       spec.address?.endpoint = changed
       spec.image?.endpoint = changed
     case "healthCheck":

@@ -50,6 +50,7 @@ enum NodeSpecBuilder {
     try FieldCheck.within(spec.timeoutSeconds, 0.05...3600, "timeoutSeconds", "seconds")
     try FieldCheck.within(Double(spec.queueLimit), 0...100_000, "queueLimit", "requests")
     try FieldCheck.within(Double(spec.maintenanceLimit), 0...100, "maintenanceLimit", "instances")
+    try checkRollOut(spec)
     if let cpus = spec.cpus { try FieldCheck.within(cpus, 0.05...1024, "cpus", "vCPU") }
     if let memory = spec.memoryBytes {
       try FieldCheck.within(Double(memory), 33_554_432...17_592_186_044_416, "memoryBytes", "bytes")
@@ -64,6 +65,26 @@ enum NodeSpecBuilder {
       throw .invalid(
         "zones[\(index)].zone",
         "zones[\(index)].zone: '\(zone.zone)' is unknown; this server has one zone, local")
+    }
+  }
+
+  private static func checkRollOut(_ spec: NodeSpec) throws(PlatformError) {
+    guard let rollOut = spec.rollOut else { return }
+    guard spec.address == nil else {
+      throw .invalid("rollOut", "rollOut: the servers of an address node are not started here; leave it out")
+    }
+    _ = try one(of: ["surge", "recreate"], rollOut.strategy, "rollOut.strategy")
+    let numbers = [
+      ("surge", rollOut.surge, 1.0...100, "instances"), ("failures", rollOut.failures, 1...100, "instances"),
+      ("deadlineSeconds", rollOut.deadlineSeconds, 5...86400, "seconds"),
+    ]
+    for (name, value, range, unit) in numbers {
+      if let value { try FieldCheck.within(Double(value), range, "rollOut.\(name)", unit) }
+    }
+    guard rollOut.strategy != "recreate" || rollOut.surge == nil else {
+      throw .invalid(
+        "rollOut.surge",
+        "rollOut.surge: belongs to strategy surge; recreate has no more instances than wanted")
     }
   }
 

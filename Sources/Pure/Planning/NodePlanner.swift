@@ -1,70 +1,17 @@
 public import Domain
 
-/// One node as its reconciler sees it now.
-public struct NodeObservation: Sendable, Equatable {
-  public enum Host: Sendable, Equatable {
-    case down, preparing, ready
-  }
-
-  public struct Instance: Sendable, Equatable {
-    public var id: InstanceID
-    /// Which reset it belongs to; instances of older epochs are replaced.
-    public var epoch: Int
-    public var status: InstanceStatus
-    /// The place that it takes, for nodes whose instances can't stand in for each other.
-    public var slot: String?
-
-    public init(id: InstanceID, epoch: Int, status: InstanceStatus, slot: String? = nil) {
-      self.id = id
-      self.epoch = epoch
-      self.status = status
-      self.slot = slot
-    }
-  }
-
-  /// By the uptime, as `notBefore`.
-  public var now: Duration
-  public var isDeleting: Bool
-  public var isSuspended: Bool
-  public var epoch: Int
-  public var desiredCount: Int
-  /// The places to fill, one instance each (the endpoints of an address node); nil: any `desiredCount` instances
-  /// will do.
-  public var slots: [String]?
-  public var host: Host
-  /// Nothing is launched before this time (back-off).
-  public var notBefore: Duration
-  public var instances: [Instance]
-
-  public init(
-    now: Duration, isDeleting: Bool = false, isSuspended: Bool = false, epoch: Int = 0, desiredCount: Int,
-    slots: [String]? = nil, host: Host, notBefore: Duration = .zero,
-    instances: [Instance] = []
-  ) {
-    self.now = now
-    self.isDeleting = isDeleting
-    self.isSuspended = isSuspended
-    self.epoch = epoch
-    self.desiredCount = desiredCount
-    self.slots = slots
-    self.host = host
-    self.notBefore = notBefore
-    self.instances = instances
-  }
-}
-
 /// One thing to do. Each step is idempotent and carries all it needs: the executor makes no choices.
 public enum NodeStep: Equatable, Sendable {
-  /// Bring the host of the release up, or adopt it.
-  case prepareHost
-  /// Start this many instances of this epoch.
-  case launch(count: Int, epoch: Int)
+  /// Bring the host of a release up, or adopt it.
+  case prepareHost(release: Int)
+  /// Start this many instances of this release and epoch.
+  case launch(count: Int, release: Int, epoch: Int)
   /// Start the instance of a place.
   case fill(slot: String, epoch: Int)
   /// Take an instance out of rotation, let its requests end, stop it.
   case drainAndStop(InstanceID)
-  /// End the host; every instance has ended.
-  case retireHost
+  /// End the host of a release; every instance of it has ended.
+  case retireHost(release: Int)
   /// All is gone: remove the node's records.
   case forget
 }
@@ -74,23 +21,46 @@ public enum NodePlanner {
   /// New instances first; old ones leave only when enough new ones are healthy.
   public static func plan(_ seen: NodeObservation) -> [NodeStep] {
     if seen.isDeleting || seen.isSuspended { return wind(down: seen) }
-    switch seen.host {
-    case .preparing: return []
-    case .down: return seen.now < seen.notBefore ? [] : [.prepareHost]
-    case .ready: break
+    return hosts(seen) + instances(seen)
+  }
+
+  /// Hosts that are needed and down come up; those that nothing needs any more end.
+  private static func hosts(_ seen: NodeObservation) -> [NodeStep] {
+    let needed = seen.needed
+    let missing = needed.map(seen.host).filter { $0.host == .down && seen.now >= $0.notBefore }
+    let left = seen.hosts.filter { host in
+      host.host == .ready && !needed.contains(host.release)
+        && !seen.instances.contains { $0.release == host.release }
     }
+    return missing.map { .prepareHost(release: $0.release) } + left.map { .retireHost(release: $0.release) }
+  }
+
+  private static func instances(_ seen: NodeObservation) -> [NodeStep] {
     let alive = seen.instances.filter { $0.status != .deleting }
-    if let slots = seen.slots { return fill(slots, alive, seen) }
+    if let slots = seen.slots {
+      return seen.host(of: seen.target).host == .ready ? fill(slots, alive, seen) : []
+    }
+    let target = seen.target
+    if alive.contains(where: { $0.release != target }) || (seen.stable ?? target) != target {
+      return RollOut(seen, alive).steps
+    }
     let current = alive.filter { $0.epoch == seen.epoch }
     let old = alive.filter { $0.epoch != seen.epoch }
     if current.count < seen.desiredCount {
-      return seen.now < seen.notBefore
-        ? [] : [.launch(count: seen.desiredCount - current.count, epoch: seen.epoch)]
+      return seen.mayLaunch(target)
+        ? [.launch(count: seen.desiredCount - current.count, release: target, epoch: seen.epoch)] : []
     }
     guard current.count(where: { $0.status == .healthy }) >= seen.desiredCount else { return [] }
-    // Unhealthy and youngest leave first, so that a smaller count keeps the longest proven.
-    let ranked = current.filter { $0.status == .healthy } + current.filter { $0.status != .healthy }
-    return (old + ranked.dropFirst(seen.desiredCount)).map { .drainAndStop($0.id) }
+    return (old + surplus(current, over: seen.desiredCount)).map { .drainAndStop($0.id) }
+  }
+
+  /// Unhealthy and youngest leave first, so that a smaller count keeps the longest proven.
+  static func surplus(
+    _ instances: [NodeObservation.Instance], over count: Int
+  ) -> [NodeObservation.Instance] {
+    let ranked =
+      instances.filter { $0.status == .healthy } + instances.filter { $0.status != .healthy }
+    return Array(ranked.dropFirst(count))
   }
 
   /// New places are filled at once. What is not wanted any more leaves when every new place has been judged and one of them is
@@ -111,8 +81,9 @@ public enum NodePlanner {
   private static func wind(down seen: NodeObservation) -> [NodeStep] {
     let running = seen.instances.filter { $0.status != .deleting }
     if !running.isEmpty { return running.map { .drainAndStop($0.id) } }
-    if !seen.instances.isEmpty || seen.host == .preparing { return [] }
-    if seen.host == .ready { return [.retireHost] }
+    if !seen.instances.isEmpty || seen.hosts.contains(where: { $0.host == .preparing }) { return [] }
+    let ready = seen.hosts.filter { $0.host == .ready }
+    if !ready.isEmpty { return ready.map { .retireHost(release: $0.release) } }
     return seen.isDeleting ? [.forget] : []
   }
 

@@ -6,6 +6,7 @@ enum CommandTree {
     CheckpointRename.command, CheckpointDelete.command,
     NodeCreate.command, NodeValidate.command, NodeList.command, NodeDescribe.command, NodeCall.command,
     NodeAPI.command, NodeLogs.command, NodeInstances.command, NodeScaling.command, NodeUpdate.command,
+    NodeHistory.command, NodeRollback.command,
     NodeReset.command,
     NodeSuspend.command,
     NodeResume.command, NodeDelete.command,

@@ -27,6 +27,15 @@ public actor FakeDriver: InstanceDriver {
   public init() { (ended, tell) = AsyncStream.makeStream() }
 
   public func failRestores(with error: LastError?) { restoreFailure = error }
+  /// Restores and instances of releases from this number on fail with this error, until set to nil.
+  private var broken: (from: Int, with: LastError, inStart: Bool)?
+  public func breakReleases(from release: Int, with error: LastError, inStart: Bool = false) {
+    broken = (release, error, inStart)
+  }
+  public func mend() { broken = nil }
+  /// How many instances each release was started.
+  public private(set) var starts: [Int: Int] = [:]
+
   public func failStarts(_ count: Int) { failingStarts = count }
 
   /// Checks and first moments of a node's instances hang until `release`.
@@ -65,6 +74,7 @@ public actor FakeDriver: InstanceDriver {
   public func prepare(_ launch: NodeLaunch) async throws(DriverFailure) -> HostReport {
     prepared += 1
     if let restoreFailure { throw DriverFailure(restoreFailure) }
+    if let broken, launch.release >= broken.from, !broken.inStart { throw DriverFailure(broken.with) }
     return HostReport(pid: 1, mode: "fork", modeReason: "in memory", restoreSeconds: 0)
   }
 
@@ -74,6 +84,8 @@ public actor FakeDriver: InstanceDriver {
       throw DriverFailure(
         LastError(phase: .start, exitClass: .exit, message: "no start", at: Timestamp(seconds: 0)))
     }
+    starts[launch.release, default: 0] += 1
+    if let broken, launch.release >= broken.from, broken.inStart { throw DriverFailure(broken.with) }
     nextPID += 1
     let handle = InstanceHandle(
       instance: id, node: launch.node, release: launch.release, pid: nextPID, startTicks: 1,
@@ -101,7 +113,7 @@ public actor FakeDriver: InstanceDriver {
   public nonisolated func exits() -> AsyncStream<InstanceExit> { ended }
   public func retire(_ node: NodeID, release: Int) async {
     retired.append(node)
-    running = running.filter { $0.value.node != node }
+    running = running.filter { $0.value.node != node || $0.value.release != release }
   }
   public func sweep(keeping: @Sendable () async -> [(node: NodeID, release: Int)]?) async {
     guard let keep = await keeping() else { return }

@@ -69,31 +69,48 @@ extension NodeRecord: SQLiteRecord {
   }
 }
 
-/// An immutable numbered snapshot of a node's spec.
+/// An immutable numbered snapshot of what a node's instances are made of, and what became of it.
 public struct ReleaseRecord: Sendable, Codable, Equatable {
   public var nodeID: NodeID
   public var number: Int
   public var specJSON: String
   public var createdAt: Timestamp
+  public var createdBy: String
+  /// The release that was wished before it; 0 for none.
+  public var former: Int
+  /// `[FieldChange]` against `former`.
+  public var changesJSON: String
+  public var state: ReleaseState
+  public var stateAt: Timestamp
+  /// Why it has this state; empty when there is nothing to say.
+  public var message: String
 
   public init(
-    nodeID: NodeID, number: Int, specJSON: String, createdAt: Timestamp
+    nodeID: NodeID, number: Int, specJSON: String, createdAt: Timestamp, createdBy: String, former: Int = 0,
+    changesJSON: String = "[]", state: ReleaseState = .rollingOut, message: String = ""
   ) {
     self.nodeID = nodeID
     self.number = number
     self.specJSON = specJSON
     self.createdAt = createdAt
+    self.createdBy = createdBy
+    self.former = former
+    self.changesJSON = changesJSON
+    self.state = state
+    stateAt = createdAt
+    self.message = message
   }
 }
 
 extension ReleaseRecord: SQLiteRecord {
   static let table = "node_release"
   static let columns = [
-    "node_id", "number", "spec_json", "created_at",
+    "node_id", "number", "spec_json", "created_at", "created_by", "former", "changes_json", "state",
+    "state_at", "message",
   ]
   var values: [any SQLiteStorable] {
     [
-      nodeID, number, specJSON, createdAt,
+      nodeID, number, specJSON, createdAt, createdBy, former, changesJSON, state, stateAt, message,
     ]
   }
   init(row: inout SQLiteRow) throws(PlatformError) {
@@ -101,6 +118,12 @@ extension ReleaseRecord: SQLiteRecord {
     number = try row.next()
     specJSON = try row.next()
     createdAt = try row.next()
+    createdBy = try row.next()
+    former = try row.next()
+    changesJSON = try row.next()
+    state = try row.next()
+    stateAt = try row.next()
+    message = try row.next()
   }
 }
 

@@ -87,6 +87,17 @@ extension Identifier: SQLiteStorable {
   }
 }
 
+extension ReleaseState: SQLiteStorable {
+  func bind(to statement: OpaquePointer, at index: Int32) -> Int32 { rawValue.bind(to: statement, at: index) }
+  static func read(_ statement: OpaquePointer, _ column: Int32) throws(PlatformError) -> ReleaseState {
+    let text = try String.read(statement, column)
+    guard let state = ReleaseState(rawValue: text) else {
+      throw PlatformError(.dataLoss, "the database holds the unknown release state '\(text)'")
+    }
+    return state
+  }
+}
+
 extension InstanceStatus: SQLiteStorable {
   func bind(to statement: OpaquePointer, at index: Int32) -> Int32 { rawValue.bind(to: statement, at: index) }
   static func read(_ statement: OpaquePointer, _ column: Int32) throws(PlatformError) -> InstanceStatus {

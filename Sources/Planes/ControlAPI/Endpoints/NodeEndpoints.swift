@@ -43,13 +43,7 @@ enum NodeEndpoints {
     try call.allowQuery("update_mask")
     let node = try await find(call, .develop, api)
     let request = try call.body(UpdateNodeRequest.self)
-    let fields = try UpdateMask.fields(
-      call,
-      known: [
-        "name", "description", "instances", "scaling", "acl", "maintenanceLimit", "timeoutSeconds",
-        "queueLimit",
-        "addresses", "endpoint", "healthCheck", "telemetry", "rateLimit", "callerRateLimit",
-      ])
+    let fields = try UpdateMask.fields(call, known: NodeService.updatable.sorted())
     let acl = try await folders(request.acl ?? [], api)
     let operation = try await api.nodes.update(node, request, fields: fields, acl: acl, by: call.subject)
     try await Audit.record("UpdateNode", node.id.text, call, api)
@@ -78,6 +72,22 @@ enum NodeEndpoints {
     try await change("ResetNode", call, api) { node throws(PlatformError) in
       try await api.nodes.reset(node, by: call.subject)
     }
+  }
+
+  static func rollBack(_ call: Call, _ api: APIWorld) async throws(PlatformError) -> HTTPResponse {
+    let node = try await find(call, .develop, api)
+    let request = call.request.body.isEmpty ? RollbackRequest() : try call.body(RollbackRequest.self)
+    let operation = try await api.nodes.rollBack(node, to: request.release, by: call.subject)
+    try await Audit.record("RollbackNode", node.id.text, call, api)
+    return try await OperationEndpoints.started(operation, call, api)
+  }
+
+  /// What became of a node's releases, the newest first.
+  static func releases(_ call: Call, _ api: APIWorld) async throws(PlatformError) -> HTTPResponse {
+    try call.allowQuery("page_size", "page_token")
+    let node = try await find(call, .view, api)
+    let all = try await api.nodes.releases(of: node)
+    return try Paging.answer(all, call, key: \.name) { $0 }
   }
 
   /// A change of one node that has no body: find, do, record, answer with the operation.

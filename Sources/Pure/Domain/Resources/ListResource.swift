@@ -21,6 +21,7 @@ extension ProjectResource: Listed { public static let listName = "projects" }
 extension CheckpointResource: Listed { public static let listName = "checkpoints" }
 extension NodeResource: Listed { public static let listName = "nodes" }
 extension InstanceResource: Listed { public static let listName = "instances" }
+extension ReleaseResource: Listed { public static let listName = "releases" }
 extension OperationResource: Listed { public static let listName = "operations" }
 extension TokenResource: Listed { public static let listName = "tokens" }
 extension ServiceAccountResource: Listed { public static let listName = "serviceAccounts" }

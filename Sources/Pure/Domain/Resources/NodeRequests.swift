@@ -36,6 +36,8 @@ public struct CreateNodeRequest: Sendable, Codable, Equatable {
   public var cpus: Double?
   /// Folder ids or names.
   public var acl: [String]?
+  /// How later releases take the place of former ones.
+  public var rollOut: RollOutSpec?
 
   public init(
     name: String, description: String? = nil, project: String? = nil, folder: String? = nil,
@@ -51,7 +53,7 @@ public struct CreateNodeRequest: Sendable, Codable, Equatable {
     healthCheck: RequestedHealthCheck? = nil, telemetry: RequestedTelemetry? = nil,
     rateLimit: RateLimit? = nil, callerRateLimit: RateLimit? = nil, memoryBytes: Int64? = nil,
     cpus: Double? = nil,
-    acl: [String]? = nil
+    acl: [String]? = nil, rollOut: RollOutSpec? = nil
   ) {
     self.name = name
     self.description = description
@@ -84,6 +86,7 @@ public struct CreateNodeRequest: Sendable, Codable, Equatable {
     self.memoryBytes = memoryBytes
     self.cpus = cpus
     self.acl = acl
+    self.rollOut = rollOut
   }
 }
 
@@ -115,7 +118,8 @@ public struct RequestedInstances: Sendable, Codable, Equatable {
   }
 }
 
-/// Body of `PATCH /v1/nodes/{id}`; `update_mask` (query, comma separated) names what changes.
+/// Body of `PATCH /v1/nodes/{id}`; `update_mask` (query, comma separated) names what changes. What instances are made of makes a new
+/// release, whose instances take the place of the former ones.
 public struct UpdateNodeRequest: Sendable, Codable, Equatable {
   public var name: String?
   public var description: String?
@@ -135,15 +139,55 @@ public struct UpdateNodeRequest: Sendable, Codable, Equatable {
   public var telemetry: RequestedTelemetry?
   public var rateLimit: RateLimit?
   public var callerRateLimit: RateLimit?
+  /// Id or name of a pinned checkpoint; this and all below make a new release.
+  public var checkpoint: String?
+  public var inputs: [RequestedVariable]?
+  public var outputs: [RequestedVariable]?
+  public var isolation: String?
+  public var startMode: String?
+  public var restore: String?
+  public var keepRandomState: Bool?
+  public var warmUp: String?
+  public var configuration: String?
+  public var subnet: String?
+  public var zones: [ZonePlacement]?
+  public var memoryBytes: Int64?
+  public var cpus: Double?
+  /// Only what is given of it changes.
+  public var image: RequestedImage?
+  /// How this and later releases take the place of former ones; makes none by itself.
+  public var rollOut: RollOutSpec?
 
   public init(
-    name: String? = nil, description: String? = nil, instances: RequestedInstances? = nil,
-    scaling: ScalingSpec? = nil, acl: [String]? = nil, maintenanceLimit: Int? = nil,
+    name: String? = nil,
+    description: String? = nil,
+    instances: RequestedInstances? = nil,
+    scaling: ScalingSpec? = nil,
+    acl: [String]? = nil,
+    maintenanceLimit: Int? = nil,
     timeoutSeconds: Double? = nil,
-    queueLimit: Int? = nil, addresses: [NodeAddress]? = nil, endpoint: RequestedEndpoint? = nil,
-    healthCheck: RequestedHealthCheck? = nil, telemetry: RequestedTelemetry? = nil,
+    queueLimit: Int? = nil,
+    addresses: [NodeAddress]? = nil,
+    endpoint: RequestedEndpoint? = nil,
+    healthCheck: RequestedHealthCheck? = nil,
+    telemetry: RequestedTelemetry? = nil,
     rateLimit: RateLimit? = nil,
-    callerRateLimit: RateLimit? = nil
+    callerRateLimit: RateLimit? = nil,
+    checkpoint: String? = nil,
+    inputs: [RequestedVariable]? = nil,
+    outputs: [RequestedVariable]? = nil,
+    isolation: String? = nil,
+    startMode: String? = nil,
+    restore: String? = nil,
+    keepRandomState: Bool? = nil,
+    warmUp: String? = nil,
+    configuration: String? = nil,
+    subnet: String? = nil,
+    zones: [ZonePlacement]? = nil,
+    memoryBytes: Int64? = nil,
+    cpus: Double? = nil,
+    image: RequestedImage? = nil,
+    rollOut: RollOutSpec? = nil
   ) {
     self.name = name
     self.description = description
@@ -159,5 +203,20 @@ public struct UpdateNodeRequest: Sendable, Codable, Equatable {
     self.telemetry = telemetry
     self.rateLimit = rateLimit
     self.callerRateLimit = callerRateLimit
+    self.checkpoint = checkpoint
+    self.inputs = inputs
+    self.outputs = outputs
+    self.isolation = isolation
+    self.startMode = startMode
+    self.restore = restore
+    self.keepRandomState = keepRandomState
+    self.warmUp = warmUp
+    self.configuration = configuration
+    self.subnet = subnet
+    self.zones = zones
+    self.memoryBytes = memoryBytes
+    self.cpus = cpus
+    self.image = image
+    self.rollOut = rollOut
   }
 }

@@ -87,6 +87,8 @@ public struct NodeSpec: Sendable, Codable, Equatable {
   public var cpus: Double?
   /// Folders from which calls are allowed.
   public var acl: [FolderID]
+  /// How a new release takes the place of the former one; left out: all defaults.
+  public var rollOut: RollOutSpec?
 
   public init(
     description: String = "", cell: CellSource? = nil, address: AddressSource? = nil,
@@ -95,7 +97,7 @@ public struct NodeSpec: Sendable, Codable, Equatable {
     zones: [ZonePlacement] = [],
     maintenanceLimit: Int = 1, timeoutSeconds: Double = 15, queueLimit: Int = 1000,
     rateLimit: RateLimit? = nil, callerRateLimit: RateLimit? = nil, memoryBytes: Int64? = nil,
-    cpus: Double? = nil, acl: [FolderID]
+    cpus: Double? = nil, acl: [FolderID], rollOut: RollOutSpec? = nil
   ) {
     self.description = description
     self.cell = cell
@@ -114,6 +116,7 @@ public struct NodeSpec: Sendable, Codable, Equatable {
     self.memoryBytes = memoryBytes
     self.cpus = cpus
     self.acl = acl
+    self.rollOut = rollOut
   }
 
   public var kind: NodeKind { address != nil ? .address : image != nil ? .image : .cell }
@@ -173,6 +176,7 @@ public struct NodeStatusResource: Sendable, Codable, Equatable {
   public var status: NodeStatus
   public var healthyInstances: Int
   public var desiredInstances: Int
+  /// The newest release that was wished; `rollOut` says which one serves.
   public var release: Int
   public var conditions: [Condition]
   public var lastError: LastError?
@@ -180,10 +184,12 @@ public struct NodeStatusResource: Sendable, Codable, Equatable {
   public var startMode: String?
   /// Instances replaced since creation.
   public var restarts: Int
+  public var rollOut: RollOutResource?
 
   public init(
     status: NodeStatus, healthyInstances: Int, desiredInstances: Int, release: Int,
-    conditions: [Condition], lastError: LastError? = nil, startMode: String? = nil, restarts: Int = 0
+    conditions: [Condition], lastError: LastError? = nil, startMode: String? = nil, restarts: Int = 0,
+    rollOut: RollOutResource? = nil
   ) {
     self.status = status
     self.healthyInstances = healthyInstances
@@ -193,6 +199,7 @@ public struct NodeStatusResource: Sendable, Codable, Equatable {
     self.lastError = lastError
     self.startMode = startMode
     self.restarts = restarts
+    self.rollOut = rollOut
   }
 }
 

@@ -1,6 +1,6 @@
 internal import Domain
 
-/// The flags of image nodes, for `create` and `validate`.
+/// The flags of image nodes, for `create`, `validate` and `update`.
 enum ImageFlags {
   static let flags: [Flag] =
     [
@@ -40,7 +40,9 @@ enum ImageFlags {
   ]
 
   /// nil when there is no `--image`; its flags are refused then.
-  static func image(_ parsed: ParsedArguments, _ command: Command) throws(CommandFailure) -> RequestedImage? {
+  static func image(
+    _ parsed: ParsedArguments, _ command: Command, isUpdate: Bool = false
+  ) throws(CommandFailure) -> RequestedImage? {
     func words(_ flag: String) -> [String]? { parsed.texts(flag).isEmpty ? nil : parsed.texts(flag) }
     let asked = RequestedImage(
       reference: parsed.text("image"), preset: parsed.text("preset"), port: parsed.integer("port"),
@@ -53,7 +55,7 @@ enum ImageFlags {
       drainSeconds: parsed.duration("drain-timeout").map(\.fractionalSeconds),
       stopSeconds: parsed.duration("stop-timeout").map(\.fractionalSeconds))
     if asked == RequestedImage() { return nil }
-    guard asked.reference != nil else {
+    guard asked.reference != nil || isUpdate else {
       throw .usage("give --image REFERENCE too: the other flags of image nodes say how it runs", command)
     }
     return asked

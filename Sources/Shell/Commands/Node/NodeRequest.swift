@@ -31,7 +31,7 @@ enum NodeRequest {
         "warm-up", .choice(["fork", "instance", "off"]),
         "where the example request runs before callers' (fork: a throw-away copy; off with --subnet host)"),
       Flag("description", .text, "what it is for"),
-    ] + NodeScaling.flags + ImageFlags.flags + AddressFlags.flags
+    ] + RollOutFlags.flags + NodeScaling.flags + ImageFlags.flags + AddressFlags.flags
 
   static func request(_ context: Context, _ command: Command) throws(CommandFailure) -> CreateNodeRequest {
     let parsed = context.parsed
@@ -61,7 +61,7 @@ enum NodeRequest {
       rateLimit: AddressFlags.rate(parsed, "rate-limit"),
       callerRateLimit: AddressFlags.rate(parsed, "caller-rate-limit"), memoryBytes: parsed.size("memory"),
       cpus: parsed.number("cpus"),
-      acl: parsed.texts("acl").isEmpty ? nil : parsed.texts("acl"))
+      acl: parsed.texts("acl").isEmpty ? nil : parsed.texts("acl"), rollOut: RollOutFlags.spec(parsed))
   }
 
   static func instances(_ parsed: ParsedArguments) -> RequestedInstances? {
@@ -71,7 +71,7 @@ enum NodeRequest {
   }
 
   /// `x:int` → a variable.
-  private static func variables(
+  static func variables(
     _ flag: String, _ context: Context, _ command: Command
   ) throws(CommandFailure) -> [RequestedVariable]? {
     var result: [RequestedVariable] = []

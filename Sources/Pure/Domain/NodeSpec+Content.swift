@@ -1,0 +1,41 @@
+/// The two halves of a spec: what instances are made of, and what may change around them.
+extension NodeSpec {
+  /// Both specs give the same instances: a change from one to the other needs no new release.
+  public func makesSameInstances(as other: NodeSpec) -> Bool {
+    with(contentOf: self).instancesOnly == with(contentOf: other).instancesOnly
+  }
+
+  /// This spec's settings around instances that are made as `release` says.
+  public func with(contentOf release: NodeSpec) -> NodeSpec {
+    var spec = self
+    spec.cell = release.cell
+    spec.address = release.address
+    spec.image = release.image
+    spec.configuration = release.configuration
+    spec.subnet = release.subnet
+    spec.zones = release.zones
+    spec.memoryBytes = release.memoryBytes
+    spec.cpus = release.cpus
+    spec.timeoutSeconds = release.timeoutSeconds
+    return spec
+  }
+
+  /// Less what belongs to a release without being in its instances: how they are probed and spoken to.
+  private var instancesOnly: NodeSpec {
+    var spec = self
+    if spec.kind != .cell { spec.timeoutSeconds = 0 }
+    spec.address?.healthCheck = nil
+    spec.address?.endpoint = EndpointSettings(type: address?.endpoint.type ?? "")
+    spec.image?.healthCheck = nil
+    spec.image?.endpoint = EndpointSettings(type: image?.endpoint.type ?? "")
+    spec.image?.telemetry = nil
+    spec.image?.startTimeoutSeconds = 0
+    spec.image?.drainSeconds = 0
+    return spec
+  }
+
+  /// Callers can't tell instances of the two apart: the same variables go in and out.
+  public func hasSameContract(as other: NodeSpec) -> Bool {
+    cell?.inputs == other.cell?.inputs && cell?.outputs == other.cell?.outputs
+  }
+}
