@@ -143,9 +143,11 @@ class Nginx(Peer):
     name = "nginx"
 
     def __init__(
-        self, folder: pathlib.Path, core: int, upstream: int, grpc: int | None, certificate: Iterable[pathlib.Path]
+        self, folder: pathlib.Path, core: int, upstream: int | str, grpc: int | None, certificate: Iterable[pathlib.Path]
     ) -> None:
+        """`upstream`: a port of this machine, or `HOST:PORT`."""
         super().__init__(folder, core)
+        upstream = f"127.0.0.1:{upstream}" if isinstance(upstream, int) else upstream
         self.ports = {"http": free_port(), "h2c": free_port(), "tls": free_port()}
         chain, key = certificate
         passed = (
@@ -156,7 +158,7 @@ class Nginx(Peer):
         locations = f"location / {{ {passed} }} location = /direct {{ return 200 'Hello, World!'; }}"
         http = (
             f"  access_log {self.folder}/access.log;\n"
-            f"  upstream up {{ server 127.0.0.1:{upstream}; keepalive 256; keepalive_requests 100000000; }}\n"
+            f"  upstream up {{ server {upstream}; keepalive 256; keepalive_requests 100000000; }}\n"
             f"  server {{ listen 127.0.0.1:{self.ports['http']} backlog=4096; {locations} }}\n"
             f"  server {{ listen 127.0.0.1:{self.ports['tls']} ssl backlog=4096; ssl_certificate {chain};"
             f" ssl_certificate_key {key}; {locations} }}\n"
