@@ -254,11 +254,11 @@ def test_health_is_checked_and_watched(roost: Roost, randomizer: str) -> None:
     unknown.cancel()
 
 
-def test_methods_that_are_not_there_are_unimplemented(roost: Roost, randomizer: str) -> None:
+def test_what_is_not_there_is_not_found_and_unknown_methods_are_unimplemented(roost: Roost, randomizer: str) -> None:
     client = Client(roost)
     with pytest.raises(grpc.RpcError) as caught:
         client.call(SERVICE, "ExecuteAlias", {"folder_id": roost.folder, "alias_name": "a", "input": {}})
-    assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+    assert caught.value.code() == grpc.StatusCode.NOT_FOUND
     for path in ["/no.such.Service/Method", "/roost.nodes.none.Node/Execute", "/"]:
         with pytest.raises(grpc.RpcError) as caught:
             client.channel.unary_unary(path)(b"", metadata=client.metadata, timeout=10)
@@ -397,4 +397,4 @@ def test_the_rest_twins_answer(roost: Roost, randomizer: str) -> None:
     assert roost.get(f"/operations/{operation['id']}")["done"]
     assert roost.call("GET", f"/operations/{operation['id']}", token="").json["code"] == 16
     answer = roost.call("POST", "/datasphere/v1/aliases/a:execute", {"folder_id": roost.folder, "input": {}})
-    assert answer.status == 501 and answer.json["code"] == 12
+    assert answer.status == 404 and answer.json["code"] == 5

@@ -258,7 +258,7 @@ private final class Collector: HTTPResponder {
   }
 
   @Test func `callers can't make labels without end`() {
-    let paths = NodePaths(node: "n")
+    let paths = NodePaths(execute: "n")
     var cache = PathCache()
     func find(_ text: String) -> String {
       var text = text

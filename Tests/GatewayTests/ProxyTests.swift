@@ -119,7 +119,7 @@ import Testing
     #expect(try await call([token, (name: "x-node-id", value: "node0000000000000000")]).status == 404)
     #expect(try await call([token, node, node]).status == 400)
     let alias = try await call([token, (name: "x-node-alias", value: "datasphere.user.a")])
-    #expect(alias.status == 404 && alias.text.contains("x-node-id"))
+    #expect(alias.status == 404 && alias.text.contains("alias 'datasphere.user.a' does not exist"))
     gateway.publish(addresses: [server.address], generation: 2, refusal: "node n is suspended")
     let refused = try await call([node, token])
     #expect(

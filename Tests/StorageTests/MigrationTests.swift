@@ -29,6 +29,8 @@ import Testing
       !$0.hasSuffix(".sql")
     }
     #expect(folders.count == Migration.all.count)
+    // A database remembers only the number of its last step.
+    #expect(Migration.all.map(\.number) == Array(1...Migration.all.count))
   }
 
   @Test func `all steps give the committed schema`() throws {

@@ -9,6 +9,7 @@ public struct APIWorld: Sendable {
   public var world: NodeWorld
   public var fleet: Fleet
   public var nodes: NodeService
+  public var aliases: AliasService
   public var checkpoints: CheckpointService
   public var authority: TokenAuthority
   /// IAM tokens for JWTs of authorized keys.
@@ -35,6 +36,7 @@ public struct APIWorld: Sendable {
     self.world = world
     self.fleet = fleet
     self.nodes = nodes
+    aliases = AliasService(world: world, fleet: fleet)
     self.checkpoints = checkpoints
     self.authority = authority
     self.exchange = exchange

@@ -4,10 +4,10 @@ import Storage
 
 /// All nodes of this server: owns a reconciler each, and publishes what they route as one table.
 public actor Fleet {
-  private let world: NodeWorld
-  private let sink: any RoutingSink
+  let world: NodeWorld
+  let sink: any RoutingSink
   var reconcilers: [NodeID: NodeReconciler] = [:]
-  private var routes: [NodeID: RoutedNode] = [:]
+  private(set) var routes: [NodeID: RoutedNode] = [:]
   private var started: AsyncStream<NodeReconciler>
   private let starter: AsyncStream<NodeReconciler>.Continuation
   private var isRecovered = false
@@ -153,7 +153,7 @@ public actor Fleet {
 
   /// Publishes the newest routes. Callers return when a table at least as new as their change is in use; changes that come
   /// meanwhile share one table.
-  private func publish() async {
+  func publish() async {
     guard isRecovered else { return }
     dirty = true
     if publishing {
@@ -174,9 +174,11 @@ public actor Fleet {
     do throws(PlatformError) {
       let table = RoutingTable(
         generation: try await world.store.nextRoutingGeneration(),
-        nodes: routes.values.sorted { $0.id < $1.id },
+        nodes: routes.values.sorted { $0.id < $1.id }, aliases: try await routedAliases(),
         grants: try await world.store.grants().filter { $0.role != "viewer" }.map {
-          RoutedGrant(subject: $0.subject, folderID: $0.folderID)
+          RoutedGrant(
+            subject: $0.subject, folderID: $0.folderID,
+            mayChoose: ["developer", "editor", "admin"].contains($0.role))
         },
         revokedTokens: try await world.store.revokedLiveTokens(at: world.time.cautious()))
       await sink.publish(table)

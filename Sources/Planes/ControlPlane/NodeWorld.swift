@@ -11,6 +11,33 @@ public protocol RoutingSink: Sendable {
   func outstanding(on instance: InstanceID) async -> Int
   /// What is asked of a node; nil when it is not in the table.
   func load(of node: NodeID) async -> NodeLoad?
+  /// What the nodes of an alias answered; empty when it is not in the table.
+  func loads(ofAlias alias: AliasID) async -> [ShareLoad]
+}
+
+extension RoutingSink {
+  public func loads(ofAlias alias: AliasID) async -> [ShareLoad] { [] }
+}
+
+/// What a node answered to requests of one alias since the service started.
+public struct ShareLoad: Sendable, Equatable {
+  public var node: NodeID
+  public var requests: Int
+  /// Those of them with a status of 500 or above.
+  public var failures: Int
+  /// Milliseconds within which half, and 95 of 100, were answered; nil before the first one.
+  public var p50Milliseconds: Double?
+  public var p95Milliseconds: Double?
+
+  public init(
+    node: NodeID, requests: Int, failures: Int, p50Milliseconds: Double? = nil, p95Milliseconds: Double? = nil
+  ) {
+    self.node = node
+    self.requests = requests
+    self.failures = failures
+    self.p50Milliseconds = p50Milliseconds
+    self.p95Milliseconds = p95Milliseconds
+  }
 }
 
 /// What is asked of a node at one moment.

@@ -35,6 +35,8 @@ final class ExecuteRequest {
   var inference: InferenceCall?
   var connection: UInt64 = 0
   var node: LoopNode?
+  /// The alias through which it came.
+  var choice: AliasChoice?
   var link: InstanceLink?
   var arrived: Int64 = 0
   var dispatched: Int64 = 0
@@ -49,6 +51,8 @@ final class ExecuteRequest {
   var peer: NetworkAddress?
   /// What counts a call of gRPC; nil: a request over REST.
   var path: PathCounters?
+  /// The same for the alias.
+  var aliasPath: PathCounters?
   /// How often it was given to an instance.
   var attempts = 0
   let input = ByteQueue()

@@ -114,6 +114,7 @@ extension GatewayLoop {
     connection.output.append(", upstream;dur=")
     append(milliseconds: now - handed, to: connection)
     connection.output.append("\r\n")
+    if let choice = request.choice { appendChoice(choice, to: connection) }
   }
 
   func append(_ identifier: InlineArray<64, UInt8>, _ count: Int, to connection: HTTPExchange) {
@@ -160,6 +161,10 @@ extension GatewayLoop {
       if request.form != .inference { path.answered(grpcStatus: code) }
     } else {
       request.node?.shared.answered(status: status, microseconds: microseconds)
+    }
+    if let choice = request.choice {
+      count(choice, request.aliasPath, status: status, microseconds: microseconds)
+      if request.path != nil, request.form != .inference { request.aliasPath?.answered(grpcStatus: code) }
     }
     note(request, status: status, now: now, responseBytes: responseBytes)
   }

@@ -9,14 +9,17 @@ internal import Wire
 /// The way of an execute request from its head to an instance or the queue.
 extension GatewayLoop {
   func execute(
-    _ connection: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>, _ target: Range<Int>,
+    _ connection: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>, _ target: ExecuteTarget,
     _ body: UnsafePointer<UInt8>, _ count: Int
   ) {
     let arrival = arrive(connection, fields)
     var known: LoopNode?
     do throws(Refusal) {
       let verdict = try authenticate(connection, fields)
-      let node = try find(connection, target)
+      guard !target.isAlias else {
+        return try execute(connection, fields, alias: target.name, verdict, arrival, body, count)
+      }
+      let node = try find(connection, target.name)
       known = node
       let slices = try admit(verdict, node, body, count)
       guard let input = slices.input else { throw Refusal(.invalidArgument, "input: \(Self.inputShape)") }
@@ -26,6 +29,29 @@ extension GatewayLoop {
     } catch {
       refuse(connection, arrival, known, .rest, error)
     }
+  }
+
+  /// The same of an alias: its node is chosen when nothing else can be wrong with the request.
+  private func execute(
+    _ connection: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>, alias name: Range<Int>,
+    _ verdict: VerdictCache.Verdict, _ arrival: borrowing Arrival, _ body: UnsafePointer<UInt8>, _ count: Int
+  ) throws(Refusal) {
+    guard let base = connection.base else { return }
+    let alias = try known(UnsafeBufferPointer(start: base + name.lowerBound, count: name.count))
+    try mayCall(verdict, alias)
+    let slices = try slice(body, count)
+    let folder = slices.folderID ?? 0..<0
+    try allow(
+      UnsafeBufferPointer(start: body + folder.lowerBound, count: folder.count), alias, field: "folder_id")
+    guard let input = slices.input else { throw Refusal(.invalidArgument, "input: \(Self.inputShape)") }
+    let choice = try choose(alias, verdict, connection, fields)
+    try limitRate(verdict, choice.node)
+    try refuseServers(choice.node)
+    let request = try prepare(connection, fields, arrival, choice.node, .rest, inputCount: input.count)
+    request.isPlain = slices.isPlain
+    request.choice = choice
+    request.aliasPath = alias.shared.paths.execute
+    start(request, choice.node, body + input.lowerBound, input.count)
   }
 
   // MARK: Who and where
@@ -115,22 +141,9 @@ extension GatewayLoop {
     let entry = node.entry
     try mayCall(verdict, entry.routed)
     try limitRate(verdict, node)
-    if node.links.isEmpty, !entry.routed.instances.isEmpty {
-      throw Refusal(
-        .failedPrecondition,
-        "node \(entry.routed.id) is made of servers and has no cell to execute; send them requests with the header x-node-id"
-      )
-    }
-    let slices: JSONSlicer
-    do throws(JSONError) {
-      slices = try JSONSlicer.slice(body, count)
-    } catch {
-      throw Refusal(.invalidArgument, "the body is refused at \(error)")
-    }
-    guard let folder = slices.folderID else {
-      throw Refusal(.invalidArgument, "folder_id: \(Self.inputShape)")
-    }
-    guard slices.input != nil else { throw Refusal(.invalidArgument, "input: \(Self.inputShape)") }
+    try refuseServers(node)
+    let slices = try slice(body, count)
+    let folder = slices.folderID ?? 0..<0
     guard let key = NodeKey(body + folder.lowerBound, folder.count), node.folders.contains(key) else {
       let text = String(
         decoding: UnsafeBufferPointer(start: body + folder.lowerBound, count: min(folder.count, 64)),
@@ -140,6 +153,27 @@ extension GatewayLoop {
         "folder_id: the ACL of node \(entry.routed.id) does not allow calls from folder '\(text)'")
     }
     if let refusal = entry.routed.refusal { throw Refusal(.unavailable, refusal, origin: .node) }
+    return slices
+  }
+
+  private func refuseServers(_ node: LoopNode) throws(Refusal) {
+    guard node.links.isEmpty, !node.entry.routed.instances.isEmpty else { return }
+    throw Refusal(
+      .failedPrecondition,
+      "node \(node.shared.id) is made of servers and has no cell to execute; send them requests with the header x-node-id"
+    )
+  }
+
+  /// The parts of an envelope, of which all are there.
+  private func slice(_ body: UnsafePointer<UInt8>, _ count: Int) throws(Refusal) -> JSONSlicer {
+    let slices: JSONSlicer
+    do throws(JSONError) {
+      slices = try JSONSlicer.slice(body, count)
+    } catch {
+      throw Refusal(.invalidArgument, "the body is refused at \(error)")
+    }
+    guard slices.folderID != nil else { throw Refusal(.invalidArgument, "folder_id: \(Self.inputShape)") }
+    guard slices.input != nil else { throw Refusal(.invalidArgument, "input: \(Self.inputShape)") }
     return slices
   }
 

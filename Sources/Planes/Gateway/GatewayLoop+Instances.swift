@@ -41,6 +41,7 @@ extension GatewayLoop {
       if let key = nodeKey(entry.routed.id.text) { places[key] = slot }
       return node
     }
+    useAliases(next)
     for link in oldLinks.values { retire(link) }
     for target in oldTargets.values {
       upstream.retire(target.upstream)

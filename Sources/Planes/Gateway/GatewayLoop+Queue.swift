@@ -19,6 +19,7 @@ extension GatewayLoop {
     request.reportedHung = false
     request.attempts = 0
     request.path = nil
+    request.aliasPath = nil
     return request
   }
 
@@ -34,6 +35,7 @@ extension GatewayLoop {
     request.state = .free
     request.serial &+= 1
     request.node = nil
+    if request.choice != nil { request.choice = nil }
     request.link = nil
     if request.form != .rest { request.inference = nil }
     request.input.clear()

@@ -37,6 +37,9 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
   var table: LoopTable?
   var nodes: [LoopNode] = []
   var places: [NodeKey: Int] = [:]
+  var aliases: [LoopAlias] = []
+  /// Places of aliases by the hash of their names.
+  var aliasPlaces: [UInt64: [Int]] = [:]
   var links: [InstanceLink] = []
   var freeLinks: [Int] = []
   var dirtyLinks: [InstanceLink] = []
@@ -233,17 +236,25 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
     }
   }
 
-  /// The node id's place in `base` when this is an execute request: `POST /datasphere/v1/nodes/{id}:execute`.
-  private func executeTarget(_ connection: HTTPExchange) -> Range<Int>? {
+  /// What an execute request names: its place in `base`.
+  struct ExecuteTarget {
+    var name: Range<Int>
+    var isAlias: Bool
+  }
+
+  /// `POST /datasphere/v1/nodes/{id}:execute` and `POST /datasphere/v1/aliases/{name}:execute`.
+  private func executeTarget(_ connection: HTTPExchange) -> ExecuteTarget? {
     guard let base = connection.base else { return nil }
-    let prefix: StaticString = "/datasphere/v1/nodes/"
+    let (nodes, aliases): (StaticString, StaticString) = ("/datasphere/v1/nodes/", "/datasphere/v1/aliases/")
     let suffix: StaticString = ":execute"
     let start = Int(connection.head.targetStart)
     var end = start + Int(connection.head.targetCount)
-    let from = start + prefix.utf8CodeUnitCount
-    guard end - from > suffix.utf8CodeUnitCount, connection.head.methodCount == 4,
-      starts(base, "POST"), starts(base + start, prefix)
+    guard end - start > nodes.utf8CodeUnitCount + suffix.utf8CodeUnitCount, connection.head.methodCount == 4,
+      starts(base, "POST")
     else { return nil }
+    let isAlias = !starts(base + start, nodes)
+    if isAlias, !starts(base + start, aliases) { return nil }
+    let from = start + (isAlias ? aliases : nodes).utf8CodeUnitCount
     for at in from..<end where base[at] == 0x3f {
       end = at
       break
@@ -251,7 +262,7 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
     let to = end - suffix.utf8CodeUnitCount
     guard to > from, starts(base + to, suffix) else { return nil }
     for at in from..<to where base[at] == 0x2f { return nil }
-    return from..<to
+    return ExecuteTarget(name: from..<to, isAlias: isAlias)
   }
 
   /// `GET /livez`

@@ -130,6 +130,19 @@ public final class GatewayServer: Sendable {
     return (running, queued, shared.answered + running + queued)
   }
 
+  /// What the nodes of an alias answered to its requests since the service started.
+  public func shares(of alias: AliasID) -> [(
+    node: NodeID, requests: Int, failures: Int, p50Milliseconds: Double?, p95Milliseconds: Double?
+  )] {
+    let shared = state.withLock { $0.table?.aliases.first { $0.routed.id == alias }?.shared }
+    return shared?.allShares.map {
+      (
+        $0.node, $0.requests, $0.failures, $0.durations.milliseconds(within: 0.5),
+        $0.durations.milliseconds(within: 0.95)
+      )
+    } ?? []
+  }
+
   /// What was done with a recent request of this id (each loop remembers some 10,000); the newest one. Nil when none is.
   public func explain(_ requestID: String) -> RequestResource? {
     let found = shared.journals.enumerated().compactMap { loop, journal in

@@ -91,6 +91,7 @@ final class GatewayShared: Sendable {
         sumOf: node.shared.paths.all.map(\.durations))
     }
     writeCompatible(nodes, &text)
+    writeAliases(table.withLock { $0?.aliases ?? [] }, &text)
     text.family("roost_gateway_queue_length", .gauge, "Requests waiting for an instance.")
     for node in nodes {
       text.sample("roost_gateway_queue_length", [("node", node.shared.id)], node.shared.queueLength)

@@ -116,7 +116,7 @@ final class SharedNode: Sendable {
 
   init(id: String) {
     self.id = id
-    paths = NodePaths(node: id)
+    paths = NodePaths(execute: "/datasphere/v1/nodes/\(id):execute")
   }
 
   var queueLength: Int { queued.load(ordering: .sequentiallyConsistent) }
@@ -204,9 +204,23 @@ final class LoopTable: Sendable {
     }
   }
 
+  /// An alias; a class for the same reason.
+  final class Alias: Sendable {
+    let routed: RoutedAlias
+    let shared: SharedAlias
+
+    init(routed: RoutedAlias, shared: SharedAlias) {
+      self.routed = routed
+      self.shared = shared
+    }
+  }
+
   let generation: UInt64
   let nodes: [Node]
+  let aliases: [Alias]
   let grants: Set<Grant>
+  /// Who may say which node of an alias a request is for.
+  let choosers: Set<Grant>
   let revoked: Set<String>
   /// Places of nodes by the full names of their typed services; nodes of different folders may have the same.
   let services: [String: [Int]]
@@ -214,7 +228,13 @@ final class LoopTable: Sendable {
   init(_ table: RoutingTable, after last: LoopTable?) {
     generation = table.generation
     grants = Set(table.grants.map { Grant(subject: $0.subject, folder: $0.folderID.text) })
+    choosers = Set(
+      table.grants.lazy.filter(\.mayChoose).map { Grant(subject: $0.subject, folder: $0.folderID.text) })
     revoked = Set(table.revokedTokens)
+    aliases = table.aliases.map { routed in
+      let known = last?.aliases.first { $0.routed.id == routed.id }?.shared
+      return Alias(routed: routed, shared: known ?? SharedAlias(id: routed.id, name: routed.name))
+    }
     var knownNodes: [String: SharedNode] = [:]
     var known: [InstanceID: SharedInstance] = [:]
     for node in last?.nodes ?? [] {

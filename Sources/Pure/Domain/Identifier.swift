@@ -10,6 +10,7 @@ public enum ResourceKind: String, Sendable, CaseIterable {
   case key = "key"
   case upload = "upl"
   case request = "req"
+  case alias = "ali"
 }
 
 /// The kind of a typed id.
@@ -25,6 +26,7 @@ public enum ServiceAccountKind: IdentifiedKind { public static let kind = Resour
 public enum KeyKind: IdentifiedKind { public static let kind = ResourceKind.key }
 public enum UploadKind: IdentifiedKind { public static let kind = ResourceKind.upload }
 public enum RequestKind: IdentifiedKind { public static let kind = ResourceKind.request }
+public enum AliasKind: IdentifiedKind { public static let kind = ResourceKind.alias }
 
 public typealias FolderID = Identifier<FolderKind>
 public typealias ProjectID = Identifier<ProjectKind>
@@ -35,6 +37,7 @@ public typealias OperationID = Identifier<OperationKind>
 public typealias ServiceAccountID = Identifier<ServiceAccountKind>
 public typealias KeyID = Identifier<KeyKind>
 public typealias UploadID = Identifier<UploadKind>
+public typealias AliasID = Identifier<AliasKind>
 
 /// An opaque id: 20 characters `[a-z0-9]`, the first three say the kind. Ids of different kinds can't be mixed.
 public struct Identifier<Kind: IdentifiedKind>: Sendable, Hashable, Comparable, Codable,

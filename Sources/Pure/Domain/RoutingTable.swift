@@ -4,16 +4,19 @@
 public struct RoutingTable: Sendable, Codable, Equatable {
   public var generation: UInt64
   public var nodes: [RoutedNode]
+  public var aliases: [RoutedAlias]
   /// What each principal may do, by folder.
   public var grants: [RoutedGrant]
   /// Token ids (`jti`) that were revoked and have not yet expired.
   public var revokedTokens: [String]
 
   public init(
-    generation: UInt64 = 0, nodes: [RoutedNode] = [], grants: [RoutedGrant] = [], revokedTokens: [String] = []
+    generation: UInt64 = 0, nodes: [RoutedNode] = [], aliases: [RoutedAlias] = [],
+    grants: [RoutedGrant] = [], revokedTokens: [String] = []
   ) {
     self.generation = generation
     self.nodes = nodes
+    self.aliases = aliases
     self.grants = grants
     self.revokedTokens = revokedTokens
   }
@@ -23,10 +26,36 @@ public struct RoutingTable: Sendable, Codable, Equatable {
 public struct RoutedGrant: Sendable, Codable, Equatable {
   public var subject: String
   public var folderID: FolderID
+  /// May say which node of an alias a request is for (role developer or higher).
+  public var mayChoose: Bool
 
-  public init(subject: String, folderID: FolderID) {
+  public init(subject: String, folderID: FolderID, mayChoose: Bool = false) {
     self.subject = subject
     self.folderID = folderID
+    self.mayChoose = mayChoose
+  }
+}
+
+/// An alias as the gateway sees it.
+public struct RoutedAlias: Sendable, Codable, Equatable {
+  public var id: AliasID
+  public var name: String
+  public var generation: Int
+  /// The folder that owns the alias: the caller's role is checked there, unless it is public.
+  public var folderID: FolderID
+  public var spec: AliasSpec
+  /// Of a sticky alias: for each of a hundred slots the share, as an index; else empty.
+  public var slots: [Int]
+
+  public init(
+    id: AliasID, name: String, generation: Int, folderID: FolderID, spec: AliasSpec, slots: [Int] = []
+  ) {
+    self.id = id
+    self.name = name
+    self.generation = generation
+    self.folderID = folderID
+    self.spec = spec
+    self.slots = slots
   }
 }
 

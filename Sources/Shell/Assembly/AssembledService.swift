@@ -179,4 +179,11 @@ private struct GatewaySink: RoutingSink {
   func load(of node: NodeID) async -> NodeLoad? {
     gateway.load(of: node).map { NodeLoad(running: $0.running, queued: $0.queued, requests: $0.requests) }
   }
+  func loads(ofAlias alias: AliasID) async -> [ShareLoad] {
+    gateway.shares(of: alias).map {
+      ShareLoad(
+        node: $0.node, requests: $0.requests, failures: $0.failures, p50Milliseconds: $0.p50Milliseconds,
+        p95Milliseconds: $0.p95Milliseconds)
+    }
+  }
 }

@@ -10,6 +10,7 @@ enum CommandTree {
     NodeReset.command,
     NodeSuspend.command,
     NodeResume.command, NodeDelete.command,
+    AliasCreate.command, AliasList.command, AliasDescribe.command, AliasUpdate.command, AliasDelete.command,
     InstanceList.command, InstanceShow.command,
     OperationList.command, OperationShow.command, OperationWait.command, OperationCancel.command,
     TokenCreate.command, TokenList.command, TokenRevoke.command,
@@ -28,7 +29,8 @@ enum CommandTree {
   static let nouns: [(name: String, summary: String)] = [
     ("serve", "run the platform"), ("doctor", "what this machine can do and what is missing"),
     ("notebook", "execute notebooks, install the kernel"), ("checkpoint", "saved states of interpreters"),
-    ("node", "cells behind an API"), ("instance", "running copies of nodes"),
+    ("node", "cells behind an API"), ("alias", "stable names in front of nodes"),
+    ("instance", "running copies of nodes"),
     ("operation", "long-running changes"), ("token", "IAM tokens"),
     ("folder", "owners of nodes"), ("project", "owners of notebooks and checkpoints"),
     ("service-account", "principals that are not people"), ("key", "authorized keys of service accounts"),

@@ -67,11 +67,6 @@ enum CallEndpoints {
       let call = try await responder.call(request, segments: [])
       return try operation(
         try await OperationEndpoints.cancelled(try text(1, message, "operation_id"), call, api))
-    case "/yandex.cloud.datasphere.v1.NodeService/ExecuteAlias":
-      _ = try await responder.call(request, segments: [])
-      throw PlatformError(
-        .unimplemented, "alias_name: there are no aliases on this server; call Execute with node_id",
-        origin: .caller)
     default:
       throw PlatformError(
         .unimplemented, "there is no method \(request.target.prefix(200)) here; list services by reflection",

@@ -1,7 +1,7 @@
 import Domain
 import HTTPModel
 
-/// The REST twins of services that compatible clients know: addresses, operations, aliases. Errors are `google.rpc.Status`.
+/// The REST twins of services that compatible clients know: addresses, operations. Errors are `google.rpc.Status`.
 enum CompatibleEndpoints {
   private struct Address: Encodable {
     var id: String
@@ -26,11 +26,6 @@ enum CompatibleEndpoints {
       case ("GET", "operations", 2, "cancel"), ("POST", "operations", 2, "cancel"):
         let call = try await responder.call(request, segments: [])
         return try Answer.json(try await OperationEndpoints.cancelled(target.segments[1], call, api))
-      case ("POST", "datasphere", 4, "execute") where target.segments[1...2] == ["v1", "aliases"]:
-        _ = try await responder.call(request, segments: [])
-        throw PlatformError(
-          .unimplemented, "alias_name: there are no aliases on this server; execute a node by its id",
-          origin: .caller)
       default: return nil
       }
     } catch { return Answer.status(error) }

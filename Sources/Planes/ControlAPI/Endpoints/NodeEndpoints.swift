@@ -52,7 +52,8 @@ enum NodeEndpoints {
 
   static func delete(_ call: Call, _ api: APIWorld) async throws(PlatformError) -> HTTPResponse {
     try await change("DeleteNode", call, api) { node throws(PlatformError) in
-      try await api.nodes.delete(node, by: call.subject)
+      try await api.aliases.release(node)
+      return try await api.nodes.delete(node, by: call.subject)
     }
   }
 
@@ -158,7 +159,7 @@ enum NodeEndpoints {
     return (project, folder, acl.isEmpty ? [folder.id] : acl)
   }
 
-  private static func folders(_ names: [String], _ api: APIWorld) async throws(PlatformError) -> [FolderID] {
+  static func folders(_ names: [String], _ api: APIWorld) async throws(PlatformError) -> [FolderID] {
     var result: [FolderID] = []
     for (index, name) in names.enumerated() {
       result.append(try await FolderEndpoints.find(name, field: "acl[\(index)]", api).id)

@@ -11,6 +11,7 @@ extension GatewayLoop {
   /// What a call's path asks for.
   private enum Called {
     case execute
+    case executeAlias
     case typed(service: String)
     case inference(InferenceMethod)
     case check
@@ -26,6 +27,8 @@ extension GatewayLoop {
     let count = Int(exchange.head.targetCount)
     let execute: StaticString = "/yandex.cloud.datasphere.v1.NodeService/Execute"
     if count == execute.utf8CodeUnitCount, same(start, execute) { return .execute }
+    let alias: StaticString = "/yandex.cloud.datasphere.v1.NodeService/ExecuteAlias"
+    if count == alias.utf8CodeUnitCount, same(start, alias) { return .executeAlias }
     let path = String(decoding: UnsafeBufferPointer(start: start, count: count), as: UTF8.self)
     switch path {
     case "/grpc.health.v1.Health/Check": return .check
@@ -61,7 +64,8 @@ extension GatewayLoop {
       begin(.reflection(version), exchange, fields)
       return .stream
     // The message's own limit is that of its JSON; the frame around it is small.
-    case .execute, .typed, .inference: return .collect(limit: shared.configuration.requestLimit + 4096)
+    case .execute, .executeAlias, .typed, .inference:
+      return .collect(limit: shared.configuration.requestLimit + 4096)
     case .check, .other: return .collect(limit: shared.configuration.bodyLimit)
     }
   }
@@ -75,7 +79,7 @@ extension GatewayLoop {
       // Unpacked it may be as long as what is not packed.
       let limit: Int
       switch called(exchange) {
-      case .execute, .typed: limit = shared.configuration.requestLimit + 4096
+      case .execute, .executeAlias, .typed: limit = shared.configuration.requestLimit + 4096
       default: limit = shared.configuration.bodyLimit
       }
       let plain = try GRPCEncoding.gzip.unpackedBody(body, count, limit: limit)
@@ -112,6 +116,7 @@ extension GatewayLoop {
   ) {
     switch called(exchange) {
     case .execute: run(exchange, fields, body, count, service: nil)
+    case .executeAlias: run(exchange, fields, body, count, service: nil, ofAlias: true)
     case .typed(let service): run(exchange, fields, body, count, service: service)
     case .inference(let method): inferenceCall(exchange, fields, method, body, count)
     case .check: check(exchange, fields, body, count)
@@ -124,7 +129,7 @@ extension GatewayLoop {
   /// Runs the cell of a node: of `NodeService/Execute` without a `service`, else of the typed service of that name.
   private func run(
     _ exchange: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>, _ body: UnsafePointer<UInt8>,
-    _ count: Int, service: String?
+    _ count: Int, service: String?, ofAlias: Bool = false
   ) {
     let arrival = arrive(exchange, fields)
     let form: ExecuteRequest.Form = service == nil ? .structure : .typed
@@ -132,14 +137,20 @@ extension GatewayLoop {
     do throws(Refusal) {
       let verdict = try authenticate(exchange, fields)
       let message = try unary(body, count)
+      var choice: AliasChoice?
       let (node, input) =
         if let service {
           try typedInput(exchange, fields, verdict, message, service, &known)
+        } else if ofAlias {
+          try aliasInput(exchange, fields, verdict, message, &known, &choice)
         } else {
           try structInput(verdict, message, &known)
         }
       if let refusal = node.entry.routed.refusal { throw Refusal(.unavailable, refusal, origin: .node) }
-      start(try prepare(exchange, fields, arrival, node, form, inputCount: input.count), node, input)
+      let request = try prepare(exchange, fields, arrival, node, form, inputCount: input.count)
+      request.choice = choice
+      request.aliasPath = choice.flatMap { pathCounters($0.alias, exchange) }
+      start(request, node, input)
     } catch {
       refuse(exchange, arrival, known, form, error)
     }
@@ -160,32 +171,47 @@ extension GatewayLoop {
     } catch { throw Refusal(error) }
   }
 
-  /// Reads a `NodeExecutionRequest`; gives its node and the inputs as JSON.
-  private func structInput(
-    _ verdict: VerdictCache.Verdict, _ message: UnsafeBufferPointer<UInt8>, _ known: inout LoopNode?
-  ) throws(Refusal) -> (LoopNode, [UInt8]) {
+  /// A `NodeExecutionRequest` or an `AliasExecutionRequest`, which have the same fields.
+  private struct Envelope {
     var folder = ""
-    var id = ""
+    /// The node's id or the alias' name.
+    var key = ""
+    /// As JSON.
     var input: [UInt8]?
+  }
+
+  private func envelope(_ message: UnsafeBufferPointer<UInt8>) throws(Refusal) -> Envelope {
+    var envelope = Envelope()
     do throws(ProtobufError) {
       if let base = message.baseAddress {
         var reader = ProtobufReader(base, count: message.count)
         while let field = try reader.next() {
           switch field.number {
-          case 1: folder = try reader.string(field)
-          case 2: id = try reader.string(field)
+          case 1: envelope.folder = try reader.string(field)
+          case 2: envelope.key = try reader.string(field)
           case 3:
-            guard input == nil else { throw ProtobufError(path: "input", "the field is given twice") }
+            guard envelope.input == nil else {
+              throw ProtobufError(path: "input", "the field is given twice")
+            }
             var json: [UInt8] = []
             try DynamicValue.appendJSON(
               .object, try reader.message(field), path: "input",
               maximumBytes: shared.configuration.requestLimit, to: &json)
-            input = json
+            envelope.input = json
           default: try reader.skip(field)
           }
         }
       }
     } catch { throw Refusal(.invalidArgument, "\(error)") }
+    return envelope
+  }
+
+  /// Reads a `NodeExecutionRequest`; gives its node and the inputs as JSON.
+  private func structInput(
+    _ verdict: VerdictCache.Verdict, _ message: UnsafeBufferPointer<UInt8>, _ known: inout LoopNode?
+  ) throws(Refusal) -> (LoopNode, [UInt8]) {
+    let envelope = try envelope(message)
+    let (id, folder) = (envelope.key, envelope.folder)
     guard !id.isEmpty else { throw Refusal(.invalidArgument, "node_id: missing; name the node") }
     guard let key = key(id), let place = places[key] else {
       throw Refusal(.notFound, "node '\(id.prefix(64))' does not exist")
@@ -202,8 +228,46 @@ extension GatewayLoop {
       throw Refusal(
         .failedPrecondition, "node '\(id)' runs no cell; call its own API with the header x-node-id")
     }
-    guard let input else { throw Refusal(.invalidArgument, "input: missing; send the variables of the cell") }
+    guard let input = envelope.input else { throw Self.noInput }
     return (node, input)
+  }
+
+  private static var noInput: Refusal {
+    Refusal(.invalidArgument, "input: missing; send the variables of the cell")
+  }
+
+  /// The same for an `AliasExecutionRequest`, whose node the alias chooses.
+  private func aliasInput(
+    _ exchange: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>, _ verdict: VerdictCache.Verdict,
+    _ message: UnsafeBufferPointer<UInt8>, _ known: inout LoopNode?, _ choice: inout AliasChoice?
+  ) throws(Refusal) -> (LoopNode, [UInt8]) {
+    var envelope = try envelope(message)
+    guard !envelope.key.isEmpty else {
+      throw Refusal(.invalidArgument, "alias_name: missing; name the alias")
+    }
+    let found = envelope.key.withUTF8 { alias($0) }
+    guard let alias = found else {
+      throw Refusal(.notFound, "alias '\(envelope.key.prefix(96))' does not exist")
+    }
+    try mayCall(verdict, alias)
+    guard let folder = key(envelope.folder), alias.folders.contains(folder) else {
+      throw Refusal(
+        .permissionDenied,
+        "folder_id: the ACL of alias \(alias.routed.name) does not allow calls from folder '\(envelope.folder.prefix(64))'"
+      )
+    }
+    guard let input = envelope.input else { throw Self.noInput }
+    let chosen = try choose(alias, verdict, exchange, fields)
+    known = chosen.node
+    try limitRate(verdict, chosen.node)
+    guard !chosen.node.entry.routed.outputs.isEmpty else {
+      throw Refusal(
+        .failedPrecondition,
+        "the nodes of alias '\(alias.routed.name)' run no cell; call their own API with the header x-node-alias"
+      )
+    }
+    choice = chosen
+    return (chosen.node, input)
   }
 
   /// Reads the typed message of a node's own service.

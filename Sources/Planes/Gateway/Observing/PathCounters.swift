@@ -38,7 +38,7 @@ final class PathCounters: Sendable {
   }
 }
 
-/// The counters of a node by path. Callers choose the paths, so only the first ones have counters of their own.
+/// The counters of a node or an alias by path. Callers choose the paths, so only the first ones have counters of their own.
 final class NodePaths: Sendable {
   /// Paths with counters of their own; the others share one.
   static let limit = 32
@@ -48,7 +48,8 @@ final class NodePaths: Sendable {
   private let rest = PathCounters(path: "other")
   private let named = Mutex<[PathCounters]>([])
 
-  init(node: String) { execute = PathCounters(path: "/datasphere/v1/nodes/\(node):execute") }
+  /// `execute` is the path of what is counted apart.
+  init(execute: String) { self.execute = PathCounters(path: execute) }
 
   /// The counters of a path without its query. Takes a lock: loops keep what they were given, see `PathCache`.
   func find(_ base: UnsafePointer<UInt8>, _ count: Int) -> PathCounters {

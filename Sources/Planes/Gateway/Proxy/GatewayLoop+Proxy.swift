@@ -27,7 +27,7 @@ extension GatewayLoop {
       guard count == 9 || count == 11 || count == 12 else { continue }
       switch ProxyField(request: fields.name(index), count) {
       case .nodeID: found.nodeID = found.nodeID == -1 ? index : -2
-      case .nodeAlias: found.nodeAlias = index
+      case .nodeAlias: found.nodeAlias = found.nodeAlias == -1 ? index : -2
       case .folderID: found.folderID = found.folderID == -1 ? index : -2
       default: break
       }
@@ -36,6 +36,11 @@ extension GatewayLoop {
     let route = isMarked ? nil : implicitRoute(exchange, base, table)
     guard isMarked || route != nil else { return false }
     if found.nodeID >= 0, let node = node(fields.value(found.nodeID)), !node.links.isEmpty { return false }
+    if found.nodeAlias >= 0, found.nodeID == -1, let alias = alias(fields.value(found.nodeAlias)),
+      alias.isCells
+    {
+      return false
+    }
     if let route,
       let node = node(UnsafeBufferPointer(start: base + route.id.lowerBound, count: route.id.count)),
       !node.links.isEmpty
@@ -100,7 +105,7 @@ extension GatewayLoop {
     request.identifierCount = takeIdentifier(exchange, fields.fields, into: &request.identifier)
     request.trace = takeTrace(exchange, fields.fields)
     request.peer = server.peerAddress(exchange)
-    request.route = found.nodeID >= 0 ? .header : route?.rule == .host ? .host : .path
+    request.route = found.nodeID >= 0 || found.nodeAlias >= 0 ? .header : route?.rule == .host ? .host : .path
     request.state = .queued
     exchange.ownerTag = request.tag
     do throws(Refusal) {
@@ -136,13 +141,13 @@ extension GatewayLoop {
     guard found.folderID != -2 else {
       throw Refusal(.invalidArgument, "the header x-folder-id is given twice")
     }
-    guard found.nodeID >= 0 || route != nil else {
-      throw Refusal(
-        .notFound, "x-node-alias: there are no aliases on this server; name the node in the header x-node-id")
+    guard found.nodeAlias != -2 else {
+      throw Refusal(.invalidArgument, "the header x-node-alias is given twice")
     }
     guard found.nodeID == -1 || found.nodeAlias == -1 else {
       throw Refusal(.invalidArgument, "x-node-id and x-node-alias exclude each other: send one of them")
     }
+    if found.nodeAlias >= 0 { return try admit(request, exchange, fields, found, verdict) }
     let id: UnsafeBufferPointer<UInt8>
     if found.nodeID >= 0 {
       id = fields.value(found.nodeID)
@@ -178,6 +183,30 @@ extension GatewayLoop {
     try limitRate(verdict, node)
     if let refusal = entry.routed.refusal { throw Refusal(.unavailable, refusal, origin: .node) }
     return node
+  }
+
+  /// The same of an alias.
+  private func admit(
+    _ request: ProxyRequest, _ exchange: HTTPExchange, _ fields: ProxyFields, _ found: ProxyHeaders,
+    _ verdict: VerdictCache.Verdict
+  ) throws(Refusal) -> LoopNode {
+    let alias = try known(fields.value(found.nodeAlias))
+    try mayCall(verdict, alias)
+    if found.folderID >= 0 {
+      try allow(fields.value(found.folderID), alias, field: "x-folder-id")
+    } else if alias.routed.spec.access == .private, !alias.allowsOwnFolder {
+      throw Refusal(
+        .permissionDenied,
+        "x-folder-id: missing; the ACL of alias \(alias.routed.name) does not allow calls from its own folder, so name another"
+      )
+    }
+    let choice = try choose(alias, verdict, exchange, fields.fields)
+    request.choice = choice
+    request.node = choice.node
+    request.path = pathCounters(choice.node, exchange)
+    request.aliasPath = pathCounters(alias, exchange)
+    try limitRate(verdict, choice.node)
+    return choice.node
   }
 
   private func frame(_ request: ProxyRequest, _ exchange: HTTPExchange) {
@@ -225,6 +254,7 @@ extension GatewayLoop {
     request.state = .free
     request.serial &+= 1
     request.node = nil
+    if request.choice != nil { request.choice = nil }
     request.target = nil
     request.upstream = nil
     request.head.clear()

@@ -340,11 +340,14 @@ extension GatewayLoop {
 
   private func logProxy(_ request: ProxyRequest) {
     let now = loop.clock()
-    request.path?.answered(status: request.status, microseconds: Int((now - request.arrived) / 1000))
-    if request.isGRPC {
-      // 1: the caller went away; 2: the instance said nothing.
-      request.path?.answered(
-        grpcStatus: request.grpcStatus >= 0 ? request.grpcStatus : request.status == 499 ? 1 : 2)
+    let microseconds = Int((now - request.arrived) / 1000)
+    request.path?.answered(status: request.status, microseconds: microseconds)
+    // 1: the caller went away; 2: the instance said nothing.
+    let grpcStatus = request.grpcStatus >= 0 ? request.grpcStatus : request.status == 499 ? 1 : 2
+    if request.isGRPC { request.path?.answered(grpcStatus: grpcStatus) }
+    if let choice = request.choice {
+      count(choice, request.aliasPath, status: request.status, microseconds: microseconds)
+      if request.isGRPC { request.aliasPath?.answered(grpcStatus: grpcStatus) }
     }
     note(request, now: now)
   }

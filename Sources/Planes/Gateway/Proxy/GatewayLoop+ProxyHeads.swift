@@ -159,6 +159,7 @@ extension GatewayLoop {
     exchange.output.append(", upstream;dur=")
     append(milliseconds: request.answered - request.dispatched, to: exchange)
     exchange.output.append("\r\n")
+    if let choice = request.choice { appendChoice(choice, to: exchange) }
     copyAnswerFields(
       fields, into: exchange.output, isUpgrade: status == 101,
       isStream: exchange.isExtendedConnect || request.isTunnel)

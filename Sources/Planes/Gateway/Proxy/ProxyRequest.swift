@@ -33,6 +33,8 @@ final class ProxyRequest {
   var state = State.free
   var exchange: UInt64 = 0
   var node: LoopNode?
+  /// The alias through which it came.
+  var choice: AliasChoice?
   var target: ProxyTarget?
   var upstream: UpstreamExchange?
   var arrived: Int64 = 0
@@ -55,6 +57,8 @@ final class ProxyRequest {
   var route = RequestRecord.Route.unknown
   /// What counts its answer.
   var path: PathCounters?
+  /// The same for the alias.
+  var aliasPath: PathCounters?
   /// Request line and header lines for the instance.
   let head = ByteQueue()
   var framing = UpstreamBody.none
@@ -105,6 +109,7 @@ final class ProxyRequest {
   /// Prepares the slot for a request.
   func reset() {
     path = nil
+    aliasPath = nil
     dispatched = 0
     answered = 0
     totalDeadline = .max

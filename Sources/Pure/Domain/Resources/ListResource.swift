@@ -19,6 +19,7 @@ public protocol Listed: Sendable, Codable, Equatable {
 extension FolderResource: Listed { public static let listName = "folders" }
 extension ProjectResource: Listed { public static let listName = "projects" }
 extension CheckpointResource: Listed { public static let listName = "checkpoints" }
+extension AliasResource: Listed { public static let listName = "aliases" }
 extension NodeResource: Listed { public static let listName = "nodes" }
 extension InstanceResource: Listed { public static let listName = "instances" }
 extension ReleaseResource: Listed { public static let listName = "releases" }

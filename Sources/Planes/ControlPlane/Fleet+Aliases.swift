@@ -1,0 +1,33 @@
+public import Domain
+internal import Storage
+
+extension Fleet {
+  /// Aliases changed in the store. Returns when the gateway uses them.
+  func aliasesChanged() async { await publish() }
+
+  /// Every alias as the gateway needs it.
+  func routedAliases() async throws(PlatformError) -> [RoutedAlias] {
+    var routed: [RoutedAlias] = []
+    for record in try await world.store.allAliases() {
+      let spec = try StoredJSON.value(AliasSpec.self, from: record.specJSON)
+      var slots: [Int] = []
+      if spec.sticky != nil {
+        let nodes = try StoredJSON.value([NodeID].self, from: record.slotsJSON)
+        slots = nodes.map { node in spec.shares.firstIndex { $0.nodeId == node } ?? 0 }
+      }
+      routed.append(
+        RoutedAlias(
+          id: record.id, name: record.name, generation: record.generation, folderID: record.folderID,
+          spec: spec, slots: slots))
+    }
+    return routed
+  }
+
+  public func loads(ofAlias alias: AliasID) async -> [ShareLoad] { await sink.loads(ofAlias: alias) }
+
+  /// Why a node takes no requests now; nil: it does.
+  public func refusal(of node: NodeID) -> String? {
+    guard let route = routes[node] else { return "it does not exist" }
+    return route.refusal
+  }
+}
