@@ -10,7 +10,8 @@ struct RouteTests {
 
   /// Open endpoints and the data plane, which the route table does not hold.
   private static let elsewhere: Set<String> = [
-    "GET /livez", "GET /readyz", "GET /version", "GET /metrics", "GET /metrics/nodes", "POST /datasphere/v1/nodes/*:execute",
+    "GET /livez", "GET /readyz", "GET /version", "GET /metrics", "GET /metrics/nodes",
+    "POST /datasphere/v1/nodes/*:execute",
     "POST /iam/v1/tokens", "GET /endpoints", "GET /endpoints/*", "GET /operations/*",
     "POST /datasphere/v1/aliases/*:execute", "POST /iam/v1/tokens:revoke",
     "POST /iam/v1/tokens:createForServiceAccount", "GET /operations/*:cancel", "POST /operations/*:cancel",

@@ -6,7 +6,7 @@ import http.client
 import json
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
@@ -134,6 +134,51 @@ def test_servers_are_reached_by_the_header(roost: Roost, webs: dict[str, Web]) -
     assert both.status == 400 and "exclude each other" in both.json["message"]
     none = roost.call("GET", "/", headers={"x-node-alias": "sites"})
     assert none.status == 404 and "alias 'sites' does not exist" in none.json["message"]
+
+
+def test_servers_are_reached_by_path_and_by_host(
+    make_server: Callable[..., Roost],
+) -> None:
+    web = Web()
+    roost = make_server("--alias-domain", "models.example")
+    body = {"name": "one", "kind": "address", "addresses": [{"address": web.address}], "endpoint": {"type": "http"}}
+    roost.healthy(str(roost.call("POST", "/v1/nodes", body).json["resourceId"]), 1)
+    publish(roost, "site", {"one": 100}, rules=[{"node": "one", "pathPrefix": "/here"}], showNode=True)
+    assert roost.call("GET", "/aliases/site/proxy/there?x=1").status == 200
+    assert roost.call("GET", "/by-host", headers={"host": "site.models.example:80"}).status == 200
+    assert [path for path, _ in web.seen] == ["/there?x=1", "/by-host"]
+    # Other hosts of the domain stay the platform's.
+    assert roost.call("GET", "/livez", headers={"host": "api.models.example"}).body == b"ok\n"
+    assert roost.call("GET", "/aliases/none/proxy/").status == 404
+    assert roost.call("GET", "/aliases/site/proxy/", token="").status == 401
+    web.close()
+
+
+def test_an_alias_is_a_model_and_has_the_typed_service_of_its_nodes(roost: Roost, cells: dict[str, str]) -> None:
+    publish(roost, "model", {"green": 100})
+    tensor = {"name": "x", "shape": [1], "datatype": "INT64", "data": [41]}
+    headers = {"x-node-alias": "model"}
+    for path in ("/v2/models/model/infer", "/v2/models/green/infer", "/aliases/model/proxy/v2/models/model/infer"):
+        answer = roost.call("POST", path, {"inputs": [tensor]}, headers={} if "proxy" in path else headers)
+        assert answer.status == 200, answer
+        found = {output["name"]: output["data"] for output in answer.json["outputs"]}
+        assert found == {"who": ["green"], "y": [42]}
+    assert roost.call("GET", "/v2/models/model/ready", headers=headers).status == 200
+    wrong = roost.call("POST", "/v2/models/blue/infer", {"inputs": [tensor]}, headers=headers)
+    assert wrong.status == 404 and "unknown model: 'blue'" in wrong.json["error"]
+    proto = roost.call("GET", f"/nodes/{cells['green']}/node.proto").body.decode()
+    package = proto.partition("package ")[2].partition(";")[0]
+    service = proto.partition("service ")[2].partition(" ")[0]
+    channel = grpc.insecure_channel(f"127.0.0.1:{roost.port}")
+    metadata = [("authorization", f"Bearer {roost.token}"), ("x-node-alias", "model")]
+    # Field 1 is the varint x = 41.
+    answer = channel.unary_unary(f"/{package}.{service}/Execute")(b"\x08\x29", metadata=metadata)
+    assert b"green" in answer
+    with pytest.raises(grpc.RpcError) as error:
+        channel.unary_unary(f"/{package}.Other/Execute")(b"", metadata=metadata)
+    assert error.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert "service of no node of alias model" in error.value.details()
+    channel.close()
 
 
 def test_callers_stay_where_they_are(roost: Roost, cells: dict[str, str]) -> None:

@@ -12,6 +12,8 @@ public struct GatewayConfiguration: Sendable {
   public var upstreamTLS: TLSContext?
   /// Whose `x-forwarded-*` and `forwarded` headers are kept and added to; those of others are replaced.
   public var trustedProxies: NetworkPeers
+  /// `NAME.ALIASDOMAIN` as a request's host names an alias; empty: no host does. In lower case.
+  public var aliasDomain: String
   /// Where this gateway is: requests prefer instances of the same zone. Empty: unknown.
   public var zone: String
   /// Event loops, one thread each; 0: one per core.
@@ -54,7 +56,8 @@ public struct GatewayConfiguration: Sendable {
   public init(
     listeners: [Listener] = [Listener(.tcp(host: "127.0.0.1", port: 0))], tls: TLSContext? = nil,
     upstreamTLS: TLSContext? = nil,
-    trustedProxies: NetworkPeers = NetworkPeers(), zone: String = "", loops: Int = 0,
+    trustedProxies: NetworkPeers = NetworkPeers(), aliasDomain: String = "", zone: String = "",
+    loops: Int = 0,
     requestLimit: Int = 16 << 20,
     responseLimit: Int = 16 << 20, bodyLimit: Int = (16 << 20) + (64 << 10), accessLogFolder: String? = nil,
     logLimits: LogLimits = LogLimits(), writeIdleSeconds: Int = 30,
@@ -64,6 +67,7 @@ public struct GatewayConfiguration: Sendable {
     self.tls = tls
     self.upstreamTLS = upstreamTLS
     self.trustedProxies = trustedProxies
+    self.aliasDomain = aliasDomain.lowercased()
     self.zone = zone
     self.loops = loops
     self.requestLimit = requestLimit

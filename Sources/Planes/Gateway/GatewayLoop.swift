@@ -40,6 +40,8 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
   var aliases: [LoopAlias] = []
   /// Places of aliases by the hash of their names.
   var aliasPlaces: [UInt64: [Int]] = [:]
+  /// With the dot before it.
+  let aliasDomain: [UInt8]
   var links: [InstanceLink] = []
   var freeLinks: [Int] = []
   var dirtyLinks: [InstanceLink] = []
@@ -64,6 +66,8 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
     counters = shared.counters[index]
     journal = shared.journals[index]
     accessLog = shared.currentAccessLog
+    let domain = shared.configuration.aliasDomain
+    aliasDomain = domain.isEmpty ? [] : Array(".\(domain)".utf8)
     loop = EventLoop(bell: shared.mailboxes[index].bell)
     var limits = HTTPServer.Limits()
     limits.writeIdleSeconds = shared.configuration.writeIdleSeconds

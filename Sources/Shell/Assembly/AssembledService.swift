@@ -80,7 +80,7 @@ public enum AssembledService {
         listeners: try ListenFlags.listeners(configuration), tls: try ListenFlags.tls(configuration),
         upstreamTLS: upstreamTLS,
         trustedProxies: try ListenFlags.peers(configuration.trustedProxies ?? "", "--trusted-proxies"),
-        zone: configuration.zone ?? "",
+        aliasDomain: configuration.aliasDomain ?? "", zone: configuration.zone ?? "",
         loops: configuration.loops ?? 0, accessLogFolder: data.path + "/logs",
         logLimits: configuration.logs, spans: spans),
       verifier: Credentials(authority: authority, keys: apiKeys), responder: late,

@@ -35,6 +35,8 @@ public struct ServeConfiguration: Sendable {
   public var endpoints: [String]
   /// PEM file of the authorities of `https://` addresses; nil: the system's.
   public var upstreamAuthorities: String?
+  /// `NAME.ALIASDOMAIN` as a request's host names an alias.
+  public var aliasDomain: String?
   /// Where this server is; requests prefer instances of the same zone.
   public var zone: String?
 
@@ -59,7 +61,7 @@ public struct ServeConfiguration: Sendable {
     logLevel: String = "info", tlsListen: [String] = [],
     certificates: [Certificate] = [], clientAuthorities: String? = nil, socketMode: UInt32 = 0o660,
     proxyProtocol: [String] = [], trustedProxies: String? = nil, endpoints: [String] = [],
-    zone: String? = nil, upstreamAuthorities: String? = nil,
+    aliasDomain: String? = nil, zone: String? = nil, upstreamAuthorities: String? = nil,
     otlpEndpoint: String? = nil, otlpRatio: Double = 1, logs: LogLimits = LogLimits(),
     engine: String? = nil, nodeNetworks: String? = nil
   ) {
@@ -76,6 +78,7 @@ public struct ServeConfiguration: Sendable {
     self.proxyProtocol = proxyProtocol
     self.trustedProxies = trustedProxies
     self.endpoints = endpoints
+    self.aliasDomain = aliasDomain
     self.zone = zone
     self.upstreamAuthorities = upstreamAuthorities
     self.otlpEndpoint = otlpEndpoint

@@ -12,7 +12,7 @@ let shell = Shell(
         certificates: options.certificates.map { .init(chain: $0.chain, key: $0.key) },
         clientAuthorities: options.clientAuthorities, socketMode: options.socketMode,
         proxyProtocol: options.proxyProtocol, trustedProxies: options.trustedProxies,
-        endpoints: options.endpoints, zone: options.zone,
+        endpoints: options.endpoints, aliasDomain: options.aliasDomain, zone: options.zone,
         upstreamAuthorities: options.upstreamAuthorities,
         otlpEndpoint: options.otlpEndpoint, otlpRatio: options.otlpRatio, logs: options.logs,
         engine: options.engine, nodeNetworks: options.nodeNetworks))

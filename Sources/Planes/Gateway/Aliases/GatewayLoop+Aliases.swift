@@ -33,6 +33,39 @@ extension GatewayLoop {
     }
   }
 
+  /// An alias that the host names, `NAME.DOMAIN`, or the beginning of the path, `/aliases/NAME/proxy`.
+  func aliasRoute(
+    _ exchange: HTTPExchange, _ base: UnsafePointer<UInt8>, _ fields: UnsafeMutablePointer<HTTP1Field>
+  ) -> ProxyRoute? {
+    let start = Int(exchange.head.targetStart)
+    let end = start + Int(exchange.head.targetCount)
+    let (prefix, marker): (StaticString, StaticString) = ("/aliases/", "/proxy")
+    if end - start > 15, scan_equals_lower(base + start, prefix.utf8Start, 9) != 0 {
+      let from = start + 9
+      var to = from
+      while to < end, base[to] != 0x2f { to += 1 }
+      let rest = to + 6
+      if to > from, rest <= end, scan_equals_lower(base + to, marker.utf8Start, 6) != 0,
+        rest == end || base[rest] == 0x2f || base[rest] == 0x3f
+      {
+        return ProxyRoute(rule: .path, id: from..<to, isAlias: true, rest: rest)
+      }
+    }
+    guard !aliasDomain.isEmpty, exchange.head.host >= 0 else { return nil }
+    let host = fields[Int(exchange.head.host)]
+    let from = Int(host.valueStart)
+    var to = from
+    while to < from + Int(host.valueCount), base[to] != 0x2e { to += 1 }
+    var count = Int(host.valueCount) - (to - from)
+    // A port may follow the name.
+    for at in to..<(to + count) where base[at] == 0x3a { count = min(count, at - to) }
+    guard count == aliasDomain.count, to > from else { return nil }
+    for at in 0..<count where scan_lower(base[to + at]) != aliasDomain[at] { return nil }
+    // Other names of the domain are not aliases: the console or the API may have one.
+    guard alias(UnsafeBufferPointer(start: base + from, count: to - from)) != nil else { return nil }
+    return ProxyRoute(rule: .host, id: from..<to, isAlias: true)
+  }
+
   /// By name, with the prefix of the compatible system or without.
   func alias(_ name: UnsafeBufferPointer<UInt8>) -> LoopAlias? {
     let prefix = AliasValidation.prefix.utf8
@@ -78,13 +111,13 @@ extension GatewayLoop {
   /// The node for a request whose caller may call the alias: what the caller chose, a rule, what it sticks by, the weights.
   func choose(
     _ alias: LoopAlias, _ verdict: VerdictCache.Verdict, _ exchange: HTTPExchange,
-    _ table: UnsafeMutablePointer<HTTP1Field>
+    _ table: UnsafeMutablePointer<HTTP1Field>, pathStart: Int = 0
   ) throws(Refusal) -> AliasChoice {
     guard let base = exchange.base else { throw Refusal(.internal, "no request", origin: .platform) }
     let fields = ProxyFields(base: base, fields: table, count: Int(exchange.head.fieldCount))
     if let chosen = try chosen(alias, verdict, fields) { return chosen }
     for rule in alias.rules where rule.node.entry.routed.refusal == nil {
-      if fits(rule, verdict, exchange, fields) {
+      if fits(rule, verdict, exchange, fields, max(pathStart, Int(exchange.head.targetStart))) {
         return AliasChoice(alias: alias, node: rule.node, counters: rule.counters)
       }
     }
@@ -132,12 +165,14 @@ extension GatewayLoop {
   }
 
   private func fits(
-    _ rule: LoopAlias.Rule, _ verdict: VerdictCache.Verdict, _ exchange: HTTPExchange, _ fields: ProxyFields
+    _ rule: LoopAlias.Rule, _ verdict: VerdictCache.Verdict, _ exchange: HTTPExchange, _ fields: ProxyFields,
+    _ pathStart: Int
   ) -> Bool {
     if let caller = rule.caller, caller != verdict.principal.subject { return false }
     if let prefix = rule.pathPrefix {
       let target = UnsafeBufferPointer(
-        start: fields.base + Int(exchange.head.targetStart), count: Int(exchange.head.targetCount))
+        start: fields.base + pathStart,
+        count: Int(exchange.head.targetStart) + Int(exchange.head.targetCount) - pathStart)
       guard target.starts(with: prefix) else { return false }
     }
     guard let header = rule.header else { return true }

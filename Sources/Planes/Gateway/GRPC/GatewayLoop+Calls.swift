@@ -140,7 +140,7 @@ extension GatewayLoop {
       var choice: AliasChoice?
       let (node, input) =
         if let service {
-          try typedInput(exchange, fields, verdict, message, service, &known)
+          try typedInput(exchange, fields, verdict, message, service, &known, &choice)
         } else if ofAlias {
           try aliasInput(exchange, fields, verdict, message, &known, &choice)
         } else {
@@ -251,21 +251,13 @@ extension GatewayLoop {
     }
     try mayCall(verdict, alias)
     guard let folder = key(envelope.folder), alias.folders.contains(folder) else {
-      throw Refusal(
-        .permissionDenied,
-        "folder_id: the ACL of alias \(alias.routed.name) does not allow calls from folder '\(envelope.folder.prefix(64))'"
-      )
+      throw foreign(envelope.folder, alias, "folder_id")
     }
     guard let input = envelope.input else { throw Self.noInput }
     let chosen = try choose(alias, verdict, exchange, fields)
     known = chosen.node
     try limitRate(verdict, chosen.node)
-    guard !chosen.node.entry.routed.outputs.isEmpty else {
-      throw Refusal(
-        .failedPrecondition,
-        "the nodes of alias '\(alias.routed.name)' run no cell; call their own API with the header x-node-alias"
-      )
-    }
+    guard !chosen.node.entry.routed.outputs.isEmpty else { throw Self.noCell(alias) }
     choice = chosen
     return (chosen.node, input)
   }
@@ -273,8 +265,12 @@ extension GatewayLoop {
   /// Reads the typed message of a node's own service.
   private func typedInput(
     _ exchange: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>, _ verdict: VerdictCache.Verdict,
-    _ message: UnsafeBufferPointer<UInt8>, _ service: String, _ known: inout LoopNode?
+    _ message: UnsafeBufferPointer<UInt8>, _ service: String, _ known: inout LoopNode?,
+    _ choice: inout AliasChoice?
   ) throws(Refusal) -> (LoopNode, [UInt8]) {
+    if let name = try header("x-node-alias", exchange, fields) {
+      return try typedInput(exchange, fields, verdict, message, service, ofAlias: name, &known, &choice)
+    }
     let wanted = try header("x-node-id", exchange, fields)
     let folder = try header("x-folder-id", exchange, fields)
     let named = (table?.services[service] ?? []).map { nodes[$0] }
@@ -300,6 +296,49 @@ extension GatewayLoop {
     do throws(ProtobufError) { return (node, try contract.inputJSON(Array(message))) } catch {
       throw Refusal(.invalidArgument, "\(error)")
     }
+  }
+
+  /// The same for the alias of a name: the service is that of any of its nodes, and the one that it chooses answers.
+  private func typedInput(
+    _ exchange: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>, _ verdict: VerdictCache.Verdict,
+    _ message: UnsafeBufferPointer<UInt8>, _ service: String, ofAlias name: String,
+    _ known: inout LoopNode?, _ choice: inout AliasChoice?
+  ) throws(Refusal) -> (LoopNode, [UInt8]) {
+    var text = name
+    guard let alias = text.withUTF8({ alias($0) }) else {
+      throw Refusal(.notFound, "alias '\(name.prefix(96))' does not exist")
+    }
+    try mayCall(verdict, alias)
+    let folder = try header("x-folder-id", exchange, fields) ?? alias.routed.folderID.text
+    guard let key = key(folder), alias.folders.contains(key) else {
+      throw foreign(folder, alias, "x-folder-id")
+    }
+    guard alias.shares.contains(where: { $0.node.entry.contract?.serviceName == service }) else {
+      throw Refusal(
+        .unimplemented, "\(service.prefix(100)) is the service of no node of alias \(alias.routed.name)")
+    }
+    let chosen = try choose(alias, verdict, exchange, fields)
+    known = chosen.node
+    try limitRate(verdict, chosen.node)
+    guard let contract = chosen.node.entry.contract else { throw Self.noCell(alias) }
+    choice = chosen
+    do throws(ProtobufError) { return (chosen.node, try contract.inputJSON(Array(message))) } catch {
+      throw Refusal(.invalidArgument, "\(error)")
+    }
+  }
+
+  private func foreign(_ folder: String, _ alias: LoopAlias, _ field: String) -> Refusal {
+    Refusal(
+      .permissionDenied,
+      "\(field): the ACL of alias \(alias.routed.name) does not allow calls from folder '\(folder.prefix(64))'"
+    )
+  }
+
+  private static func noCell(_ alias: LoopAlias) -> Refusal {
+    Refusal(
+      .failedPrecondition,
+      "the nodes of alias '\(alias.routed.name)' run no cell; call their own API with the header x-node-alias"
+    )
   }
 
   func allow(_ folder: String, _ node: LoopNode, field: String) throws(Refusal) {

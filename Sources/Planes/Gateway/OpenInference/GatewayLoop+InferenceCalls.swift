@@ -23,17 +23,17 @@ extension GatewayLoop {
   ) {
     begin(exchange, fields) { (known, verdict) throws(Refusal) in
       let message = Array(try unary(body, count))
-      let id = try inferenceNodeID(exchange, fields, nil)
-      func find(_ name: String, _ version: String) throws(Refusal) -> LoopNode {
-        let node = try inferenceNode(try verdict(), name, version, id, exchange, fields)
-        known = node
-        return node
+      let place = try inferencePlace(exchange, fields, nil)
+      func find(_ name: String, _ version: String) throws(Refusal) -> InferenceNode {
+        let found = try inferenceNode(try verdict(), name, version, place, exchange, fields)
+        known = found.node
+        return found
       }
       var writer = ProtobufWriter()
       switch method {
       case .serverLive: writer.bool(1, true)
       case .serverReady:
-        let node = id == nil ? nil : try find("", "")
+        let node = place.isAny ? nil : try find("", "").node
         if node?.entry.routed.refusal == nil { writer.bool(1, true) }
       case .serverMetadata:
         writer.string(1, "roost")
@@ -41,18 +41,18 @@ extension GatewayLoop {
         for name in Self.inferenceExtensions { writer.string(3, name) }
       case .modelReady:
         let (name, version) = try model(message)
-        if try find(name, version).entry.routed.refusal == nil { writer.bool(1, true) }
+        if try find(name, version).node.entry.routed.refusal == nil { writer.bool(1, true) }
       case .modelMetadata:
         let (name, version) = try model(message)
-        let node = try find(name, version)
+        let node = try find(name, version).node
         do throws(OpenInferenceMisfit) {
           return .answer(try node.entry.contract?.openInferenceMessage() ?? [])
         } catch { throw Refusal(error, node) }
       case .modelInfer:
         let call = try inference { () throws(InferenceError) in try InferenceCall(message: message) }
-        let node = try find(call.model, call.version)
-        try refuseUnready(node)
-        return .run(node, call, .inferenceCall)
+        let found = try find(call.model, call.version)
+        try refuseUnready(found.node)
+        return .run(found, call, .inferenceCall)
       }
       return .answer(writer.bytes)
     }

@@ -10,8 +10,8 @@ internal import Wire
 extension GatewayLoop {
   /// A request below `/v2` for this server, or for a cell node by header, host or path.
   struct OpenInferenceTarget {
-    /// The place of the node's id in the head, where host or path name it.
-    var id: Range<Int>?
+    /// The node or the alias that host or path name.
+    var route: ProxyRoute?
     /// Where `/v2` begins.
     var start: Int
   }
@@ -25,12 +25,12 @@ extension GatewayLoop {
     let end = start + Int(exchange.head.targetCount)
     if isOpenInference(base, start, end) {
       let route = implicitRoute(exchange, base, fields)
-      return OpenInferenceTarget(id: route?.rule == .host ? route?.id : nil, start: start)
+      return OpenInferenceTarget(route: route?.rule == .host ? route : nil, start: start)
     }
     guard let route = implicitRoute(exchange, base, fields), route.rule == .path,
       isOpenInference(base, route.rest, end)
     else { return nil }
-    return OpenInferenceTarget(id: route.id, start: route.rest)
+    return OpenInferenceTarget(route: route, start: route.rest)
   }
 
   private func isOpenInference(_ base: UnsafePointer<UInt8>, _ start: Int, _ end: Int) -> Bool {
@@ -57,32 +57,32 @@ extension GatewayLoop {
         throw Refusal(
           .unimplemented, "\(method): this path takes \(path.isPost ? "POST" : "GET")", status: 405)
       }
-      let id = try inferenceNodeID(exchange, fields, target)
+      let place = try inferencePlace(exchange, fields, target)
       switch path {
       case .other:
         throw Refusal(
           .notFound,
           "\(text.prefix(200)): there is no such path of the Open Inference Protocol here")
       // Who asks whether this server lives needs no token; a node is shown to who may call it.
-      case .server where id == nil: return .answer(Self.serverMetadata)
-      case .live where id == nil, .ready where id == nil: return .answer([])
+      case .server where place.isAny: return .answer(Self.serverMetadata)
+      case .live where place.isAny, .ready where place.isAny: return .answer([])
       case .server, .live, .ready:
-        known = try inferenceNode(try verdict(), "", "", id, exchange, fields)
+        known = try inferenceNode(try verdict(), "", "", place, exchange, fields).node
         if path == .ready { try refuseUnready(known) }
         return .answer(path == .server ? Self.serverMetadata : [])
       case .model(let name, let version):
-        let node = try inferenceNode(try verdict(), name, version, id, exchange, fields)
+        let node = try inferenceNode(try verdict(), name, version, place, exchange, fields).node
         known = node
         return .answer(try model(node).bytes)
       case .modelReady(let name, let version):
-        known = try inferenceNode(try verdict(), name, version, id, exchange, fields)
+        known = try inferenceNode(try verdict(), name, version, place, exchange, fields).node
         _ = try known.map { (node) throws(Refusal) in try model(node) }
         try refuseUnready(known)
         return .answer([])
       case .infer(let name, let version):
-        let node = try inferenceNode(try verdict(), name, version, id, exchange, fields)
-        known = node
-        try refuseUnready(node)
+        let found = try inferenceNode(try verdict(), name, version, place, exchange, fields)
+        known = found.node
+        try refuseUnready(found.node)
         let plain = try unpacked(body, count, as: try header("content-encoding", exchange, fields))
         let head = try header("inference-header-content-length", exchange, fields)
         let headCount = head.flatMap { Int($0) }
@@ -90,7 +90,7 @@ extension GatewayLoop {
           throw Refusal(.invalidArgument, "Inference-Header-Content-Length: must be a number of bytes")
         }
         return .run(
-          node,
+          found,
           try inference { () throws(InferenceError) in
             try InferenceCall(
               body: plain, headCount: headCount)
@@ -126,11 +126,27 @@ extension GatewayLoop {
 
   // MARK: For both forms
 
+  /// Where a request of the protocol is sent.
+  enum InferencePlace {
+    /// To the node that has the model's name.
+    case any
+    case node(id: String)
+    case alias(LoopAlias, rest: Int)
+
+    var isAny: Bool { if case .any = self { true } else { false } }
+  }
+
+  /// The node of a model, and the alias that chose it.
+  struct InferenceNode {
+    var node: LoopNode
+    var choice: AliasChoice?
+  }
+
   /// What comes of a request of the protocol.
   enum InferenceStep {
     /// Answered at once: JSON over HTTP, a message over gRPC.
     case answer([UInt8])
-    case run(LoopNode, InferenceCall, ExecuteRequest.Form)
+    case run(InferenceNode, InferenceCall, ExecuteRequest.Form)
   }
 
   /// Answers a request with what `step` says. `step` gets a place for the node, so that who reads the log knows it, and
@@ -144,11 +160,14 @@ extension GatewayLoop {
     do throws(Refusal) {
       switch try step(&known, { () throws(Refusal) in try authenticate(exchange, fields) }) {
       case .answer(let bytes): answer(exchange, inference: bytes, arrival)
-      case .run(let node, let call, let form):
+      case .run(let found, let call, let form):
+        let node = found.node
         guard let contract = node.entry.contract else { throw unknown(node.shared.id) }
         let input = try inference { () throws(InferenceError) in try contract.inputJSON(call) }
         let request = try prepare(exchange, fields, arrival, node, form, inputCount: input.count)
         request.inference = call
+        request.choice = found.choice
+        request.aliasPath = found.choice.flatMap { pathCounters($0.alias, exchange) }
         start(request, node, input)
       }
     } catch {
@@ -181,20 +200,65 @@ extension GatewayLoop {
     do throws(InferenceError) { return try body() } catch { throw Refusal(error) }
   }
 
-  /// The id of the node that header, host or path name.
-  func inferenceNodeID(
+  /// The node or the alias that header, host or path name.
+  func inferencePlace(
     _ exchange: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>, _ target: OpenInferenceTarget?
-  ) throws(Refusal) -> String? {
-    let named = try header("x-node-id", exchange, fields)
-    guard named == nil, let id = target?.id, let base = exchange.base else { return named }
-    return String(
-      decoding: UnsafeBufferPointer(start: base + id.lowerBound, count: id.count), as: UTF8.self)
+  ) throws(Refusal) -> InferencePlace {
+    let id = try header("x-node-id", exchange, fields)
+    if var name = try header("x-node-alias", exchange, fields) {
+      guard id == nil else {
+        throw Refusal(.invalidArgument, "x-node-id and x-node-alias exclude each other: send one of them")
+      }
+      guard let alias = name.withUTF8({ alias($0) }) else {
+        throw Refusal(.notFound, "alias '\(name.prefix(96))' does not exist")
+      }
+      return .alias(alias, rest: 0)
+    }
+    if let id { return .node(id: id) }
+    guard let route = target?.route, let base = exchange.base else { return .any }
+    let key = UnsafeBufferPointer(start: base + route.id.lowerBound, count: route.id.count)
+    return route.isAlias
+      ? .alias(try known(key), rest: route.rest) : .node(id: String(decoding: key, as: UTF8.self))
   }
 
-  /// The node of a model: the one that `id` names, else the one whose id or name the model's is. An empty `name` is any.
+  /// The node of a model: the one at `place`, else the one whose id or name the model's is. An empty `name` is any. An
+  /// alias' models have the names of its nodes and its own.
   func inferenceNode(
-    _ verdict: VerdictCache.Verdict, _ name: String, _ version: String, _ id: String?,
+    _ verdict: VerdictCache.Verdict, _ name: String, _ version: String, _ place: InferencePlace,
     _ exchange: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>
+  ) throws(Refusal) -> InferenceNode {
+    guard version.isEmpty || version == NodeContract.modelVersion else {
+      throw Refusal(
+        .notFound,
+        "Request for unknown model: '\(name)' version \(version.prefix(16)) is not found; the version is always \(NodeContract.modelVersion)"
+      )
+    }
+    guard case .alias(let alias, let rest) = place else {
+      var id: String?
+      if case .node(let named) = place { id = named }
+      return InferenceNode(node: try inferenceNode(verdict, name, id, exchange, fields))
+    }
+    try mayCall(verdict, alias)
+    let folder = try header("x-folder-id", exchange, fields) ?? alias.routed.folderID.text
+    guard let key = NodeKey(folder), alias.folders.contains(key) else {
+      throw Refusal(
+        .permissionDenied,
+        "x-folder-id: the ACL of alias \(alias.routed.name) does not allow calls from folder '\(folder.prefix(64))'"
+      )
+    }
+    let isModel =
+      name.isEmpty || name == alias.routed.name
+      || alias.shares.contains { name == $0.node.shared.id || name == $0.node.entry.routed.name }
+    guard isModel else { throw unknown(name) }
+    let choice = try choose(alias, verdict, exchange, fields, pathStart: rest)
+    try limitRate(verdict, choice.node)
+    guard choice.node.entry.contract != nil else { throw unknown(name) }
+    return InferenceNode(node: choice.node, choice: choice)
+  }
+
+  private func inferenceNode(
+    _ verdict: VerdictCache.Verdict, _ name: String, _ id: String?, _ exchange: HTTPExchange,
+    _ fields: UnsafeMutablePointer<HTTP1Field>
   ) throws(Refusal) -> LoopNode {
     func isModel(_ node: LoopNode) -> Bool {
       node.entry.contract != nil
@@ -225,12 +289,6 @@ extension GatewayLoop {
     try limitRate(verdict, node)
     let folder = try header("x-folder-id", exchange, fields)
     try allow(folder ?? node.entry.routed.folderID.text, node, field: "x-folder-id")
-    guard version.isEmpty || version == NodeContract.modelVersion else {
-      throw Refusal(
-        .notFound,
-        "Request for unknown model: '\(name)' version \(version.prefix(16)) is not found; the version is always \(NodeContract.modelVersion)"
-      )
-    }
     return node
   }
 

@@ -9,8 +9,9 @@ internal import Wire
 struct ProxyRoute {
   enum Rule { case header, host, path }
   var rule: Rule
-  /// The node's id in the head.
+  /// The node's id, or the alias' name, in the head.
   var id: Range<Int>
+  var isAlias = false
   /// Where the path begins that the instance sees (rule `path`).
   var rest = 0
 }
@@ -41,11 +42,11 @@ extension GatewayLoop {
     {
       return false
     }
-    if let route,
-      let node = node(UnsafeBufferPointer(start: base + route.id.lowerBound, count: route.id.count)),
-      !node.links.isEmpty
-    {
-      return false
+    if let route {
+      let key = UnsafeBufferPointer(start: base + route.id.lowerBound, count: route.id.count)
+      if route.isAlias ? alias(key)?.isCells ?? false : node(key).map({ !$0.links.isEmpty }) ?? false {
+        return false
+      }
     }
     start(exchange, fields, found, route)
     return true
@@ -57,7 +58,7 @@ extension GatewayLoop {
     var folderID = -1
   }
 
-  /// `NODE.nodes.DOMAIN` as the host, or `/nodes/NODE/proxy/` before the path.
+  /// `NODE.nodes.DOMAIN` or `ALIAS.DOMAIN` as the host, `/nodes/NODE/proxy/` or `/aliases/ALIAS/proxy/` before the path.
   func implicitRoute(
     _ exchange: HTTPExchange, _ base: UnsafePointer<UInt8>, _ fields: UnsafeMutablePointer<HTTP1Field>
   ) -> ProxyRoute? {
@@ -71,6 +72,7 @@ extension GatewayLoop {
         return ProxyRoute(rule: .path, id: (start + 7)..<(start + 27), rest: rest)
       }
     }
+    if !aliases.isEmpty, let route = aliasRoute(exchange, base, fields) { return route }
     guard exchange.head.host >= 0 else { return nil }
     let host = fields[Int(exchange.head.host)]
     let domain: StaticString = ".nodes."
@@ -122,7 +124,9 @@ extension GatewayLoop {
         request, exchange, fields, route, passesCredentials: node.plan.passesCredentials)
       begin(request, node)
     } catch {
-      guard error.code == .unauthenticated, let route, let page = signIn(exchange, fields, route) else {
+      guard error.code == .unauthenticated, let route, !route.isAlias,
+        let page = signIn(exchange, fields, route)
+      else {
         return refuse(request, error)
       }
       var refusal = error
@@ -136,7 +140,7 @@ extension GatewayLoop {
     _ request: ProxyRequest, _ exchange: HTTPExchange, _ fields: ProxyFields, _ found: ProxyHeaders,
     _ route: ProxyRoute?
   ) throws(Refusal) -> LoopNode {
-    let verdict = try authenticate(exchange, fields, route)
+    let verdict = try authenticate(exchange, fields, route.flatMap { $0.isAlias ? nil : $0 })
     guard found.nodeID != -2 else { throw Refusal(.invalidArgument, "the header x-node-id is given twice") }
     guard found.folderID != -2 else {
       throw Refusal(.invalidArgument, "the header x-folder-id is given twice")
@@ -147,7 +151,13 @@ extension GatewayLoop {
     guard found.nodeID == -1 || found.nodeAlias == -1 else {
       throw Refusal(.invalidArgument, "x-node-id and x-node-alias exclude each other: send one of them")
     }
-    if found.nodeAlias >= 0 { return try admit(request, exchange, fields, found, verdict) }
+    if found.nodeAlias >= 0 {
+      return try admit(request, exchange, fields, found, verdict, to: fields.value(found.nodeAlias))
+    }
+    if let route, route.isAlias {
+      let name = UnsafeBufferPointer(start: fields.base + route.id.lowerBound, count: route.id.count)
+      return try admit(request, exchange, fields, found, verdict, to: name, rest: route.rest)
+    }
     let id: UnsafeBufferPointer<UInt8>
     if found.nodeID >= 0 {
       id = fields.value(found.nodeID)
@@ -188,9 +198,9 @@ extension GatewayLoop {
   /// The same of an alias.
   private func admit(
     _ request: ProxyRequest, _ exchange: HTTPExchange, _ fields: ProxyFields, _ found: ProxyHeaders,
-    _ verdict: VerdictCache.Verdict
+    _ verdict: VerdictCache.Verdict, to name: UnsafeBufferPointer<UInt8>, rest: Int = 0
   ) throws(Refusal) -> LoopNode {
-    let alias = try known(fields.value(found.nodeAlias))
+    let alias = try known(name)
     try mayCall(verdict, alias)
     if found.folderID >= 0 {
       try allow(fields.value(found.folderID), alias, field: "x-folder-id")
@@ -200,7 +210,7 @@ extension GatewayLoop {
         "x-folder-id: missing; the ACL of alias \(alias.routed.name) does not allow calls from its own folder, so name another"
       )
     }
-    let choice = try choose(alias, verdict, exchange, fields.fields)
+    let choice = try choose(alias, verdict, exchange, fields.fields, pathStart: rest)
     request.choice = choice
     request.node = choice.node
     request.path = pathCounters(choice.node, exchange)

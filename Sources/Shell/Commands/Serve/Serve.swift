@@ -35,6 +35,9 @@ enum Serve {
         "what this server is called by clients; JWTs whose audience names another are refused then (any is taken)",
         repeatable: true),
       Flag(
+        "alias-domain", .text, value: "DOMAIN",
+        "requests for the host NAME.DOMAIN go to the alias NAME (none)"),
+      Flag(
         "zone", .text, value: "NAME", "where this server is: requests prefer addresses of its zone (none)"),
       Flag(
         "upstream-ca", .text, value: "FILE", "authorities of https:// addresses, PEM (those of the system)"),
@@ -108,7 +111,7 @@ enum Serve {
         clientAuthorities: parsed.text("tls-client-ca"), socketMode: socketMode,
         proxyProtocol: parsed.texts("proxy-protocol"), trustedProxies: parsed.text("trusted-proxies"),
         endpoints: parsed.texts("endpoint"),
-        zone: parsed.text("zone"),
+        aliasDomain: parsed.text("alias-domain"), zone: parsed.text("zone"),
         upstreamAuthorities: parsed.text("upstream-ca"),
         otlpEndpoint: parsed.text("otlp-endpoint"), otlpRatio: parsed.number("otlp-ratio") ?? 1,
         logs: try logs(parsed), engine: try engine(parsed), nodeNetworks: try networks(parsed))

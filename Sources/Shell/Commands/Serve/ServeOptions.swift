@@ -33,6 +33,8 @@ public struct ServeOptions: Sendable, Equatable {
   public var endpoints: [String]
   /// PEM file of the authorities of `https://` addresses; nil: the system's.
   public var upstreamAuthorities: String?
+  /// `NAME.ALIASDOMAIN` as a request's host names an alias.
+  public var aliasDomain: String?
   /// Where this server is; requests prefer instances of the same zone.
   public var zone: String?
   /// Path of the container engine's socket; nil: that of `DOCKER_HOST`, else Docker's own.
@@ -57,7 +59,7 @@ public struct ServeOptions: Sendable, Equatable {
     sandbox: Bool = true, logLevel: String = "info", tlsListen: [String] = [],
     certificates: [Certificate] = [], clientAuthorities: String? = nil, socketMode: UInt32 = 0o660,
     proxyProtocol: [String] = [], trustedProxies: String? = nil, endpoints: [String] = [],
-    zone: String? = nil, upstreamAuthorities: String? = nil,
+    aliasDomain: String? = nil, zone: String? = nil, upstreamAuthorities: String? = nil,
     otlpEndpoint: String? = nil, otlpRatio: Double = 1, logs: LogLimits = LogLimits(),
     engine: String? = nil, nodeNetworks: String? = nil
   ) {
@@ -74,6 +76,7 @@ public struct ServeOptions: Sendable, Equatable {
     self.proxyProtocol = proxyProtocol
     self.trustedProxies = trustedProxies
     self.endpoints = endpoints
+    self.aliasDomain = aliasDomain
     self.zone = zone
     self.upstreamAuthorities = upstreamAuthorities
     self.otlpEndpoint = otlpEndpoint
