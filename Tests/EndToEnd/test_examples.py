@@ -79,13 +79,15 @@ def with_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Roost]:
 # What the README's commands print, in order.
 IMAGES = {
     "http-service": [
-        "node fastapi is HEALTHY: 2 of 2", '{"path":"/urls","name":"urls"}', '"message":"Hello from Roost"', 'http_requests_total{path="/',
-        '"GET /metrics HTTP/1.1" 200 OK', "INSTANCE", "HEALTHY",
+        "node fastapi is HEALTHY: 2 of 2", '{"path":"/urls","name":"urls"}', '"message":"Hello from Roost"', "http_requests_total{",
+        '"GET /metrics HTTP/1.1" 200 OK', "INSTANCE", "HEALTHY", "Delete node fastapi: done",
     ],
-    "grpc-echo": ["node echo is HEALTHY: 1 of 1", "Is anybody there?", "echo.v1.Echo serves"],
+    "grpc-echo": [
+        "node echo is HEALTHY: 1 of 1", "Is anybody there?", "echo_calls_total{", "echo.v1.Echo serves", "Delete node echo: done",
+    ],
     "model-server": [
         "node models is HEALTHY: 1 of 1", "['measurements']", "setosa 0.98", "virginica", "unexpected shape for input 'measurements': expected [-1,4]",
-        "[2.5, 3.0, 3.5]", "POST /v2/models/half-plus-two/infer",
+        "[2.5, 3.0, 3.5]", "nv_inference_request_success{", "POST /v2/models/half-plus-two/infer", "Delete node models: done",
     ],
 }  # fmt: skip
 
