@@ -90,6 +90,8 @@ class Engine:
         with open(f"{folder}/dockerd.log", "ab") as log:
             self.started = subprocess.Popen(self.arguments, stdout=log, stderr=log)
         self.pid = self.started.pid
+        # For the next test that wants to end it.
+        os.environ["ROOST_TEST_ENGINE_PID"] = str(self.pid)
 
         def answers() -> bool:
             try:

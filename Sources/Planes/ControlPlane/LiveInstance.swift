@@ -15,6 +15,8 @@ struct LiveInstance: Sendable {
   var startedAt: Timestamp?
   var lastError: LastError?
   var failedProbes = 0
+  /// Its record could not be written.
+  var isUnsaved = false
   /// Why it is being killed: its exit says only that it was.
   var fate: LastError?
   /// Its host died: that was the failure, its own end is none.

@@ -16,7 +16,9 @@ extension NodeReconciler {
         id: id, nodeID: self.id, release: instance.release, handleJSON: memo, status: instance.status,
         createdAt: instance.createdAt, startedAt: instance.startedAt)
       guard try await world.store.instance(id) == nil else {
-        return try await world.store.updateInstance(stored)
+        try await world.store.updateInstance(stored)
+        instances[id]?.isUnsaved = false
+        return
       }
       // Nothing of an address node runs here, so nothing is charged.
       let configuration =
@@ -31,7 +33,16 @@ extension NodeReconciler {
         try store.createInstance(stored)
         if let usage { try store.startUsage(usage) }
       }
-    } catch { world.log(.error, "instance record not saved", ["instance": id.text, "error": error.message]) }
+      instances[id]?.isUnsaved = false
+    } catch {
+      instances[id]?.isUnsaved = true
+      world.log(.error, "instance record not saved", ["instance": id.text, "error": error.message])
+    }
+  }
+
+  /// Instances that the disk had no room for: without a record they would be strangers to the next start of the service.
+  func persistUnsaved() async {
+    for live in instances.values where live.isUnsaved && live.status != .deleting { await persist(live.id) }
   }
 
   /// What the driver needs, from the node's spec and its checkpoint.

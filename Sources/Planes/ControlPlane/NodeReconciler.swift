@@ -121,6 +121,7 @@ actor NodeReconciler {
       try? await Task.sleep(for: .seconds(2))
       await checkInstances()
       await probeOverdue()
+      await persistUnsaved()
       wake()
     }
   }
