@@ -300,6 +300,26 @@ def test_what_is_wrong_is_named_and_changes_nothing(roost: Roost, cells: dict[st
     assert used.status == 400 and "sends 100 % of its requests to node 'green'" in used.json["detail"], used
 
 
+def test_what_callers_would_notice_is_refused(roost: Roost, cells: dict[str, str]) -> None:
+    roost.checkpoint("x = 1.5\nz = 1", "who = 'odd'\ny = x * 1.5 + z", name="cell-odd")
+    inputs, outputs = ["x:int", "z:int"], ["who:str", "y:float"]
+    roost.healthy(roost.node("odd", checkpoint="cell-odd", inputs=inputs, outputs=outputs, instances={"count": 1}), 1)
+    publish(roost, "promised", {"blue": 100})
+    body = {"shares": [{"node": "blue", "weight": 50}, {"node": "odd", "weight": 50}]}
+    refused = roost.call("PATCH", "/v1/aliases/promised?update_mask=shares", body)
+    assert refused.status == 400 and refused.json["field"] == "shares[1].node", refused
+    for part in ("callers of 'blue' would notice 'odd'", "inputs.z: int is needed", "outputs.y: int became float"):
+        assert part in refused.json["detail"], refused
+    assert roost.get("/v1/aliases/promised")["generation"] == 1
+    # A share that gets nothing by weight breaks nothing.
+    publish(roost, "promised", {"blue": 100, "odd": 0})
+    words = ["alias", "update", "promised", "--share", "blue=50", "--share", "odd=50"]
+    assert "--allow-breaking" in roost.cli(*words, check=False).stderr
+    roost.cli(*words, "--allow-breaking")
+    # Those who serve together already may be weighed as one likes.
+    publish(roost, "promised", {"blue": 10, "odd": 90})
+
+
 def test_the_command_line(roost: Roost, cells: dict[str, str]) -> None:
     roost.cli("alias", "create", "typed", "--share", "blue=90", "--share", "green=10%", "--sticky", "caller")
     assert "blue=90 green=10" in roost.cli("alias", "list").stdout

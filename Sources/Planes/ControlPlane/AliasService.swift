@@ -27,6 +27,7 @@ public struct AliasService: Sendable {
       showNode: request.showNode ?? false)
     spec.sticky = lowered(request.sticky)
     try check(spec, nodes)
+    if request.allowBreaking != true { try checkContract(spec.shares, of: spec.shares, nodes) }
     let now = world.now()
     let record = AliasRecord(
       id: .random(), folderID: folder.id, name: name, specJSON: try StoredJSON.text(spec),
@@ -62,10 +63,12 @@ public struct AliasService: Sendable {
       }
     }
     try check(spec, nodes)
+    let former = try StoredJSON.value(AliasSpec.self, from: alias.specJSON)
+    if request.allowBreaking != true { try checkContract(spec.shares, of: former.shares, nodes) }
     var record = alias
     record.specJSON = try StoredJSON.text(spec)
-    let former = try StoredJSON.value([NodeID].self, from: alias.slotsJSON)
-    record.slotsJSON = try StoredJSON.text(slots(spec, after: former))
+    let slots = try StoredJSON.value([NodeID].self, from: alias.slotsJSON)
+    record.slotsJSON = try StoredJSON.text(self.slots(spec, after: slots))
     record.updatedAt = world.now()
     let stored = try await world.store.updateAlias(record)
     await fleet.aliasesChanged()
@@ -178,6 +181,40 @@ public struct AliasService: Sendable {
           "shares: '\(cell)' runs a cell and '\(server)' is a server: they can't answer the same requests")
       }
     }
+  }
+
+  /// Whoever calls nodes with a weight now must not notice when a node gets its first part of their requests.
+  private func checkContract(
+    _ shares: [AliasShare], of former: [AliasShare], _ nodes: [NodeRecord]
+  ) throws(PlatformError) {
+    func spec(_ id: NodeID) throws(PlatformError) -> (name: String, spec: NodeSpec)? {
+      guard let node = nodes.first(where: { $0.id == id }) else { return nil }
+      return (node.name, try StoredJSON.value(NodeIntent.self, from: node.specJSON).spec)
+    }
+    let serving = former.filter { $0.weight > 0 }
+    for (index, share) in shares.enumerated() where share.weight > 0 {
+      guard let new = try spec(share.nodeId) else { continue }
+      let known = former == shares ? Array(serving.prefix { $0.nodeId != share.nodeId }) : serving
+      if former != shares, serving.contains(where: { $0.nodeId == share.nodeId }) { continue }
+      for share in known {
+        guard let old = try spec(share.nodeId) else { continue }
+        let found = breaking(from: old.spec, to: new.spec)
+        guard !found.isEmpty else { continue }
+        throw PlatformError(
+          .failedPrecondition,
+          "shares[\(index)].node: callers of '\(old.name)' would notice '\(new.name)': \(found.joined(separator: "; ")). Change the cell, or allow it (allowBreaking, --allow-breaking)",
+          origin: .caller, field: "shares[\(index)].node")
+      }
+    }
+  }
+
+  private func breaking(from old: NodeSpec, to new: NodeSpec) -> [String] {
+    if let old = old.cell, let new = new.cell {
+      return ContractChange.breaking(from: (old.inputs, old.outputs), to: (new.inputs, new.outputs))
+        .map(\.description)
+    }
+    guard let from = old.endpoint?.type, let to = new.endpoint?.type, from != to else { return [] }
+    return ["endpoint.type: \(from) became \(to)"]
   }
 
   private func access(_ text: String?) throws(PlatformError) -> AliasAccess {

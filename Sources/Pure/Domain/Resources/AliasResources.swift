@@ -203,11 +203,14 @@ public struct CreateAliasRequest: Sendable, Codable, Equatable {
   public var rules: [RequestedAliasRule]?
   public var metadata: [String: String]?
   public var showNode: Bool?
+  /// Takes nodes whose API breaks what callers of the present ones rely on.
+  public var allowBreaking: Bool?
 
   public init(
     name: String, folder: String? = nil, description: String? = nil, shares: [RequestedShare],
     access: String? = nil, acl: [String]? = nil, sticky: AliasStickiness? = nil,
-    rules: [RequestedAliasRule]? = nil, metadata: [String: String]? = nil, showNode: Bool? = nil
+    rules: [RequestedAliasRule]? = nil, metadata: [String: String]? = nil, showNode: Bool? = nil,
+    allowBreaking: Bool? = nil
   ) {
     self.name = name
     self.folder = folder
@@ -219,6 +222,7 @@ public struct CreateAliasRequest: Sendable, Codable, Equatable {
     self.rules = rules
     self.metadata = metadata
     self.showNode = showNode
+    self.allowBreaking = allowBreaking
   }
 }
 
@@ -235,11 +239,14 @@ public struct UpdateAliasRequest: Sendable, Codable, Equatable {
   public var rules: [RequestedAliasRule]?
   public var metadata: [String: String]?
   public var showNode: Bool?
+  /// Takes nodes whose API breaks what callers of the present ones rely on.
+  public var allowBreaking: Bool?
 
   public init(
     generation: Int? = nil, description: String? = nil, shares: [RequestedShare]? = nil,
     access: String? = nil, acl: [String]? = nil, sticky: AliasStickiness? = nil,
-    rules: [RequestedAliasRule]? = nil, metadata: [String: String]? = nil, showNode: Bool? = nil
+    rules: [RequestedAliasRule]? = nil, metadata: [String: String]? = nil, showNode: Bool? = nil,
+    allowBreaking: Bool? = nil
   ) {
     self.generation = generation
     self.description = description
@@ -250,5 +257,6 @@ public struct UpdateAliasRequest: Sendable, Codable, Equatable {
     self.rules = rules
     self.metadata = metadata
     self.showNode = showNode
+    self.allowBreaking = allowBreaking
   }
 }

@@ -23,7 +23,8 @@ enum AliasCreate {
         description: context.parsed.text("description"), shares: try AliasFlags.shares(context, command),
         access: context.parsed.text("access"), acl: acl.isEmpty ? nil : acl,
         sticky: try AliasFlags.sticky(context, command), rules: try AliasFlags.rules(context, command),
-        metadata: try AliasFlags.metadata(context, command), showNode: AliasFlags.showNode(context))
+        metadata: try AliasFlags.metadata(context, command), showNode: AliasFlags.showNode(context),
+        allowBreaking: context.parsed.toggle("allow-breaking") ? true : nil)
       let made = try context.client().createAlias(request)
       try context.show(made, names: [made.name]) { "alias \(made.name) is published: \(made.executePath)\n" }
     })

@@ -20,6 +20,8 @@ enum AliasFlags {
       "requests that fit go to a node before the weights are asked; FIT is header:NAME[=VALUE], path:PREFIX or caller:ID",
       repeatable: true),
     Flag("metadata", .text, value: "KEY=VALUE", "to keep with it", repeatable: true),
+    Flag(
+      "allow-breaking", .toggle, "take nodes whose API breaks what callers of the present ones rely on"),
     Flag("show-node", .choice(["on", "off"]), "answers name the node and the release that made them"),
   ]
 

@@ -25,7 +25,8 @@ enum AliasUpdate {
         generation: parsed.integer("generation"), description: parsed.text("description"),
         shares: shares.isEmpty ? nil : shares, access: parsed.text("access"), acl: acl.isEmpty ? nil : acl,
         sticky: try AliasFlags.sticky(context, command), rules: rules.isEmpty ? nil : rules,
-        metadata: try AliasFlags.metadata(context, command), showNode: AliasFlags.showNode(context))
+        metadata: try AliasFlags.metadata(context, command), showNode: AliasFlags.showNode(context),
+        allowBreaking: parsed.toggle("allow-breaking") ? true : nil)
       let given: [(String, Bool)] = [
         ("description", request.description != nil), ("shares", request.shares != nil),
         ("access", request.access != nil), ("acl", request.acl != nil),
