@@ -59,6 +59,11 @@ let package = Package(
       name: "CellNodes", dependencies: ["DriverAPI", "Domain", "Sandboxing", "Reactor", "CLinux"],
       path: "Sources/Capabilities/CellNodes"),
 
+    /** interpreters with packages for cell nodes, made in a sandbox */
+    .target(
+      name: "Environments", dependencies: ["DriverAPI", "Domain", "Sandboxing"],
+      path: "Sources/Capabilities/Environments"),
+
     /** servers that run already, by their addresses */
     .target(
       name: "AddressNodes", dependencies: ["DriverAPI", "Domain"], path: "Sources/Capabilities/AddressNodes"),
@@ -107,7 +112,8 @@ let package = Package(
         "Domain", "Planning", "HTTPModel", "Wire", "Telemetry", "Reactor", "TLS", "Sandboxing",
         "HTTPTransport",
         "Storage", "Access",
-        "DriverAPI", "CellNodes", "AddressNodes", "ImageNodes", "Gateway", "ControlPlane", "ControlAPI",
+        "DriverAPI", "CellNodes", "Environments", "AddressNodes", "ImageNodes", "Gateway", "ControlPlane",
+        "ControlAPI",
       ], path: "Sources/Shell/Assembly"),
     .executableTarget(name: "roost", dependencies: ["Commands", "Assembly"], path: "Sources/Shell/roost"),
 
@@ -126,6 +132,8 @@ let package = Package(
     .testTarget(name: "AccessTests", dependencies: ["Access", "Domain", "COpenSSL"]),
     .testTarget(name: "SandboxingTests", dependencies: ["Sandboxing", "Reactor", "CLinux"]),
     .testTarget(name: "CellNodesTests", dependencies: ["CellNodes", "DriverAPI", "Domain", "Sandboxing"]),
+    .testTarget(
+      name: "EnvironmentsTests", dependencies: ["Environments", "DriverAPI", "Domain", "Sandboxing"]),
     .testTarget(
       name: "ImageNodesTests", dependencies: ["ImageNodes", "DriverAPI", "Domain", "Sandboxing"]),
     .testTarget(

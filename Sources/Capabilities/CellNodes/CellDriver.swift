@@ -31,7 +31,7 @@ public final class CellDriver: InstanceDriver {
   }
 
   /// Of the data folder, so that services with different folders don't sweep each other's groups.
-  static func treeName(_ dataFolder: String) -> String {
+  public static func treeName(_ dataFolder: String) -> String {
     var hash: UInt64 = 0xcbf2_9ce4_8422_2325
     for byte in Files.resolved(dataFolder).utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
     return "roost-\(String(hash, radix: 16))"

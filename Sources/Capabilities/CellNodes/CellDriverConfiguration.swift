@@ -1,4 +1,5 @@
 public import Domain
+import DriverAPI
 
 /// What a driver of cell nodes works with. Everything that differs between machines and tests is here.
 public struct CellDriverConfiguration: Sendable {
@@ -16,6 +17,10 @@ public struct CellDriverConfiguration: Sendable {
   public var python: String
   /// Folder that holds the `roost` package (`PYTHONPATH` of the zygote).
   public var pythonPath: String
+  /// Interpreter of an environment, by its lock's digest.
+  public var environmentPython: @Sendable (String) -> String
+  /// Folder with modules for environments that lack them: what pickle streams of checkpoints are loaded by.
+  public var fallbackPath: String?
   public var sandbox: Sandbox
   /// Folders that instances may read besides the system and the interpreter's prefixes.
   public var readableFolders: [String]
@@ -29,15 +34,24 @@ public struct CellDriverConfiguration: Sendable {
   /// Where the driver says what it does, one line each.
   public var log: @Sendable (String) -> Void
 
+  /// The interpreter that a release runs on.
+  func python(_ launch: NodeLaunch) -> String {
+    launch.environment.map { environmentPython($0.lockDigest) } ?? python
+  }
+
   public init(
     dataFolder: String, python: String, pythonPath: String, sandbox: Sandbox = .required,
     readableFolders: [String] = [], bubblewrap: String? = nil, restoreDeadline: Duration = .seconds(300),
-    maxAnswerBytes: Int = 16 << 20, maxLogLineBytes: Int = 16 << 10, now: @escaping @Sendable () -> Timestamp,
+    maxAnswerBytes: Int = 16 << 20, maxLogLineBytes: Int = 16 << 10,
+    environmentPython: @escaping @Sendable (String) -> String = { $0 }, fallbackPath: String? = nil,
+    now: @escaping @Sendable () -> Timestamp,
     log: @escaping @Sendable (String) -> Void = { _ in }
   ) {
     self.dataFolder = dataFolder
     self.python = python
     self.pythonPath = pythonPath
+    self.environmentPython = environmentPython
+    self.fallbackPath = fallbackPath
     self.sandbox = sandbox
     self.readableFolders = readableFolders
     self.bubblewrap = bubblewrap

@@ -21,6 +21,12 @@ struct HostLauncher: Sendable {
   func launch(_ launch: NodeLaunch, folder: RunFolder) throws(DriverFailure) -> CellHost {
     let words = words(launch)
     try checkMachine(words)
+    if let environment = launch.environment, !Files.exists(configuration.python(launch)) {
+      throw words.failure(
+        .launch, .missing,
+        "the files of environment '\(environment.name)' (\(environment.lockDigest)) are missing in the data folder; create an environment of the same lock: roost environment get \(environment.name) -o json"
+      )
+    }
     do {
       try folder.fill(launch)
     } catch {
@@ -44,7 +50,7 @@ struct HostLauncher: Sendable {
         .launch, .refused, "the host process of node \(launch.nodeName) can't be started: \(error)")
     }
     var record = HostRecord(
-      launch: launch, python: configuration.python, pythonPath: configuration.pythonPath,
+      launch: launch, python: configuration.python(launch), pythonPath: configuration.pythonPath,
       sandboxed: sandboxed,
       outerPid: outer.pid, outerTicks: outer.startTicks, zygotePid: nil, zygoteTicks: nil, group: group)
     try save(record, folder, words)
@@ -84,7 +90,7 @@ struct HostLauncher: Sendable {
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     guard let bytes = try? encoder.encode(zygote) else { throw SystemFailure("encode zygote.json", code: 22) }
     try Files.write(Array(bytes), to: folder.configuration)
-    let python = try interpreters.interpreter(configuration.python)
+    let python = try interpreters.interpreter(configuration.python(launch))
     let nothing = try FileHandle.open("/dev/null", .read)
     let output = try FileHandle.open(folder.output, .append)
     var request = SpawnRequest(
@@ -96,6 +102,9 @@ struct HostLauncher: Sendable {
       "PYTHONDONTWRITEBYTECODE": "1",
       "PYTHONUNBUFFERED": "1", "ROOST_NODE": launch.nodeName, "TMPDIR": "/tmp",
     ]
+    if let fallback = configuration.fallbackPath {
+      environment["ROOST_FALLBACK_PATH"] = sandboxed ? "/run/roost/fallback" : fallback
+    }
     let module = ["-m", "roost.worker"]
     guard sandboxed, let bubblewrap else {
       environment["PYTHONPATH"] = configuration.pythonPath
@@ -115,6 +124,7 @@ struct HostLauncher: Sendable {
           .init("\(folder.settings)/passwd", at: "/etc/passwd"),
           .init("\(folder.settings)/group", at: "/etc/group"),
           .init(configuration.pythonPath, at: "/run/roost/python"),
+        ] + (configuration.fallbackPath.map { [.init($0, at: "/run/roost/fallback")] } ?? []) + [
           .init(folder.configuration, at: "/run/roost/zygote.json"),
           .init(folder.manifest, at: "/run/roost/manifest.json"), .init(folder.blobs, at: "/run/roost/blobs"),
           .init(folder.sockets, at: "/run/roost/sock", writable: true),

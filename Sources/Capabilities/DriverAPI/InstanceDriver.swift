@@ -102,6 +102,8 @@ public struct NodeLaunch: Sendable, Codable, Equatable {
   public var endpoint: Endpoint?
   /// Of image nodes; the container's network has no way out when `subnet` is `none`.
   public var image: ImageSource?
+  /// Of cell nodes; nil: the server's own interpreter.
+  public var environment: EnvironmentPin?
 
   public init(
     node: NodeID, nodeName: String, release: Int, manifestPath: String, blobPaths: [String],
@@ -111,8 +113,9 @@ public struct NodeLaunch: Sendable, Codable, Equatable {
     subnet: Subnet = .none,
     cpus: Double = 4, memoryBytes: Int64 = 32 << 30, pids: Int = 512, endpoint: Endpoint? = nil,
     checkpoint: String? = nil, warmUp: WarmUp? = nil, example: String? = nil,
-    image: ImageSource? = nil
+    image: ImageSource? = nil, environment: EnvironmentPin? = nil
   ) {
+    self.environment = environment
     self.node = node
     self.nodeName = nodeName
     self.release = release

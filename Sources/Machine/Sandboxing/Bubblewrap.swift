@@ -30,6 +30,8 @@ public struct Bubblewrap: Sendable {
   /// Descriptors of the sandbox's `bwrap` process: filter program and the file for its status.
   public var filterDescriptor: Int32?
   public var statusDescriptor: Int32?
+  /// The sandbox ends with the thread that started it.
+  public var diesWithParent = false
 
   public init(
     bindings: [Binding], hidden: [String] = [], network: Bool = false, hostname: String = "cell",
@@ -65,6 +67,7 @@ public struct Bubblewrap: Sendable {
   public func arguments(_ command: [String]) -> [String] {
     var list = ["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
     if !network { list.append("--unshare-net") }
+    if diesWithParent { list.append("--die-with-parent") }
     list += [
       "--uid", "65534", "--gid", "65534", "--cap-drop", "ALL", "--new-session", "--hostname", hostname,
     ]

@@ -11,6 +11,8 @@ public struct APIWorld: Sendable {
   public var nodes: NodeService
   public var aliases: AliasService
   public var checkpoints: CheckpointService
+  /// Nil where no environments can be made.
+  public var environments: EnvironmentService?
   public var authority: TokenAuthority
   /// IAM tokens for JWTs of authorized keys.
   public var exchange: TokenExchange
@@ -27,6 +29,7 @@ public struct APIWorld: Sendable {
 
   public init(
     world: NodeWorld, fleet: Fleet, nodes: NodeService, checkpoints: CheckpointService,
+    environments: EnvironmentService? = nil,
     authority: TokenAuthority, exchange: TokenExchange, apiKeys: APIKeys,
     metrics: @escaping @Sendable () async -> String,
     logs: @escaping @Sendable (NodeID, String?, Int, Int) async throws(PlatformError) -> LogPage,
@@ -38,6 +41,7 @@ public struct APIWorld: Sendable {
     self.nodes = nodes
     aliases = AliasService(world: world, fleet: fleet)
     self.checkpoints = checkpoints
+    self.environments = environments
     self.authority = authority
     self.exchange = exchange
     self.apiKeys = apiKeys

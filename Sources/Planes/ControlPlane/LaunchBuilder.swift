@@ -38,7 +38,8 @@ struct LaunchBuilder {
       restore: .init(rawValue: cell.restore) ?? .reachable, keepRandomState: cell.keepRandomState,
       subnet: .init(rawValue: spec.subnet) ?? .none, cpus: spec.cpus ?? configuration.cpus,
       memoryBytes: spec.memoryBytes ?? configuration.memoryBytes, checkpoint: checkpoint.label,
-      warmUp: cell.warmUp.flatMap(NodeLaunch.WarmUp.init), example: cell.warmUp == nil ? nil : intent.example)
+      warmUp: cell.warmUp.flatMap(NodeLaunch.WarmUp.init), example: cell.warmUp == nil ? nil : intent.example,
+      environment: cell.environment)
   }
 
   private func paths(of digests: [String]) throws(PlatformError) -> [String] {

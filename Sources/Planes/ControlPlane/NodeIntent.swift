@@ -9,8 +9,11 @@ public struct NodeIntent: Sendable, Codable, Equatable {
   public var epoch: Int
   /// Inputs for one request, a JSON object: made with the node, of its checkpoint's values and its types.
   public var example: String?
+  /// How the environment differs from the notebook's, as it was told when the node was made.
+  public var differences: [String]?
 
-  public init(spec: NodeSpec, epoch: Int = 0, example: String? = nil) {
+  public init(spec: NodeSpec, epoch: Int = 0, example: String? = nil, differences: [String]? = nil) {
+    self.differences = differences
     self.spec = spec
     self.epoch = epoch
     self.example = example

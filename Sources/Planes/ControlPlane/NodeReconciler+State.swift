@@ -195,7 +195,25 @@ extension NodeReconciler {
         : "instances share the network of this machine"
     )
     return [("Ready", readyFact)] + startFacts + [("HostReady", hostFact)] + warmUpFacts()
-      + [("Subnet", networkFact)]
+      + environmentFacts() + [("Subnet", networkFact)]
+  }
+
+  /// Only where there is something to say: an environment of its own, or one that differs from the notebook's.
+  private func environmentFacts() -> [Fact] {
+    let pin = intent.spec.cell?.environment
+    if let differences = intent.differences {
+      return [("Environment", (false, "Differs", differences.joined(separator: "; ")))]
+    }
+    guard let pin else { return [] }
+    return [
+      (
+        "Environment",
+        (
+          true, "Fits",
+          "instances run in environment '\(pin.name)' (lock \(pin.lockDigest.prefix(12))), which has what the checkpoint needs"
+        )
+      )
+    ]
   }
 
   /// How the example went that was run before callers' requests.

@@ -46,6 +46,7 @@ enum NodeRequestBuilder {
     request.restore = cell.restore
     request.keepRandomState = cell.keepRandomState
     request.warmUp = cell.warmUp
+    request.environment = cell.environment?.id.text
   }
 
   private static func recoded<Value: Decodable>(_ value: some Encodable) throws(PlatformError) -> Value {
@@ -57,6 +58,7 @@ extension CreateNodeRequest {
   /// With the masked fields of an update; of an image only what is given.
   func changed(by update: UpdateNodeRequest, fields: [String]) throws(PlatformError) -> CreateNodeRequest {
     var request = self
+    request.strictEnvironment = update.strictEnvironment
     for field in fields {
       switch field {
       case "checkpoint": request.checkpoint = update.checkpoint
@@ -67,6 +69,7 @@ extension CreateNodeRequest {
       case "restore": request.restore = update.restore
       case "keepRandomState": request.keepRandomState = update.keepRandomState
       case "warmUp": request.warmUp = update.warmUp
+      case "environment": request.environment = update.environment
       case "configuration": request.configuration = update.configuration
       case "subnet": request.subnet = update.subnet
       case "zones": request.zones = update.zones

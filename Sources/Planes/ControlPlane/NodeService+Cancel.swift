@@ -11,6 +11,8 @@ struct OperationMemo: Codable, Equatable {
   var former: FormerWish?
   /// The release that the operation wished; nil when it left the release as it was.
   var release: Int?
+  /// What its maker should know though it was not refused.
+  var warnings: [String]?
 }
 
 /// The parts of a node that an operation changes.
@@ -30,6 +32,11 @@ struct FormerWish: Codable, Equatable {
 }
 
 extension OperationRecord {
+  /// What its maker should know though it was not refused.
+  public var warnings: [String]? {
+    (try? StoredJSON.value(OperationMemo.self, from: metadataJSON))?.warnings
+  }
+
   /// The folder whose node it is about; nil for operations of older versions of the server.
   public var folderID: FolderID? {
     (try? StoredJSON.value(OperationMemo.self, from: metadataJSON))?.folder

@@ -5,7 +5,7 @@ extension NodeService {
   /// Fields of an update of which instances are made: the node's whole request is built anew of what it is and what is given.
   private static let content: Set<String> = [
     "checkpoint", "inputs", "outputs", "isolation", "startMode", "restore", "keepRandomState", "warmUp",
-    "configuration", "subnet", "zones", "memoryBytes", "cpus", "image",
+    "configuration", "subnet", "zones", "memoryBytes", "cpus", "image", "environment",
   ]
 
   /// The fields that `update` takes in its mask.
@@ -88,7 +88,7 @@ extension NodeService {
     guard let project = try await world.store.project(node.projectID),
       let folder = try await world.store.folder(node.folderID)
     else { throw PlatformError(.internal, "the project or folder of node '\(node.name)' is gone") }
-    let spec = try await validate(
+    let (spec, warnings) = try await judge(
       whole, project: project, folder: folder, acl: intent.spec.acl,
       used: intent.spec.cell?.checkpointId)
     if intent.spec.image != nil, spec.subnet != intent.spec.subnet {
@@ -96,6 +96,7 @@ extension NodeService {
     }
     intent.spec = intent.spec.with(contentOf: spec)
     if spec.cell != nil { intent.example = await example(of: spec) }
+    intent.differences = warnings.isEmpty ? nil : warnings
     return intent
   }
 }

@@ -19,37 +19,73 @@ public struct NodeService: Sendable {
     _ request: CreateNodeRequest, project: ProjectRecord, folder: FolderRecord, acl: [FolderID],
     used: CheckpointID? = nil
   ) async throws(PlatformError) -> NodeSpec {
+    try await judge(request, project: project, folder: folder, acl: acl, used: used).spec
+  }
+
+  /// The spec of a request, and what its maker should know though nothing is refused.
+  func judge(
+    _ request: CreateNodeRequest, project: ProjectRecord, folder: FolderRecord, acl: [FolderID],
+    used: CheckpointID? = nil
+  ) async throws(PlatformError) -> (spec: NodeSpec, warnings: [String]) {
     try ResourceName.check(request.name)
-    var spec =
+    var (spec, warnings) =
       switch request.kind {
-      case .address: try NodeSpecBuilder.addressSpec(request, acl: acl)
-      case .image: try NodeSpecBuilder.imageSpec(request, acl: acl)
-      case .cell, nil: try await cellSpec(request, project: project, acl: acl, used: used)
+      case .address: (try NodeSpecBuilder.addressSpec(request, acl: acl), [String]())
+      case .image: (try NodeSpecBuilder.imageSpec(request, acl: acl), [String]())
+      case .cell, nil: try await cellSpec(request, project, folder, acl: acl, used: used)
       }
     spec.rollOut = request.rollOut
     try NodeSpecBuilder.check(spec)
-    return spec
+    return (spec, warnings)
   }
 
   private func cellSpec(
-    _ request: CreateNodeRequest, project: ProjectRecord, acl: [FolderID], used: CheckpointID?
-  ) async throws(PlatformError) -> NodeSpec {
+    _ request: CreateNodeRequest, _ project: ProjectRecord, _ folder: FolderRecord, acl: [FolderID],
+    used: CheckpointID?
+  ) async throws(PlatformError) -> (NodeSpec, [String]) {
     try NodeSpecBuilder.refuseAddressFields(request)
     let checkpoint = try await pinned(request.checkpoint ?? "", project: project, used: used)
     let manifest = try await CheckpointReader(store: world.store, blobs: world.blobs).manifest(of: checkpoint)
     let (inputs, outputs) = try CellValidation.check(
       inputs: request.inputs ?? [], outputs: request.outputs ?? [], manifest: manifest)
-    return try NodeSpecBuilder.spec(
+    var spec = try NodeSpecBuilder.spec(
       request, checkpoint: checkpoint.id, inputs: inputs, outputs: outputs, acl: acl)
+    let fit = try await fit(request, manifest, spec, folder)
+    spec.cell?.environment = fit.pin
+    return (spec, fit.warnings)
+  }
+
+  /// The environment that was asked for, which must have what the checkpoint needs.
+  private func fit(
+    _ request: CreateNodeRequest, _ manifest: CheckpointManifest, _ spec: NodeSpec, _ folder: FolderRecord
+  ) async throws(PlatformError) -> EnvironmentFit {
+    var record: EnvironmentRecord?
+    if let name = request.environment, name != EnvironmentService.standardName {
+      record = try await world.environment(name, folder: folder.id)
+    }
+    let findings = try await world.findings(
+      manifest, record, inputs: spec.cell?.inputs ?? [], outputs: spec.cell?.outputs ?? [],
+      restoresAll: spec.cell?.restore == "full")
+    let pin = record.flatMap { found in
+      found.lockDigest.map { EnvironmentPin(id: found.id, name: found.name, lockDigest: $0) }
+    }
+    return try EnvironmentFit.judge(findings, pin: pin, strict: request.strictEnvironment ?? false)
+  }
+
+  private static func check(_ pin: EnvironmentPin?, in store: isolated Store) throws(PlatformError) {
+    guard let pin, try store.environment(pin.id) == nil else { return }
+    throw PlatformError(
+      .aborted, "environment: '\(pin.name)' was deleted meanwhile", origin: .caller, field: "environment")
   }
 
   public func create(
     _ request: CreateNodeRequest, project: ProjectRecord, folder: FolderRecord, acl: [FolderID],
     by subject: String
   ) async throws(PlatformError) -> OperationRecord {
-    let spec = try await validate(request, project: project, folder: folder, acl: acl)
+    let (spec, warnings) = try await judge(request, project: project, folder: folder, acl: acl)
     let now = world.now()
-    let intent = NodeIntent(spec: spec, example: await example(of: spec))
+    let intent = NodeIntent(
+      spec: spec, example: await example(of: spec), differences: warnings.isEmpty ? nil : warnings)
     let record = NodeRecord(
       id: .random(), folderID: folder.id, projectID: project.id, name: request.name, generation: 1,
       specJSON: try StoredJSON.text(intent), release: 1, checkpointID: spec.cell?.checkpointId,
@@ -57,8 +93,9 @@ public struct NodeService: Sendable {
       deletedAt: nil, createdAt: now, createdBy: subject, updatedAt: now)
     let operation = try operation(
       "createNode", "Create node \(request.name)", record.id, by: subject,
-      memo: OperationMemo(generation: 1, folder: folder.id))
+      memo: OperationMemo(generation: 1, folder: folder.id, warnings: intent.differences))
     try await world.store.atomically { store throws(PlatformError) in
+      try Self.check(spec.cell?.environment, in: store)
       try store.createNode(record)
       try store.createOperation(operation)
     }
@@ -103,10 +140,13 @@ public struct NodeService: Sendable {
     var memo = OperationMemo(
       generation: node.generation + 1, folder: node.folderID, former: FormerWish(node))
     if record.release != node.release { memo.release = record.release }
+    if intent.differences != former.differences { memo.warnings = intent.differences }
+    let pin = intent.spec.cell?.environment
     let operation = try operation(kind, description, node.id, by: subject, memo: memo)
     let changed = record
     let changes = try StoredJSON.text(try SpecChanges.between(former.spec, intent.spec))
     let stored = try await world.store.atomically { store throws(PlatformError) in
+      if kind == "updateNode" { try Self.check(pin, in: store) }
       try store.createOperation(operation)
       return try store.updateNode(changed, made: (subject, changes))
     }

@@ -90,6 +90,7 @@ extension NodeSpecBuilder {
       ("restore", request.restore != nil), ("keepRandomState", request.keepRandomState != nil),
       ("subnet", request.subnet != nil), ("memoryBytes", request.memoryBytes != nil),
       ("cpus", request.cpus != nil), ("zones", request.zones != nil),
+      ("environment", request.environment != nil), ("strictEnvironment", request.strictEnvironment != nil),
     ]
     try refuse(
       given.filter { !allowed.contains($0.0) }, kind: "cell", hint: "leave it out of a node of kind \(kind)")

@@ -61,6 +61,8 @@ public struct NodeWorld: Sendable {
   public var cells: any InstanceDriver
   public var addresses: any InstanceDriver
   public var images: any InstanceDriver
+  /// Makes environments of cells; nil where none can be made.
+  public var environments: (any EnvironmentMaker)?
   /// Asks an instance whether it may get requests.
   public var probe: @Sendable (ProbeTarget) async -> ProbeOutcome
   /// How late a probe may be before another is made beside it.
@@ -80,6 +82,7 @@ public struct NodeWorld: Sendable {
 
   public init(
     cells: any InstanceDriver, addresses: any InstanceDriver, images: any InstanceDriver,
+    environments: (any EnvironmentMaker)? = nil,
     probe: @escaping @Sendable (ProbeTarget) async -> ProbeOutcome, telemetry: NodeTelemetry? = nil,
     store: Store, blobs: BlobStore,
     time: TimeSource,
@@ -89,6 +92,7 @@ public struct NodeWorld: Sendable {
     self.cells = cells
     self.addresses = addresses
     self.images = images
+    self.environments = environments
     self.probe = probe
     self.telemetry = telemetry ?? NodeTelemetry(time: time) { await Scraper().pull($0) }
     self.store = store

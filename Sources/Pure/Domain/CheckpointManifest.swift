@@ -14,6 +14,10 @@ public struct CheckpointManifest: Sendable, Codable {
     public var implementation: String?
     public var prefix: String?
   }
+  public struct State: Sendable, Codable {
+    /// Where the notebook's interpreter looked for modules.
+    public var sysPath: [String]?
+  }
   public struct Variable: Sendable, Codable {
     public var name: String
     public var type: String
@@ -62,6 +66,18 @@ public struct CheckpointManifest: Sendable, Codable {
     public var text: String
     public var line: Int
   }
+  /// An installed distribution that the state or the cell can't do without.
+  public struct Distribution: Sendable, Codable {
+    /// As PEP 503 writes it.
+    public var name: String
+    public var version: String
+    /// Its top-level modules in use.
+    public var modules: [String]
+    /// Names of the variables that need it.
+    public var variables: [String]
+    /// The cell imports it itself.
+    public var cell: Bool
+  }
   public struct Analysis: Sendable, Codable {
     public var uses: [NameUse]
     public var stores: [NameUse]
@@ -76,7 +92,10 @@ public struct CheckpointManifest: Sendable, Codable {
   public var operation: String
   public var cell: Cell
   public var python: Python
+  public var state: State?
   public var packages: [String: String]
+  /// Nil in checkpoints of earlier versions.
+  public var distributions: [Distribution]?
   public var variables: [Variable]
   public var groups: [Group]
   public var localModules: [LocalModule]?

@@ -11,6 +11,7 @@ public enum ResourceKind: String, Sendable, CaseIterable {
   case upload = "upl"
   case request = "req"
   case alias = "ali"
+  case environment = "env"
 }
 
 /// The kind of a typed id.
@@ -27,6 +28,7 @@ public enum KeyKind: IdentifiedKind { public static let kind = ResourceKind.key 
 public enum UploadKind: IdentifiedKind { public static let kind = ResourceKind.upload }
 public enum RequestKind: IdentifiedKind { public static let kind = ResourceKind.request }
 public enum AliasKind: IdentifiedKind { public static let kind = ResourceKind.alias }
+public enum EnvironmentKind: IdentifiedKind { public static let kind = ResourceKind.environment }
 
 public typealias FolderID = Identifier<FolderKind>
 public typealias ProjectID = Identifier<ProjectKind>
@@ -38,6 +40,7 @@ public typealias ServiceAccountID = Identifier<ServiceAccountKind>
 public typealias KeyID = Identifier<KeyKind>
 public typealias UploadID = Identifier<UploadKind>
 public typealias AliasID = Identifier<AliasKind>
+public typealias EnvironmentID = Identifier<EnvironmentKind>
 
 /// An opaque id: 20 characters `[a-z0-9]`, the first three say the kind. Ids of different kinds can't be mixed.
 public struct Identifier<Kind: IdentifiedKind>: Sendable, Hashable, Comparable, Codable,

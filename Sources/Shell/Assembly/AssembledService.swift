@@ -5,6 +5,7 @@ import ControlAPI
 import ControlPlane
 import Domain
 import DriverAPI
+import Environments
 import Gateway
 import Glibc
 import HTTPModel
@@ -44,10 +45,13 @@ public enum AssembledService {
     let authority = try FirstStart.authority(data)
     let subject = try await FirstStart.ensure(store, at: now())
     let logs = NodeLogs(folder: data.path + "/logs", limits: configuration.logs)
+    let environments = EnvironmentStart.builder(configuration, data, python, logger)
     let driver = CellDriver(
       configuration: CellDriverConfiguration(
         dataFolder: data.path, python: python.python, pythonPath: python.packageFolder,
-        sandbox: configuration.sandbox ? .required : .off, now: { now() },
+        sandbox: configuration.sandbox ? .required : .off,
+        environmentPython: { EnvironmentBuilder.python($0, dataFolder: data.path) },
+        fallbackPath: EnvironmentStart.fallback(data, python, logger), now: { now() },
         log: { logger.debug("cell driver", ["what": .text($0)]) }))
     let images = ImageDriver(configuration: EngineStart.configuration(configuration, data, logs, logger))
     let time = TimeSource(wall: { now() }, uptime: { uptime() })
@@ -55,7 +59,7 @@ public enum AssembledService {
     let prober = Prober(tls: upstreamTLS)
     defer { prober.close() }
     let world = NodeWorld(
-      cells: driver, addresses: AddressDriver(now: { now() }), images: images,
+      cells: driver, addresses: AddressDriver(now: { now() }), images: images, environments: environments,
       probe: { await prober.probe($0) },
       store: store, blobs: blobs, time: time,
       log: { level, message, metadata in
@@ -89,9 +93,11 @@ public enum AssembledService {
     let exchange = TokenExchange(
       store: store, authority: authority, endpoints: configuration.endpoints, now: { now() })
     try await exchange.load()
+    let environmentService = EnvironmentService(world: world, maker: environments)
     let api = APIWorld(
       world: world, fleet: fleet, nodes: NodeService(world: world, fleet: fleet),
-      checkpoints: CheckpointService(store: store, blobs: blobs, time: time), authority: authority,
+      checkpoints: CheckpointService(store: store, blobs: blobs, time: time),
+      environments: environmentService, authority: authority,
       exchange: exchange, apiKeys: apiKeys,
       metrics: { String(decoding: metrics.text(), as: UTF8.self) + ProcessMetrics.text(version: version) },
       logs: { node, cursor, tail, wait throws(PlatformError) in
@@ -124,6 +130,7 @@ public enum AssembledService {
       group.addTask { await fleet.run() }
       group.addTask { await images.run() }
       group.addTask { await world.telemetry.run { await fleet.views() } }
+      group.addTask { await environmentService.run() }
       group.addTask { for await observation in observations.stream { await fleet.observed(observation) } }
       group.addTask { await housekeeping.run() }
       await signals.first {

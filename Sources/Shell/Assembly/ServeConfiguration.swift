@@ -44,6 +44,7 @@ public struct ServeConfiguration: Sendable {
   public var engine: String?
   /// `ADDRESS/BITS`: where the networks of image nodes are taken from; nil: 10.213.0.0/16.
   public var nodeNetworks: String?
+  public var environments: EnvironmentOptions
 
   /// PEM files.
   public struct Certificate: Sendable, Equatable {
@@ -63,8 +64,10 @@ public struct ServeConfiguration: Sendable {
     proxyProtocol: [String] = [], trustedProxies: String? = nil, endpoints: [String] = [],
     aliasDomain: String? = nil, zone: String? = nil, upstreamAuthorities: String? = nil,
     otlpEndpoint: String? = nil, otlpRatio: Double = 1, logs: LogLimits = LogLimits(),
-    engine: String? = nil, nodeNetworks: String? = nil
+    engine: String? = nil, nodeNetworks: String? = nil,
+    environments: EnvironmentOptions = EnvironmentOptions()
   ) {
+    self.environments = environments
     self.dataFolder = dataFolder
     self.listen = listen
     self.python = python

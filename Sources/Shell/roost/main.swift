@@ -15,7 +15,8 @@ let shell = Shell(
         endpoints: options.endpoints, aliasDomain: options.aliasDomain, zone: options.zone,
         upstreamAuthorities: options.upstreamAuthorities,
         otlpEndpoint: options.otlpEndpoint, otlpRatio: options.otlpRatio, logs: options.logs,
-        engine: options.engine, nodeNetworks: options.nodeNetworks))
+        engine: options.engine, nodeNetworks: options.nodeNetworks,
+        environments: options.environments))
   },
   doctor: { options in await Doctor.run(python: options.python, asJSON: options.json) })
 exit(await shell.run(Array(CommandLine.arguments.dropFirst())))

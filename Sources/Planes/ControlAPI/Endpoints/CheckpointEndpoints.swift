@@ -91,7 +91,12 @@ enum CheckpointEndpoints {
   private static func find(_ call: Call, _ permission: Permission, _ api: APIWorld)
     async throws(PlatformError) -> CheckpointRecord
   {
-    let text = call.segments[0]
+    try await find(call.segments[0], project: call.query["project"], call, permission, api)
+  }
+
+  static func find(
+    _ text: String, project: String?, _ call: Call, _ permission: Permission, _ api: APIWorld
+  ) async throws(PlatformError) -> CheckpointRecord {
     if let id = CheckpointID(text), let found = try await api.store.checkpoint(id) {
       guard let project = try await api.store.project(found.projectID) else {
         throw PlatformError(.dataLoss, "checkpoint \(id) has no project")
@@ -99,7 +104,7 @@ enum CheckpointEndpoints {
       try call.require(permission, on: project.folderID)
       return found
     }
-    let project = try await ProjectEndpoints.find(call.query["project"] ?? "default", permission, call, api)
+    let project = try await ProjectEndpoints.find(project ?? "default", permission, call, api)
     do throws(PlatformError) { return try await api.store.checkpoint(named: text, in: project.id) } catch
       where error.code == .notFound
     {

@@ -83,6 +83,14 @@ enum OperationEndpoints {
       id: record.id, description: record.description, createdAt: record.createdAt,
       createdBy: record.createdBy,
       modifiedAt: record.modifiedAt, done: record.done, resourceId: record.resourceID)
+    resource.warnings = record.warnings
+    if let environment = EnvironmentID(record.resourceID) {
+      resource.progress = record.done ? nil : await api.environments?.progress(of: environment)
+      resource.error = try record.errorJSON.map { (text) throws(PlatformError) in
+        try StoredJSON.value(StatusResource.self, from: text)
+      }
+      return resource
+    }
     guard let node = NodeID(record.resourceID) else { return resource }
     if !record.done {
       resource.progress = await api.fleet.progress(of: node)

@@ -28,6 +28,7 @@ extension TokenResource: Listed { public static let listName = "tokens" }
 extension ServiceAccountResource: Listed { public static let listName = "serviceAccounts" }
 extension AuthorizedKeyResource: Listed { public static let listName = "keys" }
 extension APIKeyResource: Listed { public static let listName = "apiKeys" }
+extension EnvironmentResource: Listed { public static let listName = "environments" }
 
 extension ListResource: Codable where Item: Listed {
   private struct Key: CodingKey {

@@ -19,6 +19,10 @@ public struct CreateNodeRequest: Sendable, Codable, Equatable {
   public var keepRandomState: Bool?
   /// `off`, `fork` or `instance`; left out: `fork`, and `off` with `subnet: host`.
   public var warmUp: String?
+  /// Name or id of an environment; left out: the server's default one.
+  public var environment: String?
+  /// Packages of other versions than in the notebook are refused, not only told.
+  public var strictEnvironment: Bool?
   public var subnet: String?
   public var zones: [ZonePlacement]?
   public var maintenanceLimit: Int?
@@ -46,7 +50,8 @@ public struct CreateNodeRequest: Sendable, Codable, Equatable {
     configuration: String? = nil, instances: RequestedInstances? = nil,
     scaling: ScalingSpec? = nil, isolation: String? = nil, startMode: String? = nil, restore: String? = nil,
     keepRandomState: Bool? = nil,
-    warmUp: String? = nil, subnet: String? = nil,
+    warmUp: String? = nil, environment: String? = nil, strictEnvironment: Bool? = nil,
+    subnet: String? = nil,
     zones: [ZonePlacement]? = nil, maintenanceLimit: Int? = nil, timeoutSeconds: Double? = nil,
     queueLimit: Int? = nil, addresses: [NodeAddress]? = nil, image: RequestedImage? = nil,
     endpoint: RequestedEndpoint? = nil,
@@ -71,6 +76,8 @@ public struct CreateNodeRequest: Sendable, Codable, Equatable {
     self.restore = restore
     self.keepRandomState = keepRandomState
     self.warmUp = warmUp
+    self.environment = environment
+    self.strictEnvironment = strictEnvironment
     self.subnet = subnet
     self.zones = zones
     self.maintenanceLimit = maintenanceLimit
@@ -148,6 +155,10 @@ public struct UpdateNodeRequest: Sendable, Codable, Equatable {
   public var restore: String?
   public var keepRandomState: Bool?
   public var warmUp: String?
+  /// Name or id of an environment; `default` is the server's own.
+  public var environment: String?
+  /// Packages of other versions than in the notebook are refused; needs no place in the mask.
+  public var strictEnvironment: Bool?
   public var configuration: String?
   public var subnet: String?
   public var zones: [ZonePlacement]?
@@ -181,6 +192,8 @@ public struct UpdateNodeRequest: Sendable, Codable, Equatable {
     restore: String? = nil,
     keepRandomState: Bool? = nil,
     warmUp: String? = nil,
+    environment: String? = nil,
+    strictEnvironment: Bool? = nil,
     configuration: String? = nil,
     subnet: String? = nil,
     zones: [ZonePlacement]? = nil,
@@ -210,6 +223,8 @@ public struct UpdateNodeRequest: Sendable, Codable, Equatable {
     self.startMode = startMode
     self.restore = restore
     self.keepRandomState = keepRandomState
+    self.environment = environment
+    self.strictEnvironment = strictEnvironment
     self.warmUp = warmUp
     self.configuration = configuration
     self.subnet = subnet

@@ -40,12 +40,15 @@ public struct CellSource: Sendable, Codable, Equatable {
   public var keepRandomState: Bool
   /// Where the example request is run before callers' requests: `off`, in a throw-away `fork`, or also in each `instance`.
   public var warmUp: String?
+  /// Left out: the server's default environment.
+  public var environment: EnvironmentPin?
 
   public init(
     checkpointId: CheckpointID, inputs: [Variable], outputs: [Variable], isolation: String = "instance",
     startMode: String = "auto", restore: String = "reachable", keepRandomState: Bool = false,
-    warmUp: String? = nil
+    warmUp: String? = nil, environment: EnvironmentPin? = nil
   ) {
+    self.environment = environment
     self.checkpointId = checkpointId
     self.inputs = inputs
     self.outputs = outputs

@@ -25,12 +25,15 @@ public struct OperationResource: Sendable, Codable, Equatable {
   public var error: StatusResource?
   /// The node, where the operation was about one and has ended well.
   public var response: NodeResource?
+  /// What the caller should know though it was not refused.
+  public var warnings: [String]?
 
   public init(
     id: OperationID, description: String, createdAt: Timestamp, createdBy: String, modifiedAt: Timestamp,
     done: Bool, resourceId: String? = nil, progress: String? = nil, error: StatusResource? = nil,
-    response: NodeResource? = nil
+    response: NodeResource? = nil, warnings: [String]? = nil
   ) {
+    self.warnings = warnings
     self.id = id
     self.description = description
     self.createdAt = createdAt

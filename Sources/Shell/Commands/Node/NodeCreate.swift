@@ -19,6 +19,7 @@ enum NodeCreate {
       let request = try NodeRequest.request(context, NodeCreate.command)
       let client = try context.client()
       let operation = try client.createNode(request)
+      for warning in operation.warnings ?? [] { context.note("warning: \(warning)") }
       try await context.follow(operation, client, name: request.name)
     })
 }

@@ -30,6 +30,10 @@ enum NodeRequest {
       Flag(
         "warm-up", .choice(["fork", "instance", "off"]),
         "where the example request runs before callers' (fork: a throw-away copy; off with --subnet host)"),
+      Flag(
+        "environment", .text, value: "ENVIRONMENT",
+        "a cell node: interpreter and packages that it runs in (default)"),
+      Flag("strict-environment", .toggle, "refuse packages of other versions than in the notebook"),
       Flag("description", .text, "what it is for"),
     ] + RollOutFlags.flags + NodeScaling.flags + ImageFlags.flags + AddressFlags.flags
 
@@ -52,7 +56,8 @@ enum NodeRequest {
       startMode: parsed.text("start-mode"),
       restore: parsed.text("restore"),
       keepRandomState: parsed.toggle("keep-random-state") ? true : nil,
-      warmUp: parsed.text("warm-up"), subnet: parsed.text("subnet"),
+      warmUp: parsed.text("warm-up"), environment: parsed.text("environment"),
+      strictEnvironment: parsed.toggle("strict-environment") ? true : nil, subnet: parsed.text("subnet"),
       timeoutSeconds: parsed.duration("timeout").map(\.fractionalSeconds),
       queueLimit: parsed.integer("queue-limit"),
       addresses: addresses, image: image, endpoint: AddressFlags.endpoint(parsed),

@@ -23,6 +23,7 @@ enum NodeUpdate {
       let (request, fields) = try request(context)
       let client = try context.client()
       let operation = try client.updateNode(context.first, request, fields: fields)
+      for warning in operation.warnings ?? [] { context.note("warning: \(warning)") }
       try await context.follow(operation, client, name: request.name ?? context.first)
     })
 
@@ -47,6 +48,8 @@ enum NodeUpdate {
     request.startMode = parsed.text("start-mode")
     request.restore = parsed.text("restore")
     request.warmUp = parsed.text("warm-up")
+    request.environment = parsed.text("environment")
+    request.strictEnvironment = parsed.toggle("strict-environment") ? true : nil
     request.configuration = parsed.text("configuration")
     request.subnet = parsed.text("subnet")
     request.memoryBytes = parsed.size("memory")
@@ -65,6 +68,7 @@ enum NodeUpdate {
       ("inputs", request.inputs != nil), ("outputs", request.outputs != nil),
       ("isolation", request.isolation != nil), ("startMode", request.startMode != nil),
       ("restore", request.restore != nil), ("warmUp", request.warmUp != nil),
+      ("environment", request.environment != nil),
       ("configuration", request.configuration != nil), ("subnet", request.subnet != nil),
       ("memoryBytes", request.memoryBytes != nil), ("cpus", request.cpus != nil),
       ("image", request.image != nil), ("rollOut", request.rollOut != nil),

@@ -48,6 +48,15 @@ enum Serve {
       Flag(
         "node-networks", .text, value: "ADDRESS/BITS",
         "where the networks of image nodes are taken from, 126 addresses each (10.213.0.0/16)"),
+      Flag(
+        "package-index", .text, value: "URL",
+        "where environments take packages from (https://pypi.org/simple)"),
+      Flag(
+        "wheels", .text, value: "FOLDER", "environments may also take wheels from this folder",
+        repeatable: true),
+      Flag("environment-time", .duration, "longest time of the making of an environment (30m)"),
+      Flag("environment-disk", .size, "most disk of one environment (20GiB)"),
+      Flag("environment-memory", .size, "most memory of the making of one (4GiB)"),
       Flag("loops", .integer, value: "N", "event loops (found by itself)"),
       Flag("sandbox", .choice(["on", "off"]), "walls around instances (on)"),
       Flag("log-level", .choice(["debug", "info", "warn", "error"]), "least level that is logged (info)"),
@@ -114,7 +123,8 @@ enum Serve {
         aliasDomain: parsed.text("alias-domain"), zone: parsed.text("zone"),
         upstreamAuthorities: parsed.text("upstream-ca"),
         otlpEndpoint: parsed.text("otlp-endpoint"), otlpRatio: parsed.number("otlp-ratio") ?? 1,
-        logs: try logs(parsed), engine: try engine(parsed), nodeNetworks: try networks(parsed))
+        logs: try logs(parsed), engine: try engine(parsed), nodeNetworks: try networks(parsed),
+        environments: try environments(parsed))
       throw ProgramEnd(code: await context.shell.serve(options))
     })
 }
@@ -131,6 +141,24 @@ extension Serve {
         "--engine: '\(path)' is not an absolute path of a socket, like /var/run/docker.sock", command)
     }
     return path
+  }
+
+  private static func environments(_ parsed: ParsedArguments) throws(CommandFailure) -> EnvironmentOptions {
+    var options = EnvironmentOptions()
+    options.packageIndex = parsed.text("package-index")
+    if let index = options.packageIndex, !index.hasPrefix("https://"), !index.hasPrefix("http://") {
+      throw .usage("--package-index: '\(index)' is not an http:// or https:// address", command)
+    }
+    for folder in parsed.texts("wheels") {
+      guard let path = LocalFile.resolved(folder) else {
+        throw .usage("--wheels: there is no folder \(folder)", command)
+      }
+      options.wheels.append(path)
+    }
+    options.time = parsed.duration("environment-time") ?? options.time
+    options.diskBytes = parsed.size("environment-disk") ?? options.diskBytes
+    options.memoryBytes = parsed.size("environment-memory") ?? options.memoryBytes
+    return options
   }
 
   private static func networks(_ parsed: ParsedArguments) throws(CommandFailure) -> String? {

@@ -17,6 +17,7 @@ from roost.checkpoint.example import examples
 from roost.checkpoint.failures import Failure, type_name
 from roost.checkpoint.groups import dump_all
 from roost.checkpoint.localsources import local_sources
+from roost.checkpoint.needs import Needs, cell_imports, packages
 
 _HIDDEN = {
     "In",
@@ -55,6 +56,7 @@ class Captured(NamedTuple):
     manifest: Dict[str, Any]
     blobs: List[Data]
     failures: List[Failure]
+    needs: Needs
 
 
 def user_variables(namespace: Dict[str, Any], initial: Dict[str, Any]) -> Dict[str, Any]:
@@ -169,6 +171,7 @@ def capture(
         size = len(data) if isinstance(data, bytes) else data.raw().nbytes
         return {"digest": len(blobs) - 1, "size": size}
 
+    needs = Needs(cell_imports(cell.code))
     groups, listed = [], []
     for index, made in enumerate(dumps):
         groups.append(
@@ -180,6 +183,7 @@ def capture(
                 "afterFork": made.after_fork,
             }
         )
+        needs.add(made.modules, made.names)
         share = made.size // max(1, len(made.names))
         for name in made.names:
             value = values[name]
@@ -194,12 +198,15 @@ def capture(
                 }
             )
     for name, module in modules.items():
+        needs.add(packages([module.__name__.partition(".")[0]]), [name])
         version = getattr(module, "__version__", None)
         entry = {"name": name, "type": "builtins.module", "size": 0, "module": module.__name__}
         entry["preview"] = f"module {module.__name__}"
         if isinstance(version, str):
             entry["version"] = version
         listed.append(entry)
+    sources = list(local_sources())
+    needs.follow(sources)
     analysis = analyse(
         cell.source, cell.code, {**namespace, **{f.name: None for f in failures.values()}}, namespace
     )
@@ -229,7 +236,7 @@ def capture(
         "groups": groups,
         "localModules": [
             {"name": local.name, "isPackage": local.is_package, "source": blob(local.text)}
-            for local in local_sources()
+            for local in sources
         ],
         "errors": [
             {
@@ -245,7 +252,7 @@ def capture(
         "analysis": analysis.to_json(),
         "example": examples(analysis, values, failures),
     }
-    return Captured(manifest, blobs, list(failures.values()))
+    return Captured(manifest, blobs, list(failures.values()), needs)
 
 
 _packages: Dict[str, str] = {}

@@ -6,11 +6,12 @@ import functools
 import io
 import pickle
 from types import FunctionType
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, FrozenSet, List, Tuple
 
 import cloudpickle.cloudpickle as cp
 
 from roost.checkpoint import reducers
+from roost.checkpoint.needs import Modules
 from roost.worker import rebuild
 
 IN_BAND_BYTES = 32 << 10
@@ -29,6 +30,7 @@ class StatePickler(cp.Pickler):  # type: ignore[misc]
         self._namespace = namespace
         self._buffers = buffers
         self._storages = reducers.TorchStorages()
+        self.modules = Modules()
         self.after_fork = False
         """Whether the stream holds an object with threads, which each instance must make for itself."""
 
@@ -43,6 +45,7 @@ class StatePickler(cp.Pickler):  # type: ignore[misc]
 
     def reducer_override(self, obj: Any) -> Any:
         """Called for what is not built in, so that lists of numbers cost nothing."""
+        self.modules.add(obj)
         if isinstance(obj, _LRU):
             settings = obj.cache_parameters()
             return rebuild.make_lru_cache, (obj.__wrapped__, settings["maxsize"], settings["typed"])
@@ -83,12 +86,14 @@ class Dump:
         buffers: List[pickle.PickleBuffer],
         memo: Any,
         after_fork: bool = False,
+        modules: FrozenSet[str] = frozenset(),
     ) -> None:
         self.names = names
         self.stream = stream
         self.buffers = buffers
         self.memo = memo
         self.after_fork = after_fork
+        self.modules = modules
 
     @property
     def size(self) -> int:
@@ -105,4 +110,5 @@ def dump(values: Dict[str, Any], namespace: Dict[str, Any], track: bool) -> Dump
     stream = file.getvalue()
     # Copying the memo of a huge graph costs as much as the dump: aliases of such a variable are not followed.
     memo = pickler.memo.copy() if track and len(stream) <= (8 << 20) else {}
-    return Dump(tuple(values), stream, buffers, memo, pickler.after_fork)
+    modules = frozenset(pickler.modules.names())
+    return Dump(tuple(values), stream, buffers, memo, pickler.after_fork, modules)

@@ -141,6 +141,7 @@ def upload(client: Client, captured: Captured, previous: Optional[int] = None) -
     client.close()
     digests = ["sha256:" + hashlib.sha256(raw(data)).hexdigest() for data in captured.blobs]
     manifest = with_digests(captured, digests)
+    manifest["distributions"] = captured.needs.distributions()
     missing = set(client.missing(sorted(set(digests))))
     sent = 0
     count = 0

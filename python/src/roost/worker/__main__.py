@@ -20,6 +20,9 @@ def enter_groups(count: int) -> None:
 
 def main() -> None:
     """Runs until the zygote is shut down or, in an instance, until it is stopped."""
+    fallback = os.environ.get("ROOST_FALLBACK_PATH")
+    if fallback and fallback not in sys.path:
+        sys.path.append(fallback)  # last: what the environment has itself counts
     arguments = sys.argv[1:]
     spawned = len(arguments) == 4 and arguments[1] in ("--instance", "--warm-instance")
     if not spawned and len(arguments) != 1:

@@ -1,0 +1,45 @@
+import CellNodes
+import Domain
+import Environments
+import Sandboxing
+import Telemetry
+
+/// The maker of environments as `roost serve` was asked for.
+enum EnvironmentStart {
+  static func builder(
+    _ configuration: ServeConfiguration, _ data: DataFolder, _ python: PythonFinder, _ logger: Logger
+  ) -> EnvironmentBuilder {
+    let options = configuration.environments
+    return EnvironmentBuilder(
+      configuration: EnvironmentConfiguration(
+        dataFolder: data.path, python: python.python, pythonPath: python.packageFolder,
+        sandboxed: configuration.sandbox, index: options.packageIndex, wheels: options.wheels,
+        limits: .init(time: options.time, diskBytes: options.diskBytes, memoryBytes: options.memoryBytes),
+        now: { AssembledService.now() },
+        log: { logger.info("environments", ["what": .text($0)]) }),
+      treeName: CellDriver.treeName(data.path))
+  }
+
+  /// Pickle streams of functions are loaded by cloudpickle: environments that lack it get the server's copy. The folder holds
+  /// nothing else, so that no other package of the server can be seen there.
+  static func fallback(_ data: DataFolder, _ python: PythonFinder, _ logger: Logger) -> String? {
+    let folder = "\(data.path)/fallback"
+    do throws(SystemFailure) {
+      let asked = try CommandOutput.run(
+        python.python, ["-I", "-c", "import cloudpickle; print(cloudpickle.__path__[0])"],
+        environment: SystemEnvironment.values(["HOME", "PATH", "PYENV_ROOT"]))
+      guard asked.succeeded, let source = asked.text.split(separator: "\n").last.map(String.init) else {
+        throw SystemFailure("find cloudpickle of \(python.python)", code: 2)
+      }
+      try Files.makeFolder("\(folder)/cloudpickle", mode: 0o755)
+      for name in Files.list(source) where name.hasSuffix(".py") {
+        try Files.write(
+          Files.read("\(source)/\(name)") ?? [], to: "\(folder)/cloudpickle/\(name)", mode: 0o644)
+      }
+      return folder
+    } catch {
+      logger.warning("environments without cloudpickle can't load functions", ["error": .text("\(error)")])
+      return nil
+    }
+  }
+}
