@@ -52,6 +52,9 @@ let package = Package(
       name: "Storage", dependencies: ["Domain", "CSQLite", "COpenSSL"], path: "Sources/Capabilities/Storage"),
     /** keys, tokens, verdicts */
     .target(name: "Access", dependencies: ["Domain", "COpenSSL"], path: "Sources/Capabilities/Access"),
+    /** values that are encrypted at rest */
+    .target(
+      name: "Secrets", dependencies: ["Domain", "Storage", "COpenSSL"], path: "Sources/Capabilities/Secrets"),
     /** what every driver of instances does */
     .target(name: "DriverAPI", dependencies: ["Domain"], path: "Sources/Capabilities/DriverAPI"),
     /** zygotes and forks of checkpoints */
@@ -86,15 +89,16 @@ let package = Package(
     .target(
       name: "ControlPlane",
       dependencies: [
-        "Domain", "Contract", "Planning", "Storage", "DriverAPI", "HTTPModel", "HTTPTransport", "TLS",
-        "Telemetry", "Wire",
+        "Domain", "Contract", "Planning", "Storage", "Secrets", "DriverAPI", "HTTPModel", "HTTPTransport",
+        "TLS", "Telemetry", "Wire",
       ],
       path: "Sources/Planes/ControlPlane"),
     /** REST handlers */
     .target(
       name: "ControlAPI",
       dependencies: [
-        "Domain", "Contract", "ControlPlane", "Storage", "Access", "HTTPModel", "Wire", "Telemetry",
+        "Domain", "Contract", "ControlPlane", "Storage", "Secrets", "Access", "HTTPModel", "Wire",
+        "Telemetry",
       ],
       path: "Sources/Planes/ControlAPI"),
     /** typed client of the REST API */
@@ -111,7 +115,7 @@ let package = Package(
       dependencies: [
         "Domain", "Planning", "HTTPModel", "Wire", "Telemetry", "Reactor", "TLS", "Sandboxing",
         "HTTPTransport",
-        "Storage", "Access",
+        "Storage", "Secrets", "Access",
         "DriverAPI", "CellNodes", "Environments", "AddressNodes", "ImageNodes", "Gateway", "ControlPlane",
         "ControlAPI",
       ], path: "Sources/Shell/Assembly"),
@@ -129,6 +133,7 @@ let package = Package(
       name: "CHTTPParser", path: "Sources/C/CHTTPParser", providers: [.apt(["libhttp-parser-dev"])]),
     .testTarget(name: "ContractTests", dependencies: ["Contract", "Domain", "Wire"], exclude: ["Checks"]),
     .testTarget(name: "StorageTests", dependencies: ["Storage", "Domain"]),
+    .testTarget(name: "SecretsTests", dependencies: ["Secrets", "Storage", "Domain", "COpenSSL"]),
     .testTarget(name: "AccessTests", dependencies: ["Access", "Domain", "COpenSSL"]),
     .testTarget(name: "SandboxingTests", dependencies: ["Sandboxing", "Reactor", "CLinux"]),
     .testTarget(name: "CellNodesTests", dependencies: ["CellNodes", "DriverAPI", "Domain", "Sandboxing"]),
@@ -151,13 +156,14 @@ let package = Package(
     .testTarget(
       name: "ControlPlaneTests",
       dependencies: [
-        "ControlPlane", "Domain", "Planning", "Storage", "DriverAPI", "AddressNodes", "TestSupport",
+        "ControlPlane", "Domain", "Planning", "Storage", "Secrets", "DriverAPI", "AddressNodes",
+        "TestSupport",
       ]),
     .testTarget(
       name: "ControlAPITests",
       dependencies: [
-        "ControlAPI", "ControlPlane", "Domain", "Planning", "HTTPModel", "Storage", "Access", "AddressNodes",
-        "TestSupport",
+        "ControlAPI", "ControlPlane", "Domain", "Planning", "HTTPModel", "Storage", "Secrets", "Access",
+        "AddressNodes", "TestSupport",
       ]),
     .testTarget(name: "CommandsTests", dependencies: ["Commands", "Domain", "TestSupport"]),
   ],

@@ -5,6 +5,7 @@ import Domain
 import FoundationEssentials
 import HTTPModel
 import Planning
+import Secrets
 import Storage
 import TestSupport
 import Testing
@@ -51,7 +52,11 @@ private struct Served {
     responder = APIResponder(
       APIWorld(
         world: world, fleet: fleet, nodes: NodeService(world: world, fleet: fleet),
-        checkpoints: CheckpointService(store: store, blobs: blobs, time: time), authority: authority,
+        checkpoints: CheckpointService(store: store, blobs: blobs, time: time),
+        secrets: SecretService(
+          world: world,
+          vault: try await SecretVault.open(store: store, keyFile: home.path + "/secrets.json")),
+        authority: authority,
         exchange: TokenExchange(store: store, authority: authority, now: time.wall), apiKeys: keys,
         metrics: { "" }, logs: { _, _, _, _ in LogPage(lines: [], cursor: "1-0") }, requests: { _ in nil },
         limits: { _ in [] }, version: VersionResource(version: "0", api: "v1", swift: "6")))

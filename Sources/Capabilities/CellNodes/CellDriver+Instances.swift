@@ -13,10 +13,13 @@ extension CellDriver {
         .start, .missing,
         "node \(launch.nodeName) has no running host process; prepare it before starting instances")
     }
-    return try await offload { () throws(DriverFailure) in try self.start(id, on: host) }
+    let variables = try await variables(of: launch)
+    return try await offload { () throws(DriverFailure) in try self.start(id, on: host, variables) }
   }
 
-  private func start(_ id: InstanceID, on host: CellHost) throws(DriverFailure) -> InstanceHandle {
+  private func start(
+    _ id: InstanceID, on host: CellHost, _ variables: [String: String]
+  ) throws(DriverFailure) -> InstanceHandle {
     if let handle = host.state.withLock({ $0.known[id]?.handle }),
       ProcessHandle(pid: handle.pid, startTicks: handle.startTicks)?.hasEnded == false
     {
@@ -25,7 +28,7 @@ extension CellDriver {
     let group = host.group(of: id)
     do throws(DriverFailure) {
       let entries = try makeGroup(group, id, host)
-      return try start(id, on: host, inside: group, entries: entries)
+      return try start(id, on: host, inside: group, entries: entries, variables)
     } catch {
       // Without an instance nothing else would remove it.
       group?.killAll()
@@ -52,7 +55,8 @@ extension CellDriver {
   }
 
   private func start(
-    _ id: InstanceID, on host: CellHost, inside group: Cgroup?, entries: [FileHandle]
+    _ id: InstanceID, on host: CellHost, inside group: Cgroup?, entries: [FileHandle],
+    _ variables: [String: String]
   ) throws(DriverFailure) -> InstanceHandle {
     let words = host.words
     let deadline = Deadline(after: configuration.restoreDeadline)
@@ -61,7 +65,7 @@ extension CellDriver {
     var connection: UnixConnection?
     do throws(UnixConnection.Failure) {
       answer = try ControlSocket(host.folder).ask(
-        .start, id, entries: entries, deadline: deadline, watching: host.process)
+        .start, id, entries: entries, variables: variables, deadline: deadline, watching: host.process)
       if answer?.ok == true { connection = try UnixConnection(path: path) }
     } catch {
       throw startFailure(id, host, error)

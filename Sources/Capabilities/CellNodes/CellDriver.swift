@@ -76,8 +76,14 @@ public final class CellDriver: InstanceDriver {
     let key = HostKey(launch.node, launch.release)
     await gates.enter(key)
     let result: Result<HostReport, DriverFailure>
+    // A host that runs already needs none.
+    let variables: Result<[String: String], DriverFailure>
+    do throws(DriverFailure) { variables = .success(try await self.variables(of: launch)) } catch {
+      variables = .failure(error)
+    }
     do throws(DriverFailure) {
-      result = .success(try await offload { () throws(DriverFailure) in try self.bringUp(launch, key) })
+      result = .success(
+        try await offload { () throws(DriverFailure) in try self.bringUp(launch, key, variables) })
     } catch {
       result = .failure(error)
     }
@@ -85,7 +91,9 @@ public final class CellDriver: InstanceDriver {
     return try result.get()
   }
 
-  private func bringUp(_ launch: NodeLaunch, _ key: HostKey) throws(DriverFailure) -> HostReport {
+  private func bringUp(
+    _ launch: NodeLaunch, _ key: HostKey, _ variables: Result<[String: String], DriverFailure>
+  ) throws(DriverFailure) -> HostReport {
     let folder = folder(key)
     let known = hosts.withLock { $0[key] }
     if let known, known.launch.runsLike(launch), !known.process.hasEnded { return known.report }
@@ -97,7 +105,7 @@ public final class CellDriver: InstanceDriver {
     }
     launcher.tearDown(folder, host: known)
     do throws(DriverFailure) {
-      let host = try launcher.launch(launch, folder: folder)
+      let host = try launcher.launch(launch, folder: folder, variables: try variables.get())
       watch(host)
       return host.report
     } catch {

@@ -30,6 +30,8 @@ public struct CellDriverConfiguration: Sendable {
   public var restoreDeadline: Duration
   public var maxAnswerBytes: Int
   public var maxLogLineBytes: Int
+  /// The value of the secret that a node calls so.
+  public var secret: @Sendable (NodeID, String) async throws(PlatformError) -> [UInt8]
   public var now: @Sendable () -> Timestamp
   /// Where the driver says what it does, one line each.
   public var log: @Sendable (String) -> Void
@@ -44,6 +46,10 @@ public struct CellDriverConfiguration: Sendable {
     readableFolders: [String] = [], bubblewrap: String? = nil, restoreDeadline: Duration = .seconds(300),
     maxAnswerBytes: Int = 16 << 20, maxLogLineBytes: Int = 16 << 10,
     environmentPython: @escaping @Sendable (String) -> String = { $0 }, fallbackPath: String? = nil,
+    secret: @escaping @Sendable (NodeID, String) async throws(PlatformError) -> [UInt8] = {
+      (_, name) throws(PlatformError) in
+      throw PlatformError(.notFound, "secret '\(name)' does not exist: this server keeps no secrets")
+    },
     now: @escaping @Sendable () -> Timestamp,
     log: @escaping @Sendable (String) -> Void = { _ in }
   ) {
@@ -58,6 +64,7 @@ public struct CellDriverConfiguration: Sendable {
     self.restoreDeadline = restoreDeadline
     self.maxAnswerBytes = maxAnswerBytes
     self.maxLogLineBytes = maxLogLineBytes
+    self.secret = secret
     self.now = now
     self.log = log
   }

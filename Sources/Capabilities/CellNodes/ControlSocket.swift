@@ -52,22 +52,30 @@ final class ControlSocket {
     connection = try UnixConnection(path: folder.zygoteSocket)
   }
 
-  /// - Parameter entries: the groups that a new instance is to enter.
+  /// - Parameters:
+  ///   - entries: the groups that a new instance is to enter.
+  ///   - variables: of its environment, beside those of the zygote.
   func send(
-    _ operation: Operation, _ instance: InstanceID? = nil, entries: [FileHandle] = [], deadline: Deadline
+    _ operation: Operation, _ instance: InstanceID? = nil, entries: [FileHandle] = [],
+    variables: [String: String] = [:], deadline: Deadline
   ) throws(UnixConnection.Failure) {
     let name = instance.map { ",\"instance\":\"\($0)\"" } ?? ""
     let groups = entries.isEmpty ? "" : ",\"groups\":\(entries.count)"
+    var environment = ""
+    if !variables.isEmpty, let bytes = try? JSONEncoder().encode(variables) {
+      environment = ",\"environment\":\(String(decoding: bytes, as: UTF8.self))"
+    }
     try connection.send(
-      Array("{\"op\":\"\(operation.rawValue)\"\(name)\(groups)}\n".utf8), passing: entries, deadline: deadline
-    )
+      Array("{\"op\":\"\(operation.rawValue)\"\(name)\(groups)\(environment)}\n".utf8), passing: entries,
+      deadline: deadline)
   }
 
   func ask(
-    _ operation: Operation, _ instance: InstanceID? = nil, entries: [FileHandle] = [], deadline: Deadline,
+    _ operation: Operation, _ instance: InstanceID? = nil, entries: [FileHandle] = [],
+    variables: [String: String] = [:], deadline: Deadline,
     watching process: ProcessHandle? = nil
   ) throws(UnixConnection.Failure) -> ZygoteAnswer {
-    try send(operation, instance, entries: entries, deadline: deadline)
+    try send(operation, instance, entries: entries, variables: variables, deadline: deadline)
     let line = try readLine(deadline: deadline, watching: process)
     guard let answer = try? JSONDecoder().decode(ZygoteAnswer.self, from: Data(line)) else { throw .closed }
     return answer

@@ -25,10 +25,10 @@ extension HostLauncher {
 
   /// Waits for the zygote to say how its restore went, and watches it meanwhile.
   ///
-  /// - Parameter rehearses: has a new zygote run the node's example, where the launch wants that.
+  /// - Parameter rehearsing: has a new zygote run the node's example with these variables, where the launch wants that.
   func attach(
     _ record: inout HostRecord, folder: RunFolder, outer: ProcessHandle, timeout: Duration? = nil,
-    rehearses: Bool = false
+    rehearsing: [String: String]? = nil
   ) throws(DriverFailure) -> CellHost {
     let words = words(record.launch)
     let deadline = Deadline(after: timeout ?? configuration.restoreDeadline)
@@ -51,7 +51,9 @@ extension HostLauncher {
       record.zygoteTicks = process.startTicks
       try save(record, folder, words)
       let running = (answer.instances ?? []).filter { $0.state == "running" }.compactMap { InstanceID($0.id) }
-      if rehearses, let report = rehearse(record, folder, process) { answer.warmUp = report }
+      if let rehearsing, let report = rehearse(record, folder, process, rehearsing) {
+        answer.warmUp = report
+      }
       return CellHost(
         record: record, folder: folder, words: words, process: process, outer: outer,
         report: report(answer, process), running: running)
@@ -77,7 +79,9 @@ extension HostLauncher {
   }
 
   /// Has the zygote run the node's example in a fork with the limits of an instance. Never a reason not to serve.
-  private func rehearse(_ record: HostRecord, _ folder: RunFolder, _ zygote: ProcessHandle) -> WarmUpReport? {
+  private func rehearse(
+    _ record: HostRecord, _ folder: RunFolder, _ zygote: ProcessHandle, _ variables: [String: String]
+  ) -> WarmUpReport? {
     let launch = record.launch
     guard let mode = launch.warmUp, mode != .off, launch.example != nil else { return nil }
     let group = record.group?.child("warm-up")
@@ -95,7 +99,8 @@ extension HostLauncher {
         entries = try group.openEntries()
       }
       let answer = try ControlSocket(folder).ask(
-        .rehearse, entries: entries, deadline: Deadline(after: .seconds(30)), watching: zygote)
+        .rehearse, entries: entries, variables: variables, deadline: Deadline(after: .seconds(30)),
+        watching: zygote)
       guard answer.ok else {
         return WarmUpReport(state: "failed", message: answer.error?.errorMessage ?? "the example was not run")
       }

@@ -18,7 +18,10 @@ struct HostLauncher: Sendable {
 
   // MARK: Launch
 
-  func launch(_ launch: NodeLaunch, folder: RunFolder) throws(DriverFailure) -> CellHost {
+  /// - Parameter variables: of the run of the example.
+  func launch(
+    _ launch: NodeLaunch, folder: RunFolder, variables: [String: String]
+  ) throws(DriverFailure) -> CellHost {
     let words = words(launch)
     try checkMachine(words)
     if let environment = launch.environment, !Files.exists(configuration.python(launch)) {
@@ -54,7 +57,7 @@ struct HostLauncher: Sendable {
       sandboxed: sandboxed,
       outerPid: outer.pid, outerTicks: outer.startTicks, zygotePid: nil, zygoteTicks: nil, group: group)
     try save(record, folder, words)
-    return try attach(&record, folder: folder, outer: outer, rehearses: true)
+    return try attach(&record, folder: folder, outer: outer, rehearsing: variables)
   }
 
   func save(_ record: HostRecord, _ folder: RunFolder, _ words: FailureWords) throws(DriverFailure) {

@@ -104,6 +104,8 @@ public struct NodeLaunch: Sendable, Codable, Equatable {
   public var image: ImageSource?
   /// Of cell nodes; nil: the server's own interpreter.
   public var environment: EnvironmentPin?
+  /// Of cell nodes: variables of instances and the names of the secrets that are their values.
+  public var secrets: [String: String]?
 
   public init(
     node: NodeID, nodeName: String, release: Int, manifestPath: String, blobPaths: [String],
@@ -113,7 +115,7 @@ public struct NodeLaunch: Sendable, Codable, Equatable {
     subnet: Subnet = .none,
     cpus: Double = 4, memoryBytes: Int64 = 32 << 30, pids: Int = 512, endpoint: Endpoint? = nil,
     checkpoint: String? = nil, warmUp: WarmUp? = nil, example: String? = nil,
-    image: ImageSource? = nil, environment: EnvironmentPin? = nil
+    image: ImageSource? = nil, environment: EnvironmentPin? = nil, secrets: [String: String]? = nil
   ) {
     self.environment = environment
     self.node = node
@@ -137,6 +139,7 @@ public struct NodeLaunch: Sendable, Codable, Equatable {
     self.warmUp = warmUp
     self.example = example
     self.image = image
+    self.secrets = secrets
   }
 
   /// Equal but for names: a node or a checkpoint that was renamed needs no new host.

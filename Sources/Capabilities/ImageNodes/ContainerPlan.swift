@@ -25,12 +25,13 @@ enum ContainerPlan {
   ///   - cpus: that the machine has.
   static func body(
     _ instance: InstanceID, _ launch: NodeLaunch, _ source: ImageSource, image: String, owner: String,
-    cpus: Int
+    cpus: Int, secrets: InstanceSecrets = InstanceSecrets()
   ) -> ContainerBody {
     var labels = labels(launch, owner: owner)
     labels[instanceLabel] = instance.text
+    let variables = source.environment.merging(secrets.variables) { _, secret in secret }
     let environment =
-      source.environment.map { "\($0.key)=\($0.value)" }.sorted() + [
+      variables.map { "\($0.key)=\($0.value)" }.sorted() + [
         "PORT=\(source.port)", "ROOST_NODE_ID=\(launch.node)", "ROOST_INSTANCE_ID=\(instance)",
       ]
     let scratch = max(launch.memoryBytes / 4, 1 << 20)
@@ -38,6 +39,9 @@ enum ContainerPlan {
     let disk = source.diskGigabytes.map { _ in
       ContainerBody.Mount(
         Type: "volume", Source: volume(instance), Target: source.diskPath, ReadOnly: false)
+    }
+    let files = secrets.files.map {
+      ContainerBody.Mount(Type: "bind", Source: $0.source, Target: $0.target, ReadOnly: true)
     }
     return ContainerBody(
       Hostname: instance.text, User: source.runAs, Env: environment, Image: image,
@@ -49,6 +53,6 @@ enum ContainerPlan {
         MemorySwap: launch.memoryBytes, PidsLimit: launch.pids, ReadonlyRootfs: source.readOnlyRoot,
         CapAdd: source.capabilities, Tmpfs: Dictionary(tmpfs) { first, _ in first },
         ShmSize: source.sharedMemoryBytes, Init: true, NetworkMode: network(launch.node),
-        Mounts: disk.map { [$0] } ?? []))
+        Mounts: (disk.map { [$0] } ?? []) + files))
   }
 }

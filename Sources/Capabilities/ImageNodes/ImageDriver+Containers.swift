@@ -15,8 +15,14 @@ extension ImageDriver {
         memoryBytes: launch.memoryBytes, stopSeconds: source.stopSeconds, port: source.port,
         exposedPorts: prepared.ports)
     }
+    let secrets: InstanceSecrets
+    do throws(DriverFailure) { secrets = try await self.secrets(of: id, launch, source, words) } catch {
+      secretFiles.remove(id)
+      state.withLock { $0.containers[id] = nil }
+      throw error
+    }
     do throws(EngineError) {
-      return try await start(id, launch, source, prepared)
+      return try await start(id, launch, source, prepared, secrets)
     } catch {
       await discard(id, after: error)
       throw words.start(error, image: source.reference)
@@ -29,15 +35,18 @@ extension ImageDriver {
     if error.isOfEngine { noteTrouble(error) }
     // Where the engine is away, it's the next `prepare` that removes it.
     if !error.isOfEngine { try? await remove(id) }
+    secretFiles.remove(id)
     state.withLock { $0.containers[id] = nil }
   }
 
   private func start(
-    _ id: InstanceID, _ launch: NodeLaunch, _ source: ImageSource, _ prepared: PreparedImage
+    _ id: InstanceID, _ launch: NodeLaunch, _ source: ImageSource, _ prepared: PreparedImage,
+    _ secrets: InstanceSecrets
   ) async throws(EngineError) -> InstanceHandle {
     let name = ContainerPlan.container(id)
     let body = ContainerPlan.body(
-      id, launch, source, image: prepared.pinned, owner: owner, cpus: prepared.cpus)
+      id, launch, source, image: prepared.pinned, owner: owner, cpus: prepared.cpus,
+      secrets: secrets)
     if source.diskGigabytes != nil {
       var labels = ContainerPlan.labels(launch, owner: owner)
       labels[ContainerPlan.instanceLabel] = id.text
@@ -50,6 +59,7 @@ extension ImageDriver {
       // Made by a call whose answer was lost.
       guard error.kind == .refused(409) else { throw error }
     }
+    try await give(secrets.files, to: name, source, prepared)
     try await engine.start(name)
     guard let details = try await engine.container(name) else {
       throw EngineError(.refused(404), "the container was removed as soon as it was started")

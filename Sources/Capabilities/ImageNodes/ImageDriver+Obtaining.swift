@@ -16,7 +16,13 @@ extension ImageDriver {
     do throws(PlatformError) { image = try ImageReference(source.reference) } catch {
       return refused(words.failure(.launch, .refused, error.message))
     }
-    let login = RegistryLogins(path: configuration.loginFile).login(for: image.registry)
+    let logins = RegistryLogins(path: configuration.loginFile)
+    let login: RegistryLogin?
+    do throws(DriverFailure) {
+      login =
+        try await self.login(launch, source, registry: image.registry, words)
+        ?? logins.login(for: image.registry)
+    } catch { return refused(error) }
     let former = pins.read(host, reference: source.reference)
     if let here = try await engine.image(former ?? image.text), here.RepoDigests?.isEmpty ?? true {
       // Nothing to ask: it comes from no registry.
@@ -31,7 +37,7 @@ extension ImageDriver {
     } catch {
       guard let former, !error.isRefusalOfRegistry, let here = try await engine.image(former) else {
         if error.isOfEngine { throw error }
-        return refused(words.registry(error, image: image, login: login))
+        return refused(words.registry(error, image: image, login: login, logins))
       }
       configuration.log("\(launch.node): the registry can't be asked (\(error.message)); the image is here")
       return try pin(here, as: former, host, source, words)
@@ -44,7 +50,7 @@ extension ImageDriver {
         here = try await engine.image(wanted.text)
       } catch {
         if error.isOfEngine { throw error }
-        return refused(words.registry(error, image: image, login: login))
+        return refused(words.registry(error, image: image, login: login, logins))
       }
     }
     guard let here else {
@@ -88,7 +94,8 @@ extension ImageDriver {
         words.failure(.launch, .refused, "the digest of image \(source.reference) can't be stored: \(error)"))
     }
     return PreparedImage(
-      pinned: pinned, architecture: here.Architecture ?? "", ports: here.ports)
+      pinned: pinned, architecture: here.Architecture ?? "", ports: here.ports,
+      user: here.Config?.User ?? "")
   }
 }
 

@@ -81,6 +81,7 @@ public final class ImageDriver: InstanceDriver {
     var prepared = try await obtain(launch, source, words, isPodman: ping.isPodman)
     if prepared.refusal != nil { return prepared }
     prepared.cpus = max(1, info.NCPU)
+    prepared.userBase = ContainerUser.base(info)
     let machine = Self.architecture(info.Architecture ?? "")
     if !prepared.architecture.isEmpty, !machine.isEmpty, prepared.architecture != machine {
       prepared.refusal = words.failure(
@@ -137,6 +138,7 @@ public final class ImageDriver: InstanceDriver {
   func remove(_ instance: InstanceID) async throws(EngineError) {
     try await engine.remove(ContainerPlan.container(instance))
     try await engine.removeVolume(ContainerPlan.volume(instance))
+    secretFiles.remove(instance)
   }
 
   public func retire(_ node: NodeID, release: Int) async {
@@ -172,6 +174,8 @@ public final class ImageDriver: InstanceDriver {
     _ keeping: @Sendable () async -> [(node: NodeID, release: Int)]?
   ) async throws(EngineError) {
     let label = "\(ContainerPlan.ownerLabel)=\(owner)"
+    // Before the look at the containers: an instance that is made meanwhile is not taken for one that is gone.
+    let withFiles = secretFiles.instances()
     let containers = try await engine.containers(labelled: [label])
     let networks = try await engine.networks(labelled: [label])
     guard let kept = await keeping() else { return }
@@ -185,6 +189,10 @@ public final class ImageDriver: InstanceDriver {
       else { continue }
       configuration.log("\(container.name): removing a container that no node needs")
       try await remove(instance)
+    }
+    let known = Set(containers.map(\.name))
+    for instance in withFiles where !known.contains(ContainerPlan.container(instance)) {
+      if state.withLock({ $0.containers[instance] == nil }) { secretFiles.remove(instance) }
     }
     for network in networks {
       guard let node = network.Labels?[ContainerPlan.nodeLabel], !nodes.contains(node) else { continue }
@@ -227,6 +235,10 @@ struct PreparedImage: Sendable {
   var architecture = ""
   var ports: [Int] = []
   var cpus = 1
+  /// `USER[:GROUP]` of the image; empty: root.
+  var user = ""
+  /// Added to the users of containers.
+  var userBase: UInt32 = 0
   var warnings: [String] = []
   /// It can't be used.
   var refusal: DriverFailure?

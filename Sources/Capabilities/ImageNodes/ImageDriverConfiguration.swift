@@ -10,6 +10,8 @@ public struct ImageDriverConfiguration: Sendable {
   public var network: NetworkPool
   /// Where logins to registries are looked for: a `config.json` of Docker's.
   public var loginFile: String?
+  /// The value of the secret that a node calls so.
+  public var secret: @Sendable (NodeID, String) async throws(PlatformError) -> [UInt8]
   public var now: @Sendable () -> Timestamp
   /// A debug line.
   public var log: @Sendable (String) -> Void
@@ -20,6 +22,10 @@ public struct ImageDriverConfiguration: Sendable {
 
   public init(
     socket: String, dataFolder: String, network: NetworkPool = .default, loginFile: String? = nil,
+    secret: @escaping @Sendable (NodeID, String) async throws(PlatformError) -> [UInt8] = {
+      (_, name) throws(PlatformError) in
+      throw PlatformError(.notFound, "secret '\(name)' does not exist: this server keeps no secrets")
+    },
     now: @escaping @Sendable () -> Timestamp, log: @escaping @Sendable (String) -> Void = { _ in },
     record: @escaping @Sendable (NodeID, LogLine) -> Void = { _, _ in },
     newestLine: @escaping @Sendable (NodeID, InstanceID) -> String? = { _, _ in nil }
@@ -28,6 +34,7 @@ public struct ImageDriverConfiguration: Sendable {
     self.dataFolder = dataFolder
     self.network = network
     self.loginFile = loginFile
+    self.secret = secret
     self.now = now
     self.log = log
     self.record = record

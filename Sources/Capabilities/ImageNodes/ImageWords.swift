@@ -29,7 +29,9 @@ struct ImageWords: Sendable {
   }
 
   /// The registry did not give the image.
-  func registry(_ error: EngineError, image: ImageReference, login: RegistryLogin?) -> DriverFailure {
+  func registry(
+    _ error: EngineError, image: ImageReference, login: RegistryLogin?, _ logins: RegistryLogins
+  ) -> DriverFailure {
     let said = error.message.lowercased()
     let place = "registry \(image.registry)"
     if said.contains("no space left") {
@@ -43,9 +45,19 @@ struct ImageWords: Sendable {
       )
     }
     if said.contains("no basic auth") || (error.isRefusalOfRegistry && login == nil) {
+      let why =
+        logins.helper(for: image.registry).map {
+          "none is known (the login is kept by \($0), which roost does not run)"
+        } ?? "none is known"
       return failure(
         .launch, .refused,
-        "\(place) wants a login for image \(image.text) and none is known: run docker login \(image.registry) as the user of roost, or correct the image's name (the registry said: \(error.message))"
+        "\(place) wants a login for image \(image.text) and \(why): give the node --registry-user and --registry-password-secret (image.passwordSecret), or run docker login \(image.registry) as the user of roost, or correct the image's name (the registry said: \(error.message))"
+      )
+    }
+    if error.isRefusalOfRegistry, let secret = launch.image?.passwordSecret {
+      return failure(
+        .launch, .refused,
+        "\(place) refuses user '\(login?.user ?? "")' (image.registryUser) for image \(image.text): the password in secret '\(secret)' (image.passwordSecret) is wrong, or the user may not pull the image; give the password anew with: roost secret update \(secret) (the registry said: \(error.message))"
       )
     }
     if error.isRefusalOfRegistry {
@@ -69,6 +81,12 @@ struct ImageWords: Sendable {
       return failure(
         .launch, .refused,
         "the command \(Self.command(in: said)) of image \(image) can't be executed: \(said)")
+    }
+    if said.contains("bind source path does not exist") {
+      return failure(
+        .launch, .refused,
+        "image.secretFiles: the container engine does not see the folder in memory where roost puts them (\(said)): run both on the same machine, or give the secrets as variables"
+      )
     }
     if said.contains("unable to find user") {
       return failure(

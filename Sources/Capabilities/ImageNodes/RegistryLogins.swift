@@ -12,13 +12,25 @@ struct RegistryLogins {
       var password: String?
     }
     var auths: [String: Entry]?
+    /// For one registry, and for all others.
+    var credHelpers: [String: String]?
+    var credsStore: String?
+  }
+
+  private var file: File? {
+    path.flatMap { FileManager.default.contents(atPath: $0) }
+      .flatMap { try? JSONDecoder().decode(File.self, from: $0) }
+  }
+
+  /// The program that keeps the login for a registry instead of the file; it is not run here.
+  func helper(for registry: String) -> String? {
+    guard let file else { return nil }
+    return (file.credHelpers?[registry] ?? file.credsStore).map { "docker-credential-\($0)" }
   }
 
   /// nil when there is none for it: then it is asked without.
   func login(for registry: String) -> RegistryLogin? {
-    guard let path, let data = FileManager.default.contents(atPath: path),
-      let file = try? JSONDecoder().decode(File.self, from: data)
-    else { return nil }
+    guard let file else { return nil }
     let hub = "https://index.docker.io/v1/"
     let names =
       [

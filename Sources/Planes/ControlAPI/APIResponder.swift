@@ -13,6 +13,7 @@ public struct APIWorld: Sendable {
   public var checkpoints: CheckpointService
   /// Nil where no environments can be made.
   public var environments: EnvironmentService?
+  public var secrets: SecretService
   public var authority: TokenAuthority
   /// IAM tokens for JWTs of authorized keys.
   public var exchange: TokenExchange
@@ -30,7 +31,7 @@ public struct APIWorld: Sendable {
   public init(
     world: NodeWorld, fleet: Fleet, nodes: NodeService, checkpoints: CheckpointService,
     environments: EnvironmentService? = nil,
-    authority: TokenAuthority, exchange: TokenExchange, apiKeys: APIKeys,
+    secrets: SecretService, authority: TokenAuthority, exchange: TokenExchange, apiKeys: APIKeys,
     metrics: @escaping @Sendable () async -> String,
     logs: @escaping @Sendable (NodeID, String?, Int, Int) async throws(PlatformError) -> LogPage,
     requests: @escaping @Sendable (String) -> RequestResource?,
@@ -42,6 +43,7 @@ public struct APIWorld: Sendable {
     aliases = AliasService(world: world, fleet: fleet)
     self.checkpoints = checkpoints
     self.environments = environments
+    self.secrets = secrets
     self.authority = authority
     self.exchange = exchange
     self.apiKeys = apiKeys

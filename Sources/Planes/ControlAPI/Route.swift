@@ -94,6 +94,12 @@ enum RouteTable {
     Route("GET", "/v1/serviceAccounts/*/apiKeys", APIKeyEndpoints.list),
     Route("POST", "/v1/serviceAccounts/*/apiKeys", APIKeyEndpoints.create),
     Route("DELETE", "/v1/serviceAccounts/*/apiKeys/*", APIKeyEndpoints.delete),
+    Route("GET", "/v1/secrets", SecretEndpoints.list),
+    Route("POST", "/v1/secrets", SecretEndpoints.create),
+    Route("POST", "/v1/secrets:rotateKey", SecretEndpoints.rotateKey),
+    Route("GET", "/v1/secrets/*", SecretEndpoints.get),
+    Route("PATCH", "/v1/secrets/*", SecretEndpoints.update),
+    Route("DELETE", "/v1/secrets/*", SecretEndpoints.delete),
     Route("GET", "/v1/requests/*", RequestEndpoints.get),
     Route("GET", "/v1/configurations", OpenEndpoints.configurations),
   ]

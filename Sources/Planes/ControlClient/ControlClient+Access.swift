@@ -65,6 +65,39 @@ extension ControlClient {
     _ = try call("DELETE", "/v1/serviceAccounts/\(Self.escaped(account))/apiKeys/\(Self.escaped(id))")
   }
 
+  // MARK: Secrets
+
+  public func secrets(folder: String? = nil) throws(ClientError) -> ListResource<SecretResource> {
+    try all("/v1/secrets", query: folder.map { [("folder", $0)] } ?? [])
+  }
+
+  /// By id or name.
+  public func secret(_ key: String) throws(ClientError) -> SecretResource {
+    try get("/v1/secrets/\(Self.escaped(key))")
+  }
+
+  public func createSecret(_ request: CreateSecretRequest) throws(ClientError) -> SecretResource {
+    try send("POST", "/v1/secrets", request)
+  }
+
+  /// - Parameter fields: `value`, `description`.
+  public func updateSecret(
+    _ key: String, _ request: UpdateSecretRequest, fields: [String]
+  ) throws(ClientError) -> SecretResource {
+    try send(
+      "PATCH", "/v1/secrets/\(Self.escaped(key))", query: [("update_mask", fields.joined(separator: ","))],
+      request)
+  }
+
+  public func deleteSecret(_ key: String) throws(ClientError) {
+    _ = try call("DELETE", "/v1/secrets/\(Self.escaped(key))")
+  }
+
+  /// Encrypts all values with a new master key.
+  public func rotateKey() throws(ClientError) -> RotatedKeyResource {
+    try send("POST", "/v1/secrets:rotateKey")
+  }
+
   // MARK: The server
 
   private struct Catalogue: Decodable { var configurations: [CatalogueEntry] }

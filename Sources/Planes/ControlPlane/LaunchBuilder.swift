@@ -39,7 +39,7 @@ struct LaunchBuilder {
       subnet: .init(rawValue: spec.subnet) ?? .none, cpus: spec.cpus ?? configuration.cpus,
       memoryBytes: spec.memoryBytes ?? configuration.memoryBytes, checkpoint: checkpoint.label,
       warmUp: cell.warmUp.flatMap(NodeLaunch.WarmUp.init), example: cell.warmUp == nil ? nil : intent.example,
-      environment: cell.environment)
+      environment: cell.environment, secrets: cell.secrets)
   }
 
   private func paths(of digests: [String]) throws(PlatformError) -> [String] {

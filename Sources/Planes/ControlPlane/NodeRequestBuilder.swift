@@ -47,6 +47,7 @@ enum NodeRequestBuilder {
     request.keepRandomState = cell.keepRandomState
     request.warmUp = cell.warmUp
     request.environment = cell.environment?.id.text
+    request.secrets = cell.secrets
   }
 
   private static func recoded<Value: Decodable>(_ value: some Encodable) throws(PlatformError) -> Value {
@@ -70,6 +71,8 @@ extension CreateNodeRequest {
       case "keepRandomState": request.keepRandomState = update.keepRandomState
       case "warmUp": request.warmUp = update.warmUp
       case "environment": request.environment = update.environment
+      case "secrets" where request.image != nil: request.image?.secrets = update.secrets
+      case "secrets": request.secrets = update.secrets
       case "configuration": request.configuration = update.configuration
       case "subnet": request.subnet = update.subnet
       case "zones": request.zones = update.zones

@@ -5,7 +5,7 @@ extension NodeService {
   /// Fields of an update of which instances are made: the node's whole request is built anew of what it is and what is given.
   private static let content: Set<String> = [
     "checkpoint", "inputs", "outputs", "isolation", "startMode", "restore", "keepRandomState", "warmUp",
-    "configuration", "subnet", "zones", "memoryBytes", "cpus", "image", "environment",
+    "configuration", "subnet", "zones", "memoryBytes", "cpus", "image", "environment", "secrets",
   ]
 
   /// The fields that `update` takes in its mask.

@@ -36,6 +36,7 @@ public struct NodeService: Sendable {
       }
     spec.rollOut = request.rollOut
     try NodeSpecBuilder.check(spec)
+    try await world.store.checkSecrets(of: spec, in: folder.id)
     return (spec, warnings)
   }
 
@@ -96,6 +97,8 @@ public struct NodeService: Sendable {
       memo: OperationMemo(generation: 1, folder: folder.id, warnings: intent.differences))
     try await world.store.atomically { store throws(PlatformError) in
       try Self.check(spec.cell?.environment, in: store)
+      // One may have been deleted since.
+      try store.checkSecrets(of: spec, in: folder.id)
       try store.createNode(record)
       try store.createOperation(operation)
     }
@@ -145,8 +148,10 @@ public struct NodeService: Sendable {
     let operation = try operation(kind, description, node.id, by: subject, memo: memo)
     let changed = record
     let changes = try StoredJSON.text(try SpecChanges.between(former.spec, intent.spec))
+    let wanted = intent.spec
     let stored = try await world.store.atomically { store throws(PlatformError) in
       if kind == "updateNode" { try Self.check(pin, in: store) }
+      if changed.release != node.release { try store.checkSecrets(of: wanted, in: node.folderID) }
       try store.createOperation(operation)
       return try store.updateNode(changed, made: (subject, changes))
     }

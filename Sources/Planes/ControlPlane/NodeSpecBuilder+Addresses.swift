@@ -91,6 +91,7 @@ extension NodeSpecBuilder {
       ("subnet", request.subnet != nil), ("memoryBytes", request.memoryBytes != nil),
       ("cpus", request.cpus != nil), ("zones", request.zones != nil),
       ("environment", request.environment != nil), ("strictEnvironment", request.strictEnvironment != nil),
+      ("secrets", request.secrets != nil),
     ]
     try refuse(
       given.filter { !allowed.contains($0.0) }, kind: "cell", hint: "leave it out of a node of kind \(kind)")

@@ -4,7 +4,15 @@ import Domain
 extension NodeSpecBuilder {
   static func imageSpec(_ request: CreateNodeRequest, acl: [FolderID]) throws(PlatformError) -> NodeSpec {
     try refuseCellFields(
-      request, allowing: ["configuration", "subnet", "memoryBytes", "cpus", "zones"], kind: "image")
+      request, allowing: ["configuration", "subnet", "memoryBytes", "cpus", "zones", "secrets"], kind: "image"
+    )
+    var image = request.image
+    if let secrets = request.secrets {
+      guard image?.secrets == nil else {
+        throw .invalid("secrets", "secrets: image.secrets is given too, which is the same; give one of them")
+      }
+      image?.secrets = secrets
+    }
     guard request.addresses == nil else {
       throw .invalid(
         "addresses", "addresses: belongs to nodes of kind address; leave it out of one of kind image")
@@ -21,7 +29,7 @@ extension NodeSpecBuilder {
         "instances.min", "instances.min: 0 is for nodes of kind cell; a container takes too long to start")
     }
     let source = try ImageValidation.source(
-      request.image, endpoint: request.endpoint, healthCheck: request.healthCheck,
+      image, endpoint: request.endpoint, healthCheck: request.healthCheck,
       telemetry: request.telemetry)
     let spec = NodeSpec(
       description: request.description ?? "", image: source, configuration: configuration.name,

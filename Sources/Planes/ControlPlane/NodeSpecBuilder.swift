@@ -14,13 +14,14 @@ enum NodeSpecBuilder {
       )
     }
     let subnet = try one(of: ["none", "host"], request.subnet, "subnet")
+    try SecretValidation.checkCell(request.secrets)
     let source = CellSource(
       checkpointId: checkpoint, inputs: inputs, outputs: outputs,
       isolation: try one(of: ["instance", "request"], request.isolation, "isolation"),
       startMode: try one(of: ["auto", "fork", "spawn"], request.startMode, "startMode"),
       restore: try one(of: ["reachable", "full"], request.restore, "restore"),
       keepRandomState: request.keepRandomState ?? false,
-      warmUp: try warmUp(request, subnet: subnet))
+      warmUp: try warmUp(request, subnet: subnet), secrets: request.secrets)
     let spec = NodeSpec(
       description: request.description ?? "", cell: source, configuration: configuration.name,
       instances: try range(request.instances),

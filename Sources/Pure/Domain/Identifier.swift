@@ -12,6 +12,7 @@ public enum ResourceKind: String, Sendable, CaseIterable {
   case request = "req"
   case alias = "ali"
   case environment = "env"
+  case secret = "sec"
 }
 
 /// The kind of a typed id.
@@ -29,6 +30,7 @@ public enum UploadKind: IdentifiedKind { public static let kind = ResourceKind.u
 public enum RequestKind: IdentifiedKind { public static let kind = ResourceKind.request }
 public enum AliasKind: IdentifiedKind { public static let kind = ResourceKind.alias }
 public enum EnvironmentKind: IdentifiedKind { public static let kind = ResourceKind.environment }
+public enum SecretKind: IdentifiedKind { public static let kind = ResourceKind.secret }
 
 public typealias FolderID = Identifier<FolderKind>
 public typealias ProjectID = Identifier<ProjectKind>
@@ -41,6 +43,7 @@ public typealias KeyID = Identifier<KeyKind>
 public typealias UploadID = Identifier<UploadKind>
 public typealias AliasID = Identifier<AliasKind>
 public typealias EnvironmentID = Identifier<EnvironmentKind>
+public typealias SecretID = Identifier<SecretKind>
 
 /// An opaque id: 20 characters `[a-z0-9]`, the first three say the kind. Ids of different kinds can't be mixed.
 public struct Identifier<Kind: IdentifiedKind>: Sendable, Hashable, Comparable, Codable,

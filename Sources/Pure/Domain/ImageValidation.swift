@@ -52,7 +52,9 @@ public enum ImageValidation {
         preset: preset.flatMap { preset in
           preset.metrics.map { TelemetrySettings(path: $0, port: preset.metricsPort ?? port) }
         }), command: asked.command, args: asked.args,
-      environment: asked.environment ?? [:], runAs: asked.runAs,
+      environment: asked.environment ?? [:], secrets: asked.secrets, secretFiles: asked.secretFiles,
+      registryUser: asked.passwordSecret == nil ? asked.registryUser : asked.registryUser ?? "json_key",
+      passwordSecret: asked.passwordSecret, runAs: asked.runAs,
       readOnlyRoot: asked.readOnlyRoot ?? true,
       writablePaths: asked.writablePaths ?? defaults.writablePaths,
       capabilities: (asked.capabilities ?? []).map { $0.uppercased() },
@@ -79,6 +81,7 @@ public enum ImageValidation {
     for (name, value) in source.environment.sorted(by: { $0.key < $1.key }) {
       try checkVariable(name, value)
     }
+    try checkSecrets(source)
     try checkWords(source.command, "image.command")
     try checkWords(source.args, "image.args")
     for (index, path) in source.writablePaths.enumerated() {
@@ -112,17 +115,53 @@ public enum ImageValidation {
 
   private static func checkVariable(_ name: String, _ value: String) throws(PlatformError) {
     let field = "image.environment.\(name)"
-    let isName =
-      !name.isEmpty && name.utf8.count <= 256
-      && name.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7f && $0 != UInt8(ascii: "=") }
-    guard isName else {
-      throw .invalid("image.environment", "image.environment: '\(name)' is not a name of a variable")
-    }
-    guard name != "PORT" else {
-      throw .invalid(field, "\(field): is set by the platform; give image.port")
-    }
+    try checkVariableName(name, in: "image.environment")
     guard value.utf8.count <= 65536, !value.utf8.contains(0) else {
       throw .invalid(field, "\(field): must have at most 65536 bytes and no zero byte")
+    }
+  }
+
+  private static func checkVariableName(_ name: String, in field: String) throws(PlatformError) {
+    try SecretValidation.checkVariable(name, in: field)
+    guard name != "PORT" else {
+      throw .invalid("\(field).\(name)", "\(field).\(name): is set by the platform; give image.port")
+    }
+  }
+
+  private static func checkSecrets(_ source: ImageSource) throws(PlatformError) {
+    for (name, secret) in (source.secrets ?? [:]).sorted(by: { $0.key < $1.key }) {
+      try checkVariableName(name, in: "image.secrets")
+      guard source.environment[name] == nil else {
+        throw .invalid(
+          "image.secrets.\(name)", "image.secrets.\(name): is given in image.environment too; give it once")
+      }
+      try SecretValidation.checkName(secret, "image.secrets.\(name)")
+    }
+    for (path, secret) in (source.secretFiles ?? [:]).sorted(by: { $0.key < $1.key }) {
+      try checkPath(path, "image.secretFiles")
+      guard !source.writablePaths.contains(path), source.diskGigabytes == nil || source.diskPath != path
+      else {
+        throw .invalid(
+          "image.secretFiles.\(path)",
+          "image.secretFiles.\(path): is a folder of the instance (image.writablePaths, image.diskPath); give a path of a file"
+        )
+      }
+      try SecretValidation.checkName(secret, "image.secretFiles.\(path)")
+    }
+    guard let secret = source.passwordSecret else {
+      guard source.registryUser == nil else {
+        throw .invalid(
+          "image.registryUser",
+          "image.registryUser: give image.passwordSecret too, the name of the secret with this user's password"
+        )
+      }
+      return
+    }
+    try SecretValidation.checkName(secret, "image.passwordSecret")
+    let user = source.registryUser ?? ""
+    guard !user.isEmpty, user.utf8.count <= 256, !user.utf8.contains(where: { $0 < 0x20 || $0 == 0x3a })
+    else {
+      throw .invalid("image.registryUser", "image.registryUser: '\(user)' is not a user name")
     }
   }
 

@@ -10,6 +10,7 @@ import Gateway
 import Glibc
 import HTTPModel
 import ImageNodes
+import Secrets
 import Storage
 import Synchronization
 import TLS
@@ -44,6 +45,7 @@ public enum AssembledService {
     let blobs = try BlobStore(data: data.path)
     let authority = try FirstStart.authority(data)
     let subject = try await FirstStart.ensure(store, at: now())
+    let vault = try await FirstStart.vault(data, store, logger)
     let logs = NodeLogs(folder: data.path + "/logs", limits: configuration.logs)
     let environments = EnvironmentStart.builder(configuration, data, python, logger)
     let driver = CellDriver(
@@ -51,9 +53,12 @@ public enum AssembledService {
         dataFolder: data.path, python: python.python, pythonPath: python.packageFolder,
         sandbox: configuration.sandbox ? .required : .off,
         environmentPython: { EnvironmentBuilder.python($0, dataFolder: data.path) },
-        fallbackPath: EnvironmentStart.fallback(data, python, logger), now: { now() },
+        fallbackPath: EnvironmentStart.fallback(data, python, logger),
+        secret: { node, name throws(PlatformError) in try await vault.value(named: name, of: node) },
+        now: { now() },
         log: { logger.debug("cell driver", ["what": .text($0)]) }))
-    let images = ImageDriver(configuration: EngineStart.configuration(configuration, data, logs, logger))
+    let images = ImageDriver(
+      configuration: EngineStart.configuration(configuration, data, logs, vault, logger))
     let time = TimeSource(wall: { now() }, uptime: { uptime() })
     let upstreamTLS = try ListenFlags.upstreamTLS(configuration)
     let prober = Prober(tls: upstreamTLS)
@@ -97,7 +102,8 @@ public enum AssembledService {
     let api = APIWorld(
       world: world, fleet: fleet, nodes: NodeService(world: world, fleet: fleet),
       checkpoints: CheckpointService(store: store, blobs: blobs, time: time),
-      environments: environmentService, authority: authority,
+      environments: environmentService, secrets: SecretService(world: world, vault: vault),
+      authority: authority,
       exchange: exchange, apiKeys: apiKeys,
       metrics: { String(decoding: metrics.text(), as: UTF8.self) + ProcessMetrics.text(version: version) },
       logs: { node, cursor, tail, wait throws(PlatformError) in

@@ -1,7 +1,9 @@
 import Access
 import Domain
 import Glibc
+import Secrets
 import Storage
+import Telemetry
 
 /// The data folder of one server: made at the first start, locked while it runs.
 struct DataFolder {
@@ -62,5 +64,20 @@ enum FirstStart {
     let authority = try TokenAuthority.generate()
     try PrivateFile.write(try authority.privateKeyPEM(), to: path)
     return authority
+  }
+
+  /// The values of secrets; the first start makes their master key.
+  static func vault(
+    _ data: DataFolder, _ store: Store, _ logger: Logger
+  ) async throws(PlatformError) -> SecretVault {
+    let path = data.path + "/keys/secrets.json"
+    let vault = try await SecretVault.open(store: store, keyFile: path)
+    let lost = try await vault.unreadable()
+    if lost > 0 {
+      logger.error(
+        "values of secrets can't be read: their master key is not in the key file; restore it, or give the values anew",
+        ["values": .integer(lost), "file": .text(path)])
+    }
+    return vault
   }
 }

@@ -1,6 +1,7 @@
 import Domain
 import Glibc
 import ImageNodes
+import Secrets
 import Storage
 import Telemetry
 
@@ -9,12 +10,15 @@ enum EngineStart {
   static let defaultSocket = "/var/run/docker.sock"
 
   static func configuration(
-    _ configuration: ServeConfiguration, _ data: DataFolder, _ logs: NodeLogs, _ logger: Logger
+    _ configuration: ServeConfiguration, _ data: DataFolder, _ logs: NodeLogs, _ vault: SecretVault,
+    _ logger: Logger
   ) -> ImageDriverConfiguration {
     ImageDriverConfiguration(
       socket: configuration.engine ?? variableSocket ?? defaultSocket, dataFolder: data.path,
       network: configuration.nodeNetworks.flatMap { NetworkPool($0) } ?? .default,
-      loginFile: loginFile, now: { AssembledService.now() },
+      loginFile: loginFile,
+      secret: { node, name throws(PlatformError) in try await vault.value(named: name, of: node) },
+      now: { AssembledService.now() },
       log: { logger.info("container engine", ["what": .text($0)]) },
       record: { logs.append($0, $1) }, newestLine: { logs.newestTime($0, of: $1) })
   }

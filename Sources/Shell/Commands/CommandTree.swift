@@ -21,6 +21,8 @@ enum CommandTree {
     ServiceAccountList.command, ServiceAccountCreate.command, ServiceAccountGrant.command,
     ServiceAccountDelete.command, KeyCreate.command, KeyList.command, KeyDelete.command,
     APIKeyCreate.command, APIKeyList.command, APIKeyDelete.command,
+    SecretCreate.command, SecretList.command, SecretGet.command, SecretUpdate.command, SecretDelete.command,
+    SecretRotateKey.command, SecretImport.command,
     ConfigurationList.command, ProfileSet.command, ProfileUse.command, ProfileList.command,
     Explain.command, VersionShow.command, CompletionShow.command, HelpShow.command, CompletionWords.command,
   ]
@@ -38,6 +40,7 @@ enum CommandTree {
     ("folder", "owners of nodes"), ("project", "owners of notebooks and checkpoints"),
     ("service-account", "principals that are not people"), ("key", "authorized keys of service accounts"),
     ("api-key", "API keys of service accounts"),
+    ("secret", "encrypted values for nodes"),
     ("configuration", "sizes of instances"),
     ("profile", "named servers of yours"), ("explain", "what was done with a recent request"),
     ("version", "versions of this program and of the server"),

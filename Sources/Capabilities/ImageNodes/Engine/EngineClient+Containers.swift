@@ -99,6 +99,13 @@ extension EngineClient {
       waiting: .seconds(30))
   }
 
+  /// A file or folder of a container as a tar archive; nil when there is none. Links are not followed.
+  func archive(of path: String, in container: String) async throws(EngineError) -> [UInt8]? {
+    let answer = try await call(
+      "GET", "/containers/\(container)/archive", [("path", path)], accepting: [404], doing: "archive")
+    return answer.status == 404 ? nil : answer.body
+  }
+
   /// nil when there is none.
   public func container(_ container: String) async throws(EngineError) -> ContainerDetails? {
     let answer = try await call("GET", "/containers/\(container)/json", accepting: [404], doing: "inspect")

@@ -16,4 +16,6 @@ public struct EngineInfo: Sendable, Decodable {
   public var MemoryLimit: Bool?
   public var PidsLimit: Bool?
   public var CpuCfsQuota: Bool?
+  public var SecurityOptions: [String]?
+  public var DockerRootDir: String?
 }

@@ -67,6 +67,24 @@ extension String: SQLiteStorable {
   }
 }
 
+/// A column of bytes.
+struct Blob: SQLiteStorable {
+  var bytes: [UInt8]
+
+  func bind(to statement: OpaquePointer, at index: Int32) -> Int32 {
+    bytes.withUnsafeBytes { buffer in
+      // A null pointer would bind NULL; no bytes have none.
+      guard let base = buffer.baseAddress else { return sqlite3_bind_zeroblob(statement, index, 0) }
+      return sqlite3_bind_blob64(statement, index, base, UInt64(buffer.count), transient)
+    }
+  }
+  static func read(_ statement: OpaquePointer, _ column: Int32) throws(PlatformError) -> Blob {
+    let count = Int(sqlite3_column_bytes(statement, column))
+    guard count > 0, let start = sqlite3_column_blob(statement, column) else { return Blob(bytes: []) }
+    return Blob(bytes: Array(UnsafeRawBufferPointer(start: start, count: count)))
+  }
+}
+
 extension Timestamp: SQLiteStorable {
   func bind(to statement: OpaquePointer, at index: Int32) -> Int32 {
     microseconds.bind(to: statement, at: index)

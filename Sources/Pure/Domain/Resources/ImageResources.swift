@@ -14,6 +14,14 @@ public struct ImageSource: Sendable, Codable, Equatable {
   /// Instead of the image's arguments.
   public var args: [String]?
   public var environment: [String: String]
+  /// Variables whose values are secrets of the node's folder: `{"API_KEY": "name-of-secret"}`.
+  public var secrets: [String: String]?
+  /// Files in memory whose contents are secrets of the node's folder: `{"/etc/app/key.json": "name-of-secret"}`.
+  public var secretFiles: [String: String]?
+  /// Who asks the registry for the image, where `passwordSecret` is given.
+  public var registryUser: String?
+  /// The secret of the node's folder that holds this user's password.
+  public var passwordSecret: String?
   /// `USER[:GROUP]` instead of the image's.
   public var runAs: String?
   public var readOnlyRoot: Bool
@@ -37,7 +45,9 @@ public struct ImageSource: Sendable, Codable, Equatable {
     reference: String, port: Int, endpoint: EndpointSettings = EndpointSettings(),
     healthCheck: HealthCheck? = nil, telemetry: TelemetrySettings? = nil, command: [String]? = nil,
     args: [String]? = nil,
-    environment: [String: String] = [:], runAs: String? = nil, readOnlyRoot: Bool = true,
+    environment: [String: String] = [:], secrets: [String: String]? = nil,
+    secretFiles: [String: String]? = nil, registryUser: String? = nil, passwordSecret: String? = nil,
+    runAs: String? = nil, readOnlyRoot: Bool = true,
     writablePaths: [String] = ["/run", "/tmp", "/var/tmp"], capabilities: [String] = [],
     sharedMemoryBytes: Int64 = 64 << 20, diskGigabytes: Int? = nil, diskPath: String = "/disk",
     startTimeoutSeconds: Double = 300, drainSeconds: Double = 30, stopSeconds: Double = 10
@@ -50,6 +60,10 @@ public struct ImageSource: Sendable, Codable, Equatable {
     self.command = command
     self.args = args
     self.environment = environment
+    self.secrets = secrets
+    self.secretFiles = secretFiles
+    self.registryUser = registryUser
+    self.passwordSecret = passwordSecret
     self.runAs = runAs
     self.readOnlyRoot = readOnlyRoot
     self.writablePaths = writablePaths
@@ -72,6 +86,14 @@ public struct RequestedImage: Sendable, Codable, Equatable {
   public var command: [String]?
   public var args: [String]?
   public var environment: [String: String]?
+  /// Variables whose values are secrets of the node's folder: `{"API_KEY": "name-of-secret"}`.
+  public var secrets: [String: String]?
+  /// Files in memory whose contents are secrets of the node's folder: `{"/etc/app/key.json": "name-of-secret"}`.
+  public var secretFiles: [String: String]?
+  /// Who asks the registry for the image; left out with a `passwordSecret`: `json_key`.
+  public var registryUser: String?
+  /// The secret of the node's folder that holds this user's password.
+  public var passwordSecret: String?
   public var runAs: String?
   public var readOnlyRoot: Bool?
   public var writablePaths: [String]?
@@ -85,7 +107,9 @@ public struct RequestedImage: Sendable, Codable, Equatable {
 
   public init(
     reference: String? = nil, preset: String? = nil, port: Int? = nil, command: [String]? = nil,
-    args: [String]? = nil, environment: [String: String]? = nil, runAs: String? = nil,
+    args: [String]? = nil, environment: [String: String]? = nil, secrets: [String: String]? = nil,
+    secretFiles: [String: String]? = nil, registryUser: String? = nil, passwordSecret: String? = nil,
+    runAs: String? = nil,
     readOnlyRoot: Bool? = nil, writablePaths: [String]? = nil, capabilities: [String]? = nil,
     sharedMemoryBytes: Int64? = nil, diskGigabytes: Int? = nil, diskPath: String? = nil,
     startTimeoutSeconds: Double? = nil, drainSeconds: Double? = nil, stopSeconds: Double? = nil
@@ -96,6 +120,10 @@ public struct RequestedImage: Sendable, Codable, Equatable {
     self.command = command
     self.args = args
     self.environment = environment
+    self.secrets = secrets
+    self.secretFiles = secretFiles
+    self.registryUser = registryUser
+    self.passwordSecret = passwordSecret
     self.runAs = runAs
     self.readOnlyRoot = readOnlyRoot
     self.writablePaths = writablePaths

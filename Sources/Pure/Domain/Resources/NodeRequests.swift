@@ -23,6 +23,8 @@ public struct CreateNodeRequest: Sendable, Codable, Equatable {
   public var environment: String?
   /// Packages of other versions than in the notebook are refused, not only told.
   public var strictEnvironment: Bool?
+  /// Variables of instances whose values are secrets of the node's folder, `{"API_KEY": "name-of-secret"}`; of image nodes the same as `image.secrets`.
+  public var secrets: [String: String]?
   public var subnet: String?
   public var zones: [ZonePlacement]?
   public var maintenanceLimit: Int?
@@ -51,7 +53,7 @@ public struct CreateNodeRequest: Sendable, Codable, Equatable {
     scaling: ScalingSpec? = nil, isolation: String? = nil, startMode: String? = nil, restore: String? = nil,
     keepRandomState: Bool? = nil,
     warmUp: String? = nil, environment: String? = nil, strictEnvironment: Bool? = nil,
-    subnet: String? = nil,
+    secrets: [String: String]? = nil, subnet: String? = nil,
     zones: [ZonePlacement]? = nil, maintenanceLimit: Int? = nil, timeoutSeconds: Double? = nil,
     queueLimit: Int? = nil, addresses: [NodeAddress]? = nil, image: RequestedImage? = nil,
     endpoint: RequestedEndpoint? = nil,
@@ -78,6 +80,7 @@ public struct CreateNodeRequest: Sendable, Codable, Equatable {
     self.warmUp = warmUp
     self.environment = environment
     self.strictEnvironment = strictEnvironment
+    self.secrets = secrets
     self.subnet = subnet
     self.zones = zones
     self.maintenanceLimit = maintenanceLimit
@@ -159,6 +162,8 @@ public struct UpdateNodeRequest: Sendable, Codable, Equatable {
   public var environment: String?
   /// Packages of other versions than in the notebook are refused; needs no place in the mask.
   public var strictEnvironment: Bool?
+  /// Variables of instances whose values are secrets; all of them anew.
+  public var secrets: [String: String]?
   public var configuration: String?
   public var subnet: String?
   public var zones: [ZonePlacement]?
@@ -194,6 +199,7 @@ public struct UpdateNodeRequest: Sendable, Codable, Equatable {
     warmUp: String? = nil,
     environment: String? = nil,
     strictEnvironment: Bool? = nil,
+    secrets: [String: String]? = nil,
     configuration: String? = nil,
     subnet: String? = nil,
     zones: [ZonePlacement]? = nil,
@@ -226,6 +232,7 @@ public struct UpdateNodeRequest: Sendable, Codable, Equatable {
     self.environment = environment
     self.strictEnvironment = strictEnvironment
     self.warmUp = warmUp
+    self.secrets = secrets
     self.configuration = configuration
     self.subnet = subnet
     self.zones = zones

@@ -42,11 +42,13 @@ public struct CellSource: Sendable, Codable, Equatable {
   public var warmUp: String?
   /// Left out: the server's default environment.
   public var environment: EnvironmentPin?
+  /// Variables of instances whose values are secrets of the node's folder: `{"API_KEY": "name-of-secret"}`.
+  public var secrets: [String: String]?
 
   public init(
     checkpointId: CheckpointID, inputs: [Variable], outputs: [Variable], isolation: String = "instance",
     startMode: String = "auto", restore: String = "reachable", keepRandomState: Bool = false,
-    warmUp: String? = nil, environment: EnvironmentPin? = nil
+    warmUp: String? = nil, environment: EnvironmentPin? = nil, secrets: [String: String]? = nil
   ) {
     self.environment = environment
     self.checkpointId = checkpointId
@@ -57,6 +59,7 @@ public struct CellSource: Sendable, Codable, Equatable {
     self.restore = restore
     self.keepRandomState = keepRandomState
     self.warmUp = warmUp
+    self.secrets = secrets
   }
 }
 

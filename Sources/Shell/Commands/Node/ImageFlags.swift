@@ -12,6 +12,14 @@ enum ImageFlags {
         "usual port, endpoint and health check of such an image"),
       Flag("env", .text, value: "NAME=VALUE", "a variable of the container", repeatable: true),
       Flag(
+        "secret-file", .text, value: "PATH=SECRET", "a file in memory with the value of a secret",
+        repeatable: true),
+      Flag(
+        "registry-user", .text, value: "USER",
+        "who asks the registry, with --registry-password-secret (json_key)"),
+      Flag(
+        "registry-password-secret", .text, value: "SECRET", "the secret with the password for the registry"),
+      Flag(
         "command", .text, value: "WORD", "instead of the image's entry point; once for each word",
         repeatable: true),
       Flag(
@@ -46,7 +54,10 @@ enum ImageFlags {
     func words(_ flag: String) -> [String]? { parsed.texts(flag).isEmpty ? nil : parsed.texts(flag) }
     let asked = RequestedImage(
       reference: parsed.text("image"), preset: parsed.text("preset"), port: parsed.integer("port"),
-      command: words("command"), args: words("arg"), environment: try environment(parsed, command),
+      command: words("command"), args: words("arg"),
+      environment: try pairs("env", "NAME=VALUE", parsed, command),
+      secretFiles: try pairs("secret-file", "PATH=SECRET", parsed, command),
+      registryUser: parsed.text("registry-user"), passwordSecret: parsed.text("registry-password-secret"),
       runAs: parsed.text("run-as"), readOnlyRoot: parsed.text("read-only-root").map { $0 == "on" },
       writablePaths: words("writable"), capabilities: words("capability"),
       sharedMemoryBytes: parsed.size("shm-size"), diskGigabytes: parsed.integer("disk"),
@@ -81,15 +92,30 @@ enum ImageFlags {
     return asked
   }
 
-  private static func environment(
-    _ parsed: ParsedArguments, _ command: Command
+  /// Of cell nodes too.
+  static let secretFlag = Flag(
+    "secret", .text, value: "NAME=SECRET", "a variable with the value of a secret of the folder",
+    repeatable: true)
+
+  static func secrets(_ parsed: ParsedArguments, _ command: Command) throws(CommandFailure) -> [String:
+    String]?
+  {
+    try pairs("secret", "NAME=SECRET", parsed, command)
+  }
+
+  private static func pairs(
+    _ flag: String, _ form: String, _ parsed: ParsedArguments, _ command: Command
   ) throws(CommandFailure) -> [String: String]? {
     var result: [String: String] = [:]
-    for text in parsed.texts("env") {
+    for text in parsed.texts(flag) {
       guard let equals = text.firstIndex(of: "="), equals != text.startIndex else {
-        throw .usage("--env: '\(text)' must be NAME=VALUE", command)
+        throw .usage("--\(flag): '\(text)' must be \(form)", command)
       }
-      result[String(text[..<equals])] = String(text[text.index(after: equals)...])
+      let name = String(text[..<equals])
+      guard flag == "env" || result[name] == nil else {
+        throw .usage("--\(flag): \(name) is given twice; give it once", command)
+      }
+      result[name] = String(text[text.index(after: equals)...])
     }
     return result.isEmpty ? nil : result
   }

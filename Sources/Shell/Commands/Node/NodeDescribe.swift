@@ -90,6 +90,7 @@ enum NodeDescribe {
     facts.add(
       "Start", "\(cell.startMode)\(node.status.startMode.map { ": \($0)" } ?? ""), restore \(cell.restore)")
     facts.add("Warm-up", cell.warmUp ?? "off")
+    if let secrets = cell.secrets { facts.add("Secrets", pairs(secrets)) }
     facts.add(
       "Subnet",
       spec.subnet == "none"
@@ -104,6 +105,11 @@ enum NodeDescribe {
     if !image.environment.isEmpty {
       facts.add(
         "Environment", image.environment.map { "\($0.key)=\($0.value)" }.sorted().joined(separator: ", "))
+    }
+    if let secrets = image.secrets { facts.add("Secrets", pairs(secrets)) }
+    if let files = image.secretFiles { facts.add("Secret files", pairs(files)) }
+    if let secret = image.passwordSecret {
+      facts.add("Registry login", "\(image.registryUser ?? ""), password in secret \(secret)")
     }
     facts.add("Configuration", spec.configuration)
     facts.add("Instances", "\(spec.instances.count) (\(spec.instances.min) to \(spec.instances.max))")
@@ -130,6 +136,10 @@ enum NodeDescribe {
       "Health check",
       "\(question)\(check.port.map { " on port \($0)" } ?? "") every \(check.intervalSeconds) s, at most \(check.timeoutSeconds) s; out after \(check.failsThreshold) fails, back after \(check.passesThreshold) passes"
     )
+  }
+
+  private static func pairs(_ names: [String: String]) -> String {
+    names.map { "\($0.key)=\($0.value)" }.sorted().joined(separator: ", ")
   }
 
   private static func variables(_ variables: [Variable]) -> String {

@@ -34,7 +34,7 @@ enum NodeRequest {
         "environment", .text, value: "ENVIRONMENT",
         "a cell node: interpreter and packages that it runs in (default)"),
       Flag("strict-environment", .toggle, "refuse packages of other versions than in the notebook"),
-      Flag("description", .text, "what it is for"),
+      ImageFlags.secretFlag, Flag("description", .text, "what it is for"),
     ] + RollOutFlags.flags + NodeScaling.flags + ImageFlags.flags + AddressFlags.flags
 
   static func request(_ context: Context, _ command: Command) throws(CommandFailure) -> CreateNodeRequest {
@@ -57,7 +57,8 @@ enum NodeRequest {
       restore: parsed.text("restore"),
       keepRandomState: parsed.toggle("keep-random-state") ? true : nil,
       warmUp: parsed.text("warm-up"), environment: parsed.text("environment"),
-      strictEnvironment: parsed.toggle("strict-environment") ? true : nil, subnet: parsed.text("subnet"),
+      strictEnvironment: parsed.toggle("strict-environment") ? true : nil,
+      secrets: try ImageFlags.secrets(parsed, command), subnet: parsed.text("subnet"),
       timeoutSeconds: parsed.duration("timeout").map(\.fractionalSeconds),
       queueLimit: parsed.integer("queue-limit"),
       addresses: addresses, image: image, endpoint: AddressFlags.endpoint(parsed),

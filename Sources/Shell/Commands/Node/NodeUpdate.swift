@@ -50,6 +50,7 @@ enum NodeUpdate {
     request.warmUp = parsed.text("warm-up")
     request.environment = parsed.text("environment")
     request.strictEnvironment = parsed.toggle("strict-environment") ? true : nil
+    request.secrets = try ImageFlags.secrets(parsed, command)
     request.configuration = parsed.text("configuration")
     request.subnet = parsed.text("subnet")
     request.memoryBytes = parsed.size("memory")
@@ -69,6 +70,7 @@ enum NodeUpdate {
       ("isolation", request.isolation != nil), ("startMode", request.startMode != nil),
       ("restore", request.restore != nil), ("warmUp", request.warmUp != nil),
       ("environment", request.environment != nil),
+      ("secrets", request.secrets != nil),
       ("configuration", request.configuration != nil), ("subnet", request.subnet != nil),
       ("memoryBytes", request.memoryBytes != nil), ("cpus", request.cpus != nil),
       ("image", request.image != nil), ("rollOut", request.rollOut != nil),

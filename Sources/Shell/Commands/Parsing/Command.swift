@@ -77,11 +77,14 @@ struct Command: Sendable {
   var passesThrough = false
   /// Not in lists of commands.
   var isHidden = false
+  /// Said instead of words that are too many or unknown flags: they may be what must not be repeated.
+  var surplus: String?
   var run: @Sendable (Context) async throws -> Void
 
   init(
     _ path: String, _ summary: String, purpose: String, arguments: [Positional] = [], flags: [Flag] = [],
     examples: [String], passesThrough: Bool = false, isHidden: Bool = false,
+    surplus: String? = nil,
     run: @escaping @Sendable (Context) async throws -> Void
   ) {
     self.path = path.split(separator: " ").map(String.init)
@@ -92,6 +95,7 @@ struct Command: Sendable {
     self.examples = examples
     self.passesThrough = passesThrough
     self.isHidden = isHidden
+    self.surplus = surplus
     self.run = run
   }
 

@@ -76,6 +76,7 @@ struct ParsedArguments: Sendable, Equatable {
   }
 
   private static func unknown(_ shown: String, _ flags: [Flag], _ command: Command) -> CommandFailure {
+    if shown == "--value", let surplus = command.surplus { return .usage(surplus, command) }
     let near = Suggestion.nearest(String(shown.drop { $0 == "-" }), among: flags.map(\.name))
     let hint = near.map { "; did you mean --\($0)?" } ?? ""
     return .usage("unknown flag \(shown)\(hint)", command)
@@ -112,6 +113,7 @@ struct ParsedArguments: Sendable, Equatable {
     }
     let most = command.arguments.contains(where: \.repeatable) ? Int.max : command.arguments.count
     if positionals.count > most {
+      if let surplus = command.surplus { throw .usage(surplus, command) }
       throw .usage("unexpected argument '\(positionals[most])'", command)
     }
     if let missing = command.flags.first(where: { $0.required && values[$0.name] == nil }) {

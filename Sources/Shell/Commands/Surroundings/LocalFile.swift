@@ -5,6 +5,7 @@ enum LocalFile {
   /// Variables that commands look at.
   static let environmentNames = [
     "ROOST_URL", "ROOST_TOKEN", "ROOST_TOKEN_FILE", "ROOST_PROFILE", "ROOST_PYTHON", "NO_COLOR", "HOME",
+    "DOCKER_CONFIG",
     "PATH",
     "PYTHONPATH", "XDG_CONFIG_HOME", "TERM", "COLUMNS",
   ]

@@ -8,6 +8,8 @@ struct Surroundings: Sendable {
   var printError: @Sendable (String) -> Void
   /// Reads a line of the answer to a question; nil at the end of the input.
   var readLine: @Sendable () -> String?
+  /// The same without showing what is typed, behind a question.
+  var readHidden: @Sendable (String) -> String? = { SecretInput.readHidden($0) }
   /// The whole standard input.
   var readAll: @Sendable () -> [UInt8]
   var inputIsTerminal: Bool

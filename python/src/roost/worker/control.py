@@ -56,6 +56,12 @@ class Control:
         taken, self.files = self.files[:count], self.files[count:]
         return taken
 
+    def set_environment(self) -> None:
+        """Sets the variables of the request at hand here, for all processes that are made from now on."""
+        given = self.asked.get("environment")
+        if isinstance(given, dict):
+            os.environ.update({str(name): str(value) for name, value in given.items()})
+
     def close(self) -> None:
         """Closes the connection with all that came over it."""
         self.sock.close()

@@ -279,6 +279,7 @@ class Zygote:
 
     def _op_rehearse(self, control: Control, _: Any) -> dict[str, Any]:
         files = control.take_files()
+        control.set_environment()
         try:
             if len(files) != control.announced:
                 return refusal("start", f"groups: {control.announced!r} were announced, {len(files)} came")
@@ -330,6 +331,7 @@ class Zygote:
 
     def _op_start(self, control: Control, name: str) -> dict[str, Any] | None:
         files = control.take_files()
+        control.set_environment()
         try:
             return self._begin(control, name, files)
         finally:
