@@ -76,7 +76,12 @@ def test_an_image_answers_behind_the_gateway_and_nothing_is_left_of_it(server: R
     assert set(limits["Tmpfs"]) == {"/run", "/tmp", "/var/tmp"}
     assert [m["Destination"] for m in details["Mounts"]] == ["/disk"]
     assert '"port": 9090' in " ".join(line["message"] for line in server.logs(node))
-    assert found[0]["cpuSeconds"] > 0 and found[0]["privateBytes"] > 1 << 20
+
+    def used() -> bool:
+        one = server.instances(node)[0]
+        return one.get("cpuSeconds", 0) > 0 and one.get("privateBytes", 0) > 1 << 20
+
+    wait_for("what it uses is seen", used)
 
     server.cli("node", "update", "web", "--instances", "3", "--max", "3", "--wait")
     server.healthy(node, 3)

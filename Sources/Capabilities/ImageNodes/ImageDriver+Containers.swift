@@ -148,12 +148,20 @@ extension ImageDriver {
     }
   }
 
+  /// What was last seen: an engine takes up to a second to answer, and who lists instances must not wait for each.
   public func usage(_ handle: InstanceHandle) async -> InstanceUsage? {
-    guard state.withLock({ $0.trouble == nil && $0.containers[handle.instance]?.hasEnded == false }),
-      let stats = try? await engine.stats(of: ContainerPlan.container(handle.instance))
-    else { return nil }
-    return InstanceUsage(
+    state.withLock { state in
+      let known = state.containers[handle.instance]
+      return state.trouble == nil && known?.hasEnded == false ? known?.usage : nil
+    }
+  }
+
+  /// Looks at what a container uses.
+  func look(atUsageOf instance: InstanceID) async {
+    guard let stats = try? await engine.stats(of: ContainerPlan.container(instance)) else { return }
+    let usage = InstanceUsage(
       proportionalBytes: stats.workingSet, sharedBytes: 0, privateBytes: stats.workingSet,
       cpuSeconds: stats.cpuSeconds)
+    state.withLock { $0.containers[instance]?.usage = usage }
   }
 }

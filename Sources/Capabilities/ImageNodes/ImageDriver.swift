@@ -264,6 +264,8 @@ struct KnownContainer: Sendable {
   var isStopping = false
   /// Its end was seen.
   var hasEnded = false
+  /// What it used when it was last looked at.
+  var usage: InstanceUsage?
   /// Its log is followed.
   var isFollowed = false
 }
