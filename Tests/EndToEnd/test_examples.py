@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pathlib
 import re
 import shlex
 import subprocess
@@ -88,17 +89,22 @@ IMAGES = {
     "model-server": [
         "node models is HEALTHY: 1 of 1", "['measurements']", "setosa 0.98", "virginica", "unexpected shape for input 'measurements': expected [-1,4]",
         "[2.5, 3.0, 3.5]", "nv_inference_request_success{", "POST /v2/models/half-plus-two/infer", "Delete node models: done",
+        "Login Succeeded", "node models is HEALTHY: 1 of 1", "/team/model-server@sha256:", "setosa 0.98", "Delete node models: done",
     ],
 }  # fmt: skip
 
 
 @pytest.mark.skipif(not engine.SOCKET, reason=engine.MISSING)
 @pytest.mark.parametrize("name", IMAGES)
-def test_an_example_of_an_image_works_word_for_word(with_engine: Roost, name: str) -> None:
+def test_an_example_of_an_image_works_word_for_word(with_engine: Roost, tmp_path: pathlib.Path, name: str) -> None:
     readme = (ROOT / "examples" / name / "README.md").read_text()
     script = "\n".join(re.findall(r"```sh\n(.*?)```", readme, re.S))
     path = os.pathsep.join([str(ROOT / "bin"), os.path.dirname(sys.executable), os.environ["PATH"]])
-    environment = {**with_engine.environment, "DOCKER_HOST": f"unix://{engine.SOCKET}", "PATH": path}
+    (tmp_path / "key").write_text(engine.PASSWORD)
+    environment = {
+        **with_engine.environment, "DOCKER_HOST": f"unix://{engine.SOCKET}", "PATH": path, "DOCKER_CONFIG": str(tmp_path),
+        "REGISTRY": engine.REGISTRY, "KEY": str(tmp_path / "key"),
+    }  # fmt: skip
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script], cwd=ROOT, env=environment, text=True, timeout=600,
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -110,4 +116,4 @@ def test_an_example_of_an_image_works_word_for_word(with_engine: Roost, name: st
         assert found >= 0, f"'{words}' is not where it should be in:\n{done.stdout}"
         at = found + len(words)
     assert with_engine.get("/v1/nodes")["nodes"] == []
-    engine.ask("DELETE", f"/images/{name}:1")
+    engine.ask("DELETE", f"/images/{name}:1?force=1")
