@@ -33,6 +33,8 @@ public protocol InstanceDriver: Sendable {
   func sweep(keeping: @Sendable () async -> [(node: NodeID, release: Int)]?) async
   /// Memory and processor use; nil when the process is gone.
   func usage(_ handle: InstanceHandle) async -> InstanceUsage?
+  /// What instances have used and use, of those whose figures are known. Cheap: asked for every few seconds.
+  func meters(_ handles: [InstanceHandle]) async -> [InstanceID: InstanceMeter]
   /// How an instance ended that `recover` did not find; nil when that isn't known.
   func postmortem(_ handle: InstanceHandle) async -> LastError?
   /// Why nothing can be started or ended now, in the user's words; nil when all is well.
@@ -44,6 +46,7 @@ public protocol InstanceDriver: Sendable {
 }
 
 extension InstanceDriver {
+  public func meters(_ handles: [InstanceHandle]) async -> [InstanceID: InstanceMeter] { [:] }
   public func postmortem(_ handle: InstanceHandle) async -> LastError? { nil }
   public func trouble() async -> String? { nil }
   public func progress(of node: NodeID) async -> String? { nil }

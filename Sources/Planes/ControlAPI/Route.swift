@@ -100,6 +100,7 @@ enum RouteTable {
     Route("GET", "/v1/secrets/*", SecretEndpoints.get),
     Route("PATCH", "/v1/secrets/*", SecretEndpoints.update),
     Route("DELETE", "/v1/secrets/*", SecretEndpoints.delete),
+    Route("GET", "/v1/top", TopEndpoints.get),
     Route("GET", "/v1/requests/*", RequestEndpoints.get),
     Route("GET", "/v1/configurations", OpenEndpoints.configurations),
   ]

@@ -71,6 +71,11 @@ extension ControlClient {
     try get(Self.path(node, "/scaling"))
   }
 
+  /// What nodes and instances use now; of all nodes, or of one by its id or name.
+  public func top(node: String? = nil) throws(ClientError) -> TopResource {
+    try get("/v1/top", query: node.map { [("node", $0)] } ?? [])
+  }
+
   /// Instances of all nodes, or of one by its id or name.
   public func instances(node: String?) throws(ClientError) -> ListResource<InstanceResource> {
     try all("/v1/instances", query: node.map { [("node", $0)] } ?? [])

@@ -11,6 +11,8 @@ public protocol RoutingSink: Sendable {
   func outstanding(on instance: InstanceID) async -> Int
   /// What is asked of a node; nil when it is not in the table.
   func load(of node: NodeID) async -> NodeLoad?
+  /// The requests of a node so far; nil when it is not in the table.
+  func traffic(of node: NodeID) async -> NodeTraffic?
   /// What the nodes of an alias answered; empty when it is not in the table.
   func loads(ofAlias alias: AliasID) async -> [ShareLoad]
 }
@@ -37,6 +39,22 @@ public struct ShareLoad: Sendable, Equatable {
     self.failures = failures
     self.p50Milliseconds = p50Milliseconds
     self.p95Milliseconds = p95Milliseconds
+  }
+}
+
+extension RoutingSink {
+  public func traffic(of node: NodeID) async -> NodeTraffic? { nil }
+}
+
+/// Requests of a node since the service started.
+public struct NodeTraffic: Sendable, Equatable {
+  public var requests: Int
+  /// By how long they took: counts of the buckets of `Telemetry.Histogram`, not cumulative.
+  public var durations: [Int]
+
+  public init(requests: Int, durations: [Int]) {
+    self.requests = requests
+    self.durations = durations
   }
 }
 
@@ -69,6 +87,8 @@ public struct NodeWorld: Sendable {
   public var probePatience = Duration.seconds(20)
   /// Metrics that instances tell of themselves.
   public var telemetry: NodeTelemetry
+  /// What instances use.
+  public var meters: NodeMeters
   public var store: Store
   public var blobs: BlobStore
   public var time: TimeSource
@@ -94,6 +114,7 @@ public struct NodeWorld: Sendable {
     self.images = images
     self.environments = environments
     self.probe = probe
+    meters = NodeMeters(time: time)
     self.telemetry = telemetry ?? NodeTelemetry(time: time) { await Scraper().pull($0) }
     self.store = store
     self.blobs = blobs
@@ -107,7 +128,7 @@ public struct NodeWorld: Sendable {
   /// For deadlines and back-off.
   func uptime() -> Duration { time.uptime() }
 
-  func driver(of kind: NodeKind) -> any InstanceDriver {
+  public func driver(of kind: NodeKind) -> any InstanceDriver {
     switch kind {
     case .cell: cells
     case .address: addresses

@@ -143,6 +143,19 @@ public final class GatewayServer: Sendable {
     } ?? []
   }
 
+  /// Requests of a node that were answered since the service started, by how long they took: counts of the buckets of
+  /// `Histogram`. Nil when it is not in the table.
+  public func durations(of node: NodeID) -> [Int]? {
+    guard let shared = state.withLock({ $0.table?.nodes.first { $0.routed.id == node }?.shared }) else {
+      return nil
+    }
+    var counts = [Int](repeating: 0, count: Histogram.bounds.count + 1)
+    for path in shared.paths.all {
+      for (index, count) in path.durations.current.counts.enumerated() { counts[index] += count }
+    }
+    return counts
+  }
+
   /// What was done with a recent request of this id (each loop remembers some 10,000); the newest one. Nil when none is.
   public func explain(_ requestID: String) -> RequestResource? {
     let found = shared.journals.enumerated().compactMap { loop, journal in

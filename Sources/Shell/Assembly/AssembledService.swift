@@ -94,6 +94,7 @@ public enum AssembledService {
         logLimits: configuration.logs, spans: spans),
       verifier: Credentials(authority: authority, keys: apiKeys), responder: late,
       observe: { observations.continuation.yield($0) }, logger: logger, metrics: metrics)
+    metrics.add { world.meters.write(&$0) }
     let fleet = Fleet(world: world, sink: GatewaySink(gateway: gateway))
     let exchange = TokenExchange(
       store: store, authority: authority, endpoints: configuration.endpoints, now: { now() })
@@ -137,6 +138,7 @@ public enum AssembledService {
       group.addTask { await images.run() }
       group.addTask { await world.telemetry.run { await fleet.views() } }
       group.addTask { await environmentService.run() }
+      group.addTask { await world.meters.run(fleet) { world.driver(of: $0) } }
       group.addTask { for await observation in observations.stream { await fleet.observed(observation) } }
       group.addTask { await housekeeping.run() }
       await signals.first {
@@ -198,5 +200,8 @@ private struct GatewaySink: RoutingSink {
         node: $0.node, requests: $0.requests, failures: $0.failures, p50Milliseconds: $0.p50Milliseconds,
         p95Milliseconds: $0.p95Milliseconds)
     }
+  }
+  func traffic(of node: NodeID) async -> NodeTraffic? {
+    gateway.durations(of: node).map { NodeTraffic(requests: $0.reduce(0, +), durations: $0) }
   }
 }

@@ -164,15 +164,33 @@ extension EngineClient {
 public struct ContainerStats: Sendable, Decodable {
   public struct CPU: Sendable, Decodable {
     public struct Usage: Sendable, Decodable { public var total_usage: UInt64? }
+    public struct Throttling: Sendable, Decodable {
+      public var periods: Int?
+      public var throttled_periods: Int?
+      /// Nanoseconds.
+      public var throttled_time: UInt64?
+    }
     public var cpu_usage: Usage?
+    public var throttling_data: Throttling?
   }
 
   public struct Memory: Sendable, Decodable {
     public var usage: Int64?
+    public var limit: UInt64?
     public var stats: [String: Int64]?
   }
 
+  public struct Network: Sendable, Decodable {
+    public var rx_bytes: Int64?
+    public var tx_bytes: Int64?
+  }
+
+  public struct Processes: Sendable, Decodable { public var current: Int? }
+
   public var cpu_stats: CPU?
+  /// By interface.
+  public var networks: [String: Network]?
+  public var pids_stats: Processes?
   public var memory_stats: Memory?
 
   /// Memory that can't be given back at once: without the page cache that nobody looks at.

@@ -32,6 +32,10 @@ extension NodeReconciler {
 }
 
 extension Fleet {
+  nonisolated func traffic(of node: NodeID) async -> NodeTraffic? { await sink.traffic(of: node) }
+  nonisolated func load(of node: NodeID) async -> NodeLoad? { await sink.load(of: node) }
+  nonisolated func outstanding(on instance: InstanceID) async -> Int { await sink.outstanding(on: instance) }
+
   /// All nodes as they are now, by name.
   public func views() async -> [NodeView] {
     var views: [NodeView] = []
