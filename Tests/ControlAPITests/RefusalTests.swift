@@ -58,7 +58,7 @@ private struct Served {
           vault: try await SecretVault.open(store: store, keyFile: home.path + "/secrets.json")),
         authority: authority,
         exchange: TokenExchange(store: store, authority: authority, now: time.wall), apiKeys: keys,
-        metrics: { "" }, logs: { _, _, _, _ in LogPage(lines: [], cursor: "1-0") }, requests: { _ in nil },
+        metrics: { "" }, logs: { _, _, _ in LogPage(lines: [], cursor: "1-0") }, requests: { _ in nil },
         limits: { _ in [] }, version: VersionResource(version: "0", api: "v1", swift: "6")))
   }
 

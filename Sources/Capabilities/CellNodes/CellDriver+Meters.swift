@@ -1,7 +1,7 @@
 public import Domain
 public import DriverAPI
-import Synchronization
 import Sandboxing
+import Synchronization
 
 extension CellDriver {
   /// From the groups of the instances, and from the process where there are none.

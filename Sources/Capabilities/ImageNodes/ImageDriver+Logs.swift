@@ -36,8 +36,8 @@ extension ImageDriver {
           self.configuration.record(
             known.node,
             LogLine(
-              time: line.time, instance: id.text, release: known.release, stream: line.stream,
-              message: line.text))
+              time: line.time, instance: id.text, release: known.release,
+              requestId: RequestMention.first(in: line.text), stream: line.stream, message: line.text))
         }
         // It ends with the container.
         break

@@ -72,7 +72,9 @@ public final class NodeLogs: Sendable {
 
   /// The time of the newest line that an instance wrote; nil when none is found among the newest.
   public func newestTime(_ node: NodeID, of instance: InstanceID) -> String? {
-    newest(node, 100_000).lines.last { $0.instance == instance.text && $0.stream != "system" }?.time
+    let query = LogQuery(
+      tail: 1, filter: { { $0.instance == instance.text && $0.stream != "system" } })
+    return (try? read(node, query))?.lines.last { $0.instance == instance.text }?.time
   }
 
   // MARK: Rotation and retention
@@ -195,6 +197,20 @@ public final class NodeLogs: Sendable {
     }
   }
 
+  /// A file of a log by its number, the one that is written to included; nil when it isn't there.
+  func openLog(_ node: NodeID, _ number: Int) -> (descriptor: Int32, size: Int, writtenAt: Timestamp)? {
+    let (source, _) = source(node, number)
+    var info = stat()
+    guard source.file >= 0 else { return nil }
+    guard source.number == number, fstat(source.file, &info) == 0 else {
+      close(source.file)
+      return nil
+    }
+    let written = Timestamp(
+      microseconds: Int64(info.st_mtim.tv_sec) * 1_000_000 + Int64(info.st_mtim.tv_nsec) / 1000)
+    return (source.file, Int(info.st_size), written)
+  }
+
   private func newest(_ node: NodeID, _ tail: Int) -> LogPage {
     var (source, _) = self.source(node, .max)
     var lines: [LogLine] = []
@@ -242,11 +258,10 @@ public final class NodeLogs: Sendable {
     var lines: [LogLine] = []
     var used = 0
     var skip = skipFirst
-    let decoder = JSONDecoder()
     while let end = bytes[used...].firstIndex(of: UInt8(ascii: "\n")) {
       if skip {
         skip = false
-      } else if let line = try? decoder.decode(LogLine.self, from: Data(bytes[used..<end])) {
+      } else if let line = LogLineReader.line(bytes[used..<end]) {
         lines.append(line)
       }
       used = end + 1

@@ -2,7 +2,7 @@ public import Access
 public import ControlPlane
 public import Domain
 public import HTTPModel
-import Storage
+public import Storage
 
 /// What the endpoints work with.
 public struct APIWorld: Sendable {
@@ -20,9 +20,8 @@ public struct APIWorld: Sendable {
   public var apiKeys: APIKeys
   /// Prometheus text.
   public var metrics: @Sendable () async -> String
-  /// Reads a node's log: newest `tail` lines, or what follows `after`; waits up to `wait` seconds for a first line.
-  public var logs:
-    @Sendable (NodeID, _ after: String?, _ tail: Int, _ wait: Int) async throws(PlatformError) -> LogPage
+  /// Reads a node's log; waits up to `wait` seconds for a first line.
+  public var logs: @Sendable (NodeID, LogQuery, _ wait: Int) async throws(PlatformError) -> LogPage
   /// What the gateway remembers of a request.
   public var requests: @Sendable (String) -> RequestResource?
   public var limits: @Sendable (NodeSpec) -> [EffectiveLimit]
@@ -33,7 +32,7 @@ public struct APIWorld: Sendable {
     environments: EnvironmentService? = nil,
     secrets: SecretService, authority: TokenAuthority, exchange: TokenExchange, apiKeys: APIKeys,
     metrics: @escaping @Sendable () async -> String,
-    logs: @escaping @Sendable (NodeID, String?, Int, Int) async throws(PlatformError) -> LogPage,
+    logs: @escaping @Sendable (NodeID, LogQuery, Int) async throws(PlatformError) -> LogPage,
     requests: @escaping @Sendable (String) -> RequestResource?,
     limits: @escaping @Sendable (NodeSpec) -> [EffectiveLimit], version: VersionResource
   ) {

@@ -85,11 +85,11 @@ extension ControlClient {
     try get("/v1/instances/\(Self.escaped(id))")
   }
 
-  /// Lines behind the cursor; waits for some when there are none.
+  /// Lines behind the cursor; waits for some when there are none. `filter`: more parameters of the call.
   public func logs(
-    of node: String, after cursor: String?, tail: Int?, waitSeconds: Int
+    of node: String, after cursor: String?, tail: Int?, waitSeconds: Int, filter: [(String, String)] = []
   ) throws(ClientError) -> LogPage {
-    var query: [(String, String)] = []
+    var query = filter
     if let cursor { query.append(("after", cursor)) }
     if let tail { query.append(("tail", String(tail))) }
     if waitSeconds > 0 { query.append(("wait", String(waitSeconds))) }

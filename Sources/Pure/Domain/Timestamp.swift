@@ -32,6 +32,13 @@ public struct Timestamp: Sendable, Hashable, Comparable, Codable, CustomStringCo
       + "\(pad(inDay % 60, 2)).\(pad(milliseconds - total * 1000, 3))Z"
   }
 
+  /// As `description`, with all that is known of the second.
+  public var precise: String {
+    let below = microseconds - floorDivide(microseconds, 1000) * 1000
+    let digits = String(below + 1000).dropFirst()
+    return description.dropLast() + digits + "Z"
+  }
+
   /// Reads what `description` writes, with any number of fraction digits; offsets other than Z are refused.
   public init?(_ text: String) {
     let bytes = Array(text.utf8)

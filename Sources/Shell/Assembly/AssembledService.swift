@@ -107,8 +107,8 @@ public enum AssembledService {
       authority: authority,
       exchange: exchange, apiKeys: apiKeys,
       metrics: { String(decoding: metrics.text(), as: UTF8.self) + ProcessMetrics.text(version: version) },
-      logs: { node, cursor, tail, wait throws(PlatformError) in
-        try await LogFollower(logs: logs).page(node, after: cursor, tail: tail, wait: wait)
+      logs: { node, query, wait throws(PlatformError) in
+        try await LogFollower(logs: logs).page(node, query, wait: wait)
       },
       requests: { gateway.explain($0) },
       limits: {

@@ -1,6 +1,7 @@
 import Access
 import ControlPlane
 import Domain
+import Sandboxing
 import Storage
 import Synchronization
 import Telemetry
@@ -108,16 +109,25 @@ final class Housekeeping: Sendable {
 struct LogFollower {
   let logs: NodeLogs
 
-  func page(_ node: NodeID, after cursor: String?, tail: Int, wait: Int) async throws(PlatformError)
-    -> LogPage
-  {
+  func page(_ node: NodeID, _ query: LogQuery, wait: Int) async throws(PlatformError) -> LogPage {
     let deadline = ContinuousClock.now + .seconds(wait)
+    var query = query
     while true {
-      let page = try logs.read(node, after: cursor, tail: tail)
-      guard page.lines.isEmpty, cursor != nil, ContinuousClock.now < deadline, !Task.isCancelled else {
+      let page = try await read(node, query)
+      guard page.lines.isEmpty, query.after != nil, ContinuousClock.now < deadline, !Task.isCancelled else {
         return page
       }
+      // What was looked at in vain is not looked at again.
+      query.after = page.cursor
       try? await Task.sleep(for: .milliseconds(200))
     }
+  }
+
+  /// A search may take seconds: not on the threads that all tasks share.
+  private func read(_ node: NodeID, _ query: LogQuery) async throws(PlatformError) -> LogPage {
+    guard query.filter != nil || query.since != nil || query.until != nil else {
+      return try logs.read(node, query)
+    }
+    return try await offload { () throws(PlatformError) in try logs.read(node, query) }
   }
 }

@@ -119,14 +119,6 @@ enum NodeEndpoints {
     return try Answer.json(scaling)
   }
 
-  static func logs(_ call: Call, _ api: APIWorld) async throws(PlatformError) -> HTTPResponse {
-    try call.allowQuery("after", "tail", "wait")
-    let node = try await find(call, .view, api)
-    let tail = try call.number("tail", default: 100, in: 0...10_000)
-    let wait = try call.number("wait", default: 0, in: 0...60)
-    return try Answer.json(try await api.logs(node.id, call.query["after"], tail, wait))
-  }
-
   // MARK: Parts
 
   /// A node by id, or by name among the folders where the caller has a role.

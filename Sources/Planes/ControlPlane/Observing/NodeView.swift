@@ -36,6 +36,9 @@ extension Fleet {
   nonisolated func load(of node: NodeID) async -> NodeLoad? { await sink.load(of: node) }
   nonisolated func outstanding(on instance: InstanceID) async -> Int { await sink.outstanding(on: instance) }
 
+  /// A node as it is now; nil when it is gone.
+  public func view(of node: NodeID) async -> NodeView? { await reconcilers[node]?.view() }
+
   /// All nodes as they are now, by name.
   public func views() async -> [NodeView] {
     var views: [NodeView] = []

@@ -325,7 +325,7 @@ public struct LogLine: Sendable, Codable, Equatable {
   }
 }
 
-/// Answer of `GET /v1/nodes/{id}/logs?after=CURSOR&tail=N&wait=SECONDS`.
+/// Answer of `GET /v1/nodes/{id}/logs`. `since` and `until`: a time (RFC 3339, UTC) or whole seconds back from now. `grep`: a regular expression without going back (docs/observability.md).
 public struct LogPage: Sendable, Codable, Equatable {
   public var lines: [LogLine]
   /// Give as `after` to go on.
