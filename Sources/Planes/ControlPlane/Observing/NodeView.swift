@@ -26,7 +26,7 @@ extension NodeReconciler {
       id: id, name: record.name, folder: record.folderID, release: record.release, spec: intent.spec,
       instances: instances.values.map {
         NodeView.Instance(
-          id: $0.id, release: record.release, status: $0.status, handle: $0.handle, createdAt: $0.createdAt)
+          id: $0.id, release: $0.release, status: $0.status, handle: $0.handle, createdAt: $0.createdAt)
       }.sorted { $0.id < $1.id })
   }
 }
