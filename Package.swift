@@ -17,6 +17,8 @@ let package = Package(
       providers: [.apt(["libnghttp2-dev"])]),
     .systemLibrary(
       name: "CZlib", path: "Sources/C/CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(
+      name: "CYAML", path: "Sources/C/CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
 
     // MARK: Pure - no clock, no I/O, no locks, no Foundation
     /** ids, specs, statuses, resources of the API, routing table, errors */
@@ -40,6 +42,8 @@ let package = Package(
     .target(name: "Sandboxing", dependencies: ["Reactor", "CLinux"], path: "Sources/Machine/Sandboxing"),
     /** TLS over memory buffers */
     .target(name: "TLS", dependencies: ["COpenSSL"], path: "Sources/Machine/TLS"),
+    /** files of users as trees with places, by libyaml */
+    .target(name: "YAMLText", dependencies: ["CYAML"], path: "Sources/Machine/YAMLText"),
     /** HTTP connections of servers and clients */
     .target(
       name: "HTTPTransport",
@@ -108,7 +112,7 @@ let package = Package(
 
     // MARK: Shell
     /** every verb of the command line */
-    .target(name: "Commands", dependencies: ["Domain", "ControlClient"], path: "Sources/Shell/Commands"),
+    .target(name: "Commands", dependencies: ["Domain", "ControlClient", "YAMLText"], path: "Sources/Shell/Commands"),
     /** the one place where a running service is put together */
     .target(
       name: "Assembly",
@@ -127,6 +131,7 @@ let package = Package(
       name: "TestSupport", dependencies: ["Domain", "Planning", "Reactor", "Storage", "DriverAPI", "Access"],
       path: "Sources/Testing/TestSupport"),
     .testTarget(name: "DomainTests", dependencies: ["Domain", "Planning", "TestSupport"]),
+    .testTarget(name: "YAMLTextTests", dependencies: ["YAMLText"]),
     .testTarget(name: "TLSTests", dependencies: ["TLS", "TestSupport"]),
     .testTarget(name: "WireTests", dependencies: ["Wire", "HTTPModel", "CHTTPParser"], exclude: ["Golden"]),
     .systemLibrary(

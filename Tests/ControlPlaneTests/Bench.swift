@@ -23,6 +23,13 @@ actor RecordingSink: RoutingSink {
   }
   func set(_ count: Int, on instance: InstanceID) { counts[instance] = count }
 
+  /// Instances whose streams were ended, in order; nothing is outstanding there afterwards.
+  private(set) var parted: [InstanceID] = []
+  func endStreams(on instance: InstanceID) {
+    parted.append(instance)
+    counts[instance] = 0
+  }
+
   private var loads: [NodeID: NodeLoad] = [:]
   func load(of node: NodeID) -> NodeLoad? { loads[node] }
   func set(_ load: NodeLoad, on node: NodeID) { loads[node] = load }

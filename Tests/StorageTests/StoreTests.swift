@@ -81,6 +81,27 @@ import Testing
     #expect(releases.map(\.number) == [2, 1] && releases.map(\.specJSON) == [#"{"v":2}"#, "{}"])
   }
 
+  @Test func `the newest twenty releases are kept, and the one that serves`() async throws {
+    let world = try await World()
+    var node = try await nodes(world, 1)[0]
+    try await world.store.judgeRelease(1, of: node.id, .serving, "", at: start)
+    for number in 2...30 {
+      node.release = number
+      node = try await world.store.updateNode(node, made: ("svb", "[]"))
+    }
+    let releases = try await world.store.releases(node: node.id)
+    #expect(releases.map(\.number) == Array((11...30).reversed()) + [1])
+    #expect(releases.map(\.state) == [.rollingOut] + Array(repeating: .superseded, count: 19) + [.serving])
+    #expect(releases[0].createdBy == "svb" && releases[0].former == 29)
+    try await world.store.judgeRelease(30, of: node.id, .serving, "", at: start)
+    node.release = 1
+    node = try await world.store.updateNode(node)
+    let states = try await world.store.releases(node: node.id).map(\.state)
+    #expect(
+      states.first == .serving && states.last == .rollingOut, "release 1 is wished again, 30 serves meanwhile"
+    )
+  }
+
   @Test func `a node of an unknown checkpoint is refused and leaves nothing`() async throws {
     let world = try await World()
     await #expect(throws: PlatformError.self) {

@@ -268,5 +268,4 @@ struct KnownContainer: Sendable {
   var usage: InstanceUsage?
   /// Its log is followed.
   var isFollowed = false
-  var startTimes: (create: Duration, start: Duration)?
 }

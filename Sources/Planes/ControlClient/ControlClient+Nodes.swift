@@ -52,6 +52,21 @@ extension ControlClient {
     try send("POST", Self.path(node, ":\(verb)"))
   }
 
+  /// Makes a node be as the body of a creation says; `dryRun` only checks.
+  public func applyNode(_ json: [UInt8], dryRun: Bool) throws(ClientError) -> ApplyResource {
+    try decode(
+      ApplyResource.self,
+      try call("POST", "/v1/nodes:apply", query: dryRun ? [("dry_run", "true")] : [], body: json))
+  }
+
+  /// The request that would make a node as it is.
+  public func nodeRequest(_ node: String) throws(ClientError) -> JSONTree {
+    let bytes = try call("GET", Self.path(node, "/request"))
+    do throws(JSONTreeError) { return try JSONTree(parsing: bytes) } catch {
+      throw ClientError(.malformed, "the answer of \(url) is not JSON: \(error)")
+    }
+  }
+
   /// To a release, or to the one that served before.
   public func rollBack(_ node: String, to release: Int?) throws(ClientError) -> OperationResource {
     try send("POST", Self.path(node, ":rollback"), RollbackRequest(release: release))
@@ -64,11 +79,6 @@ extension ControlClient {
 
   public func instances(of node: String) throws(ClientError) -> ListResource<InstanceResource> {
     try all(Self.path(node, "/instances"))
-  }
-
-  /// What a node's policy would have done with recorded requests.
-  public func whatIf(_ node: String, _ request: WhatIfRequest) throws(ClientError) -> WhatIfResource {
-    try send("POST", Self.path(node, "/scaling:whatIf"), request)
   }
 
   /// How the number of a node's instances follows its load.

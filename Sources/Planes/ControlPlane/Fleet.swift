@@ -99,7 +99,8 @@ public actor Fleet {
     let reconciler = NodeReconciler(
       record: record, intent: intent, world: world,
       routesChanged: { [weak self] in await self?.routesChanged($0) },
-      outstanding: { await sink.outstanding(on: $0) }, load: { await sink.load(of: $0) })
+      outstanding: { await sink.outstanding(on: $0) }, endStreams: { await sink.endStreams(on: $0) },
+      load: { await sink.load(of: $0) })
     reconcilers[record.id] = reconciler
     return reconciler
   }
@@ -125,6 +126,9 @@ public actor Fleet {
   private func followExits(of driver: any InstanceDriver) async {
     for await exit in driver.exits() { await reconcilers[exit.node]?.ended(exit) }
   }
+
+  /// How a node is routed now: also what callers of the release that serves may count on.
+  public func routed(_ node: NodeID) -> RoutedNode? { routes[node] }
 
   /// A hint from the gateway.
   public func observed(_ observation: GatewayObservation) async {

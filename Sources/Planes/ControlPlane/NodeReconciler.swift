@@ -14,6 +14,8 @@ actor NodeReconciler {
   /// Tells the fleet that this node's routes changed; returns when the gateway follows them.
   let routesChanged: @Sendable (NodeID) async -> Void
   let outstanding: @Sendable (InstanceID) async -> Int
+  /// What still streams at an instance ends.
+  let endStreams: @Sendable (InstanceID) async -> Void
   /// What is asked of this node now.
   let load: @Sendable (NodeID) async -> NodeLoad?
 
@@ -53,6 +55,7 @@ actor NodeReconciler {
     record: NodeRecord, intent: NodeIntent, world: NodeWorld,
     routesChanged: @escaping @Sendable (NodeID) async -> Void,
     outstanding: @escaping @Sendable (InstanceID) async -> Int,
+    endStreams: @escaping @Sendable (InstanceID) async -> Void,
     load: @escaping @Sendable (NodeID) async -> NodeLoad?
   ) {
     id = record.id
@@ -63,6 +66,7 @@ actor NodeReconciler {
     releases[record.release] = LiveRelease(intent)
     self.routesChanged = routesChanged
     self.outstanding = outstanding
+    self.endStreams = endStreams
     self.load = load
     (wakeups, waker) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
   }
@@ -200,9 +204,7 @@ actor NodeReconciler {
   private func launch(_ instance: InstanceID) async {
     do throws(DriverFailure) {
       let launch = try await launchSpec(release(of: instance))
-      let asked = world.uptime()
       let handle = try await driver.start(instance, of: launch)
-      let created = world.uptime()
       guard advance(instance, to: .started, { $0.handle = handle }) else {
         return await driver.stop(handle, grace: .zero)
       }
@@ -210,7 +212,6 @@ actor NodeReconciler {
       async let recorded: Void = persist(instance)
       guard advance(instance, to: .preparing, { _ in }) else { return await recorded }
       try await driver.begin(handle)
-      let started = world.uptime()
       guard await driver.probe(handle, timeout: .seconds(5)) else {
         throw DriverFailure(
           LastError(
@@ -221,9 +222,6 @@ actor NodeReconciler {
       await recorded
       let startedAt = world.now()
       guard advance(instance, to: .healthy, { $0.startedAt = startedAt }) else { return }
-      world.meters.coldStart(.cell, .create, created - asked)
-      world.meters.coldStart(.cell, .start, started - created)
-      world.meters.coldStart(.cell, .healthy, world.uptime() - started)
       becameHealthy(instance)
       await persist(instance)
       await routesChanged(id)
@@ -258,14 +256,24 @@ actor NodeReconciler {
     let grace =
       spec.image.map { Duration.seconds($0.drainSeconds) }
       ?? Duration.milliseconds(Int64(spec.timeoutSeconds * 1000) + 1000)
-    let deadline = world.uptime() + grace
-    while await outstanding(instance) > 0, world.uptime() < deadline, !Task.isCancelled {
-      try? await Task.sleep(for: .milliseconds(5))
+    await wait(grace, forRequestsAt: instance)
+    if await outstanding(instance) > 0 {
+      await endStreams(instance)
+      await wait(min(grace, .seconds(1)), forRequestsAt: instance)
     }
+    // The next service goes on with it: what runs there may end.
+    guard !Task.isCancelled else { return }
     let stopGrace = Duration.seconds(spec.image?.stopSeconds ?? 2)
     if let handle = instances[instance]?.handle { await driver.stop(handle, grace: stopGrace) }
     await drop(instance)
     wake()
+  }
+
+  private func wait(_ time: Duration, forRequestsAt instance: InstanceID) async {
+    let deadline = world.uptime() + time
+    while await outstanding(instance) > 0, world.uptime() < deadline, !Task.isCancelled {
+      try? await Task.sleep(for: .milliseconds(5))
+    }
   }
 
   private func retireHost(_ release: Int) async {

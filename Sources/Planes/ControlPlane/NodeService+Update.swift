@@ -68,6 +68,9 @@ extension NodeService {
       spec.instances = try NodeSpecBuilder.range(request.instances, of: source)
       return
     }
+    guard spec.image == nil || request.instances?.min != 0 else {
+      throw .invalid("instances.min", "instances.min: 0 is for nodes of kind cell")
+    }
     let former = request.instances?.count == nil ? spec.scaling : nil
     spec.instances = try NodeSpecBuilder.range(request.instances)
     spec.scaling = try NodeSpecBuilder.scaling(
@@ -88,9 +91,7 @@ extension NodeService {
     let (spec, warnings) = try await judge(
       whole, project: project, folder: folder, acl: intent.spec.acl,
       used: intent.spec.cell?.checkpointId)
-    if intent.spec.image != nil, spec.subnet != intent.spec.subnet {
-      throw .invalid("subnet", "subnet: of a node of kind image it can't be changed; make another node")
-    }
+    try Self.checkChange(of: node, from: intent.spec, to: spec)
     intent.spec = intent.spec.with(contentOf: spec)
     if spec.cell != nil { intent.example = await example(of: spec) }
     intent.differences = warnings.isEmpty ? nil : warnings

@@ -9,6 +9,8 @@ public protocol RoutingSink: Sendable {
   func publish(_ table: RoutingTable) async
   /// Requests written to the instance and not yet answered.
   func outstanding(on instance: InstanceID) async -> Int
+  /// Ends the streams of an instance that has left the table and whose time to drain is over.
+  func endStreams(on instance: InstanceID) async
   /// What is asked of a node; nil when it is not in the table.
   func load(of node: NodeID) async -> NodeLoad?
   /// The requests of a node so far; nil when it is not in the table.
@@ -43,6 +45,7 @@ public struct ShareLoad: Sendable, Equatable {
 }
 
 extension RoutingSink {
+  public func endStreams(on instance: InstanceID) async {}
   public func traffic(of node: NodeID) async -> NodeTraffic? { nil }
 }
 

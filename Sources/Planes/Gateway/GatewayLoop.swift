@@ -168,6 +168,7 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
       case .answer(let key, let response): answerCollected(key, response)
       case .wake(let id): if let node = nodes.first(where: { $0.shared.id == id }) { pump(node) }
       case .tls(let context): server.tlsContext = context
+      case .part(let instance): endStreams(at: instance)
       case .drain:
         endStreamedCalls()
         server.drain()

@@ -119,6 +119,14 @@ public final class GatewayServer: Sendable {
     }
   }
 
+  /// Ends the streams of an instance that is about to be stopped, as cleanly as their protocols can: calls of gRPC with UNAVAILABLE,
+  /// event streams with the end of their answer. Other requests are left to the instance.
+  public func endStreams(on id: InstanceID) {
+    state.withLock { state in
+      if case .running = state.life { shared.post(.part(id)) }
+    }
+  }
+
   /// What is asked of a node now, over all loops; nil when it is not in the table. `requests`: all that came and were not
   /// refused at once.
   public func load(of node: NodeID) -> (running: Int, queued: Int, requests: Int)? {

@@ -15,6 +15,8 @@ enum LoopMessage: Sendable {
   case wake(String)
   /// Certificates for connections that come from now on.
   case tls(TLSContext)
+  /// An instance that has left the table is about to be stopped: its streams end.
+  case part(InstanceID)
   case drain
   case cancelAll
   case stop

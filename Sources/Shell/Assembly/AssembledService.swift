@@ -106,7 +106,10 @@ public enum AssembledService {
       environments: environmentService, secrets: SecretService(world: world, vault: vault),
       authority: authority,
       exchange: exchange, apiKeys: apiKeys,
-      metrics: { String(decoding: metrics.text(), as: UTF8.self) + ProcessMetrics.text(version: version) },
+      metrics: {
+        String(decoding: metrics.text(), as: UTF8.self) + ReleaseMetrics.text(await fleet.views())
+          + ProcessMetrics.text(version: version)
+      },
       logs: { node, query, wait throws(PlatformError) in
         try await LogFollower(logs: logs).page(node, query, wait: wait)
       },
@@ -191,6 +194,7 @@ private struct GatewaySink: RoutingSink {
 
   func publish(_ table: RoutingTable) async { gateway.publish(table) }
   func outstanding(on instance: InstanceID) async -> Int { gateway.outstanding(on: instance) }
+  func endStreams(on instance: InstanceID) async { gateway.endStreams(on: instance) }
   func load(of node: NodeID) async -> NodeLoad? {
     gateway.load(of: node).map { NodeLoad(running: $0.running, queued: $0.queued, requests: $0.requests) }
   }

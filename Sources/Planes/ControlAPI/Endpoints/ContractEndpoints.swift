@@ -38,9 +38,12 @@ enum ContractEndpoints {
         origin: .caller,
         field: "node")
     }
+    // While another contract is rolled out, callers are served by the former one.
+    let routed = await api.fleet.routed(record.id)
     let contract = NodeContract(
-      nodeID: record.id.text, nodeName: record.name, release: record.release, inputs: cell.inputs,
-      outputs: cell.outputs, example: intent.example.map { Array($0.utf8) })
+      nodeID: record.id.text, nodeName: record.name, release: routed?.release ?? record.release,
+      inputs: routed?.inputs ?? cell.inputs, outputs: routed?.outputs ?? cell.outputs,
+      example: intent.example.map { Array($0.utf8) })
     let folder = intent.spec.acl.contains(record.folderID) ? record.folderID : intent.spec.acl.first
     return (contract, folder?.text ?? record.folderID.text)
   }

@@ -141,7 +141,7 @@ enum NodeEndpoints {
     return found
   }
 
-  private static func owners(
+  static func owners(
     _ request: CreateNodeRequest, _ call: Call, _ api: APIWorld
   ) async throws(PlatformError) -> (ProjectRecord, FolderRecord, [FolderID]) {
     let project = try await ProjectEndpoints.find(request.project ?? "default", .develop, call, api)

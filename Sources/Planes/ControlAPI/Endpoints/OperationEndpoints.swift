@@ -76,7 +76,7 @@ enum OperationEndpoints {
     try Answer.json(try await resource(record, call, api), status: 202)
   }
 
-  private static func resource(
+  static func resource(
     _ record: OperationRecord, _ call: Call, _ api: APIWorld
   ) async throws(PlatformError) -> OperationResource {
     var resource = OperationResource(

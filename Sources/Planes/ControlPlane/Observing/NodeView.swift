@@ -17,6 +17,7 @@ public struct NodeView: Sendable {
   public var folder: FolderID
   public var release: Int
   public var spec: NodeSpec
+  public var rollOut: RollOutResource
   public var instances: [Instance]
 }
 
@@ -24,6 +25,7 @@ extension NodeReconciler {
   func view() -> NodeView {
     NodeView(
       id: id, name: record.name, folder: record.folderID, release: record.release, spec: intent.spec,
+      rollOut: rollOutResource(),
       instances: instances.values.map {
         NodeView.Instance(
           id: $0.id, release: $0.release, status: $0.status, handle: $0.handle, createdAt: $0.createdAt)

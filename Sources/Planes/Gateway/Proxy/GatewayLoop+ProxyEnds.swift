@@ -278,6 +278,33 @@ extension GatewayLoop {
 
   // MARK: Drain
 
+  /// Ends calls of gRPC and event streams at an instance whose time to drain is over.
+  func endStreams(at instance: InstanceID) {
+    for request in proxies where request.target?.shared.routed.id == instance {
+      switch request.state {
+      case .connecting, .waiting: if request.isGRPC { endCall(request) }
+      case .answering:
+        if request.isGRPC { endCall(request) } else if request.isEventStream { endEvents(request) }
+      case .free, .queued, .upgraded: break
+      }
+    }
+  }
+
+  private func endCall(_ request: ProxyRequest) {
+    let refusal = Refusal(
+      .unavailable, "\(name(request)) is leaving and its time to drain is over; call again", origin: .node)
+    dropUpstream(request)
+    refuse(request, refusal)
+  }
+
+  /// Who reads events connects again when they end (HTML, 9.2.3).
+  private func endEvents(_ request: ProxyRequest) {
+    dropUpstream(request)
+    request.responseEnded = true
+    if let exchange = exchange(of: request) { server.end(exchange) }
+    finished(request)
+  }
+
   /// Asks both ends of the WebSockets at an instance (nil: of all) to go, with close frames of status 1001.
   func closeWebSockets(at target: ProxyTarget?) {
     for request in proxies where request.state == .upgraded && request.isWebSocket && !request.isLeaving {

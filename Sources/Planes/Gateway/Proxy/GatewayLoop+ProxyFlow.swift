@@ -211,6 +211,10 @@ extension GatewayLoop {
       // A short body is waited for, so that head and body leave in one piece.
       if head.contentLength > 16384 { server.push(exchange) }
     } else {
+      if let base = upstream.base {
+        request.isEventStream =
+          ProxyFields(base: base, fields: fields, count: Int(head.fieldCount)).isEventStream
+      }
       server.endHead(exchange)
     }
     arm(request)

@@ -132,6 +132,16 @@ struct ProxyFields {
     return false
   }
 
+  /// Whether what follows is a stream of server-sent events.
+  var isEventStream: Bool {
+    for index in 0..<count
+    where fields[index].nameCount == 12 && Self.equal(name(index), "content-type") {
+      return fields[index].valueCount >= 17
+        && Self.equal(base + Int(fields[index].valueStart), "text/event-stream")
+    }
+    return false
+  }
+
   private static func equal(_ bytes: UnsafePointer<UInt8>, _ text: StaticString) -> Bool {
     scan_equals_lower(bytes, text.utf8Start, text.utf8CodeUnitCount) != 0
   }

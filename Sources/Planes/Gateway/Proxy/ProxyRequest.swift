@@ -79,6 +79,8 @@ final class ProxyRequest {
   /// The key of a caller of HTTP/1.1 whose WebSocket is such a tunnel.
   var webSocketKey: InlineArray<24, UInt8> = .init(repeating: 0)
   var isGRPC = false
+  /// Its answer is a stream of events whose end tells nobody that something is missing.
+  var isEventStream = false
   /// What the instance said in `grpc-status`; -1: nothing.
   var grpcStatus = -1
   var saidInterim = false
@@ -125,6 +127,7 @@ final class ProxyRequest {
     isWebSocket = false
     isTunnel = false
     isGRPC = false
+    isEventStream = false
     grpcStatus = -1
     saidInterim = false
     attempts = 0

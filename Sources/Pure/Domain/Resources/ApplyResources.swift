@@ -1,0 +1,27 @@
+/// What applying a request for a node comes to: it is created, changed to be as asked, or is so already.
+public struct ApplyResource: Sendable, Codable, Equatable {
+  public var name: String
+  public var action: ApplyAction
+  /// Against the node as it was; empty for a new one.
+  public var changes: [FieldChange]
+  /// Its instances are replaced.
+  public var makesRelease: Bool
+  /// Follows the change; left out when nothing changes, and of a dry run.
+  public var operation: OperationResource?
+
+  public init(
+    name: String, action: ApplyAction, changes: [FieldChange] = [], makesRelease: Bool = false,
+    operation: OperationResource? = nil
+  ) {
+    self.name = name
+    self.action = action
+    self.changes = changes
+    self.makesRelease = makesRelease
+    self.operation = operation
+  }
+}
+
+/// What is done to a node, or would be.
+public enum ApplyAction: String, Sendable, Codable {
+  case created, changed, unchanged
+}
