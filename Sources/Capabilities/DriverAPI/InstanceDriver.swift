@@ -35,6 +35,8 @@ public protocol InstanceDriver: Sendable {
   func usage(_ handle: InstanceHandle) async -> InstanceUsage?
   /// What instances have used and use, of those whose figures are known. Cheap: asked for every few seconds.
   func meters(_ handles: [InstanceHandle]) async -> [InstanceID: InstanceMeter]
+  /// How long it took to make a new instance, and then to start it, where these are two things.
+  func startTimes(of instance: InstanceID) async -> (create: Duration, start: Duration)?
   /// How an instance ended that `recover` did not find; nil when that isn't known.
   func postmortem(_ handle: InstanceHandle) async -> LastError?
   /// Why nothing can be started or ended now, in the user's words; nil when all is well.
@@ -46,6 +48,7 @@ public protocol InstanceDriver: Sendable {
 }
 
 extension InstanceDriver {
+  public func startTimes(of instance: InstanceID) async -> (create: Duration, start: Duration)? { nil }
   public func meters(_ handles: [InstanceHandle]) async -> [InstanceID: InstanceMeter] { [:] }
   public func postmortem(_ handle: InstanceHandle) async -> LastError? { nil }
   public func trouble() async -> String? { nil }

@@ -52,6 +52,7 @@ extension ImageDriver {
       labels[ContainerPlan.instanceLabel] = id.text
       try await engine.createVolume(ContainerPlan.volume(id), labels: labels)
     }
+    let asked = ContinuousClock.now
     do throws(EngineError) {
       let made = try await engine.create(name, body)
       for warning in made.warnings { note(launch, "instance \(id): the engine warns: \(warning)") }
@@ -60,7 +61,10 @@ extension ImageDriver {
       guard error.kind == .refused(409) else { throw error }
     }
     try await give(secrets.files, to: name, source, prepared)
+    let created = ContinuousClock.now
     try await engine.start(name)
+    let times = (create: created - asked, start: ContinuousClock.now - created)
+    state.withLock { $0.containers[id]?.startTimes = times }
     guard let details = try await engine.container(name) else {
       throw EngineError(.refused(404), "the container was removed as soon as it was started")
     }
@@ -77,6 +81,10 @@ extension ImageDriver {
     // It may be over already, and its event may have come before anybody knew of it.
     if !details.State.Running { await look(at: id) }
     return handle
+  }
+
+  public func startTimes(of instance: InstanceID) async -> (create: Duration, start: Duration)? {
+    state.withLock { $0.containers[instance]?.startTimes }
   }
 
   public func begin(_ handle: InstanceHandle) async throws(DriverFailure) {}

@@ -268,4 +268,5 @@ struct KnownContainer: Sendable {
   var usage: InstanceUsage?
   /// Its log is followed.
   var isFollowed = false
+  var startTimes: (create: Duration, start: Duration)?
 }

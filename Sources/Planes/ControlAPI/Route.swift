@@ -64,6 +64,7 @@ enum RouteTable {
     Route("GET", "/v1/nodes/*/releases", NodeEndpoints.releases),
     Route("GET", "/v1/nodes/*/instances", NodeEndpoints.instances),
     Route("GET", "/v1/nodes/*/scaling", NodeEndpoints.scaling),
+    Route("POST", "/v1/nodes/*/scaling:whatIf", WhatIfEndpoints.post),
     Route("GET", "/v1/nodes/*/logs", LogEndpoints.get),
     Route("GET", "/v1/aliases", AliasEndpoints.list),
     Route("POST", "/v1/aliases", AliasEndpoints.create),

@@ -81,6 +81,11 @@ extension ControlClient {
     try all(Self.path(node, "/instances"))
   }
 
+  /// What a node's policy would have done with recorded requests.
+  public func whatIf(_ node: String, _ request: WhatIfRequest) throws(ClientError) -> WhatIfResource {
+    try send("POST", Self.path(node, "/scaling:whatIf"), request)
+  }
+
   /// How the number of a node's instances follows its load.
   public func scaling(of node: String) throws(ClientError) -> ScalingResource {
     try get(Self.path(node, "/scaling"))

@@ -120,11 +120,14 @@ extension NodeReconciler {
     let isStarting = live.status == .preparing && !machine.isHealthy && intent.spec.image != nil
     let firstVerdict = live.status == .preparing && !isStarting
     if !isStarting { live.status = machine.isHealthy ? .healthy : .unhealthy }
-    live.outSince = machine.isHealthy ? nil : live.outSince ?? world.uptime()
     if event == .entersRotation {
       live.healthySince = now
+      if live.startedAt == nil, let outSince = live.outSince, intent.spec.image != nil {
+        world.meters.coldStart(.image, .healthy, world.uptime() - outSince)
+      }
       live.startedAt = live.startedAt ?? now
     }
+    live.outSince = machine.isHealthy ? nil : live.outSince ?? world.uptime()
     let error = outcome.passed ? nil : failure(target, outcome, at: now)
     live.lastError = error ?? live.lastError
     instances[instance] = live

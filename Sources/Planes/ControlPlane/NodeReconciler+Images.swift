@@ -10,6 +10,10 @@ extension NodeReconciler {
     do throws(DriverFailure) {
       let launch = try await launchSpec(release(of: instance))
       let handle = try await driver.start(instance, of: launch)
+      if let times = await driver.startTimes(of: instance) {
+        world.meters.coldStart(.image, .create, times.create)
+        world.meters.coldStart(.image, .start, times.start)
+      }
       let now = world.uptime()
       let isWanted = advance(instance, to: .preparing) {
         $0.handle = handle
@@ -80,6 +84,8 @@ extension NodeReconciler {
     let ready: (Bool, String, String) =
       if record.suspended {
         (false, "Suspended", "the user suspended the node: its containers are removed")
+      } else if wanted == 0 {
+        (true, "Resting", "nobody called for long enough: no container runs, the first request starts one")
       } else if healthy >= wanted {
         (true, "AllHealthy", "\(healthy) of \(wanted) instances are in rotation")
       } else if instances.values.contains(where: { $0.status == .unhealthy }) {

@@ -10,6 +10,10 @@ struct Scaling {
   var lastLoad: NodeLoad?
   /// Changes of the number, the oldest first.
   var events: [ScalingEvent] = []
+  /// The gauge as it was last told: instances that are silent for a moment make nobody leave.
+  var lastGauge: Double?
+  /// When a request woke the node, and how many had been answered then, until the first one is answered.
+  var waking: (at: Duration, answered: Int)?
 }
 
 /// The number of instances, where it follows the load.
@@ -35,12 +39,33 @@ extension NodeReconciler {
 
   /// Looks at the load until the task is cancelled.
   func scale() async {
+    if scaling.events.isEmpty, let kept = try? await world.store.scalingEvents(of: id) {
+      scaling.events = kept
+    }
     while !Task.isCancelled {
-      try? await Task.sleep(
-        for: .milliseconds(scaling.machine == nil ? 1000 : ScalingMachine.sampleMilliseconds))
+      try? await Task.sleep(for: .milliseconds(scalingPause))
+      if scaling.waking != nil { await watchWaking() }
       if scaling.machine != nil { await scaleOnce() }
     }
   }
+
+  private var scalingPause: Int {
+    scaling.machine == nil ? 1000 : scaling.waking == nil ? ScalingMachine.sampleMilliseconds : 5
+  }
+
+  /// Looks whether the first request of a node that woke has been answered.
+  private func watchWaking() async {
+    guard let (at, before) = scaling.waking, let load = await load(id) else { return }
+    let took = world.uptime() - at
+    guard Self.answered(load) > before else {
+      if took > .seconds(600) || wantedCount == 0 { scaling.waking = nil }
+      return
+    }
+    scaling.waking = nil
+    world.meters.coldStart(intent.spec.kind, .answer, took)
+  }
+
+  private static func answered(_ load: NodeLoad) -> Int { load.requests - load.running - load.queued }
 
   /// Looks once and acts on it.
   func scaleOnce() async {
@@ -49,24 +74,38 @@ extension NodeReconciler {
     else { return }
     let before = machine.count
     let ready = instances.values.count { $0.status == .healthy }
+    let cpuSeconds = machine.policy.cpus == nil ? nil : world.meters.cpuSeconds(of: id)
+    if let gauge = intent.spec.scaling?.gauge {
+      scaling.lastGauge = world.telemetry.gauge(gauge.name, of: id) ?? (ready > 0 ? scaling.lastGauge : nil)
+    }
+    // What is not known decides nothing: who runs goes on.
+    let isBlind =
+      machine.policy.cpus != nil && cpuSeconds == nil
+      || machine.policy.gauge != nil && scaling.lastGauge == nil
+    if isBlind, ready > 0 { return }
     let decision = machine.decide(
       ScalingSample(
-        at: world.uptime(), running: load.running, queued: load.queued, requests: load.requests, ready: ready)
+        at: world.uptime(), running: load.running, queued: load.queued, requests: load.requests,
+        cpuSeconds: cpuSeconds, gauge: machine.policy.gauge == nil ? nil : scaling.lastGauge, ready: ready)
     )
     scaling.machine = machine
     scaling.lastLoad = load
     scaling.lastDecision = decision
     guard decision.count != before else { return }
-    scaling.events.append(
-      ScalingEvent(
-        at: world.now(), from: before, to: decision.count, reason: decision.reason.rawValue,
-        message: decision.message))
+    if before == 0 { scaling.waking = (world.uptime(), Self.answered(load)) }
+    let event = ScalingEvent(
+      at: world.now(), from: before, to: decision.count, reason: decision.reason.rawValue,
+      message: decision.message)
+    scaling.events.append(event)
     if scaling.events.count > Self.journalLength { scaling.events.removeFirst() }
     world.note(
       id, nil, record.release, "scaled from \(before) to \(decision.count) instances: \(decision.message)")
     // A node that goes to rest must not refuse what comes next.
     if before == 0 || decision.count == 0 { await routesChanged(id) }
     wake()
+    do throws(PlatformError) {
+      try await world.store.addScalingEvent(event, of: id, keeping: Self.journalLength)
+    } catch { world.log(.error, "scaling event not saved", ["node": id.text, "error": error.message]) }
   }
 
   func scalingResource() -> ScalingResource {

@@ -204,7 +204,9 @@ actor NodeReconciler {
   private func launch(_ instance: InstanceID) async {
     do throws(DriverFailure) {
       let launch = try await launchSpec(release(of: instance))
+      let asked = world.uptime()
       let handle = try await driver.start(instance, of: launch)
+      let created = world.uptime()
       guard advance(instance, to: .started, { $0.handle = handle }) else {
         return await driver.stop(handle, grace: .zero)
       }
@@ -212,6 +214,7 @@ actor NodeReconciler {
       async let recorded: Void = persist(instance)
       guard advance(instance, to: .preparing, { _ in }) else { return await recorded }
       try await driver.begin(handle)
+      let started = world.uptime()
       guard await driver.probe(handle, timeout: .seconds(5)) else {
         throw DriverFailure(
           LastError(
@@ -222,6 +225,9 @@ actor NodeReconciler {
       await recorded
       let startedAt = world.now()
       guard advance(instance, to: .healthy, { $0.startedAt = startedAt }) else { return }
+      world.meters.coldStart(.cell, .create, created - asked)
+      world.meters.coldStart(.cell, .start, started - created)
+      world.meters.coldStart(.cell, .healthy, world.uptime() - started)
       becameHealthy(instance)
       await persist(instance)
       await routesChanged(id)

@@ -68,9 +68,6 @@ extension NodeService {
       spec.instances = try NodeSpecBuilder.range(request.instances, of: source)
       return
     }
-    guard spec.image == nil || request.instances?.min != 0 else {
-      throw .invalid("instances.min", "instances.min: 0 is for nodes of kind cell")
-    }
     let former = request.instances?.count == nil ? spec.scaling : nil
     spec.instances = try NodeSpecBuilder.range(request.instances)
     spec.scaling = try NodeSpecBuilder.scaling(

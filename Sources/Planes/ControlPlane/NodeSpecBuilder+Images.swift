@@ -4,7 +4,8 @@ import Domain
 extension NodeSpecBuilder {
   static func imageSpec(_ request: CreateNodeRequest, acl: [FolderID]) throws(PlatformError) -> NodeSpec {
     try refuseCellFields(
-      request, allowing: ["configuration", "subnet", "memoryBytes", "cpus", "zones", "secrets"], kind: "image"
+      request, allowing: ["configuration", "scaling", "subnet", "memoryBytes", "cpus", "zones", "secrets"],
+      kind: "image"
     )
     var image = request.image
     if let secrets = request.secrets {
@@ -24,22 +25,29 @@ extension NodeSpecBuilder {
         "configuration: '\(configuration.name)' has GPUs, and this machine's pool has none; use a c1 configuration"
       )
     }
-    guard request.instances?.min != 0 else {
-      throw .invalid(
-        "instances.min", "instances.min: 0 is for nodes of kind cell; a container takes too long to start")
-    }
     let source = try ImageValidation.source(
       image, endpoint: request.endpoint, healthCheck: request.healthCheck,
       telemetry: request.telemetry)
     let spec = NodeSpec(
       description: request.description ?? "", image: source, configuration: configuration.name,
-      instances: try range(request.instances), scaling: try scaling(request.instances, request.scaling),
+      instances: try range(request.instances), scaling: try imageScaling(request.instances, request.scaling),
       subnet: try one(of: ["default", "none"], request.subnet, "subnet"), zones: request.zones ?? [],
       maintenanceLimit: request.maintenanceLimit ?? 1, timeoutSeconds: request.timeoutSeconds ?? 15,
       queueLimit: request.queueLimit ?? 1000, rateLimit: request.rateLimit,
       callerRateLimit: request.callerRateLimit, memoryBytes: request.memoryBytes, cpus: request.cpus, acl: acl
     )
     try check(spec)
+    return spec
+  }
+
+  /// A container takes several requests at a time, most of them.
+  static func imageScaling(
+    _ instances: RequestedInstances?, _ requested: ScalingSpec?
+  ) throws(PlatformError) -> ScalingSpec? {
+    var spec = try scaling(instances, requested)
+    if let asked = spec, asked.requestsPerSecond == nil, asked.cpuPercent == nil, asked.gauge == nil {
+      spec?.concurrency = asked.concurrency ?? 5
+    }
     return spec
   }
 

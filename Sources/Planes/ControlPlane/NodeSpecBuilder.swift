@@ -56,6 +56,11 @@ enum NodeSpecBuilder {
     if let memory = spec.memoryBytes {
       try FieldCheck.within(Double(memory), 33_554_432...17_592_186_044_416, "memoryBytes", "bytes")
     }
+    if spec.scaling?.gauge != nil, spec.image?.telemetry == nil {
+      throw .invalid(
+        "scaling.gauge",
+        "scaling.gauge: instances must tell it; give telemetry of an image node (--telemetry /metrics) too")
+    }
     try AddressValidation.checkRate(spec.rateLimit, "rateLimit")
     try AddressValidation.checkRate(spec.callerRateLimit, "callerRateLimit")
     guard spec.description.utf8.count <= 1024 else {
@@ -128,14 +133,26 @@ enum NodeSpecBuilder {
       return nil
     }
     let spec = requested ?? ScalingSpec()
-    guard spec.cpuPercent == nil, spec.gauge == nil else {
-      throw .invalid("scaling", "scaling: instances follow concurrency and requestsPerSecond only so far")
-    }
     if let value = spec.concurrency {
       try FieldCheck.within(value, 0.01...1000, "scaling.concurrency", "requests")
     }
     if let value = spec.requestsPerSecond {
       try FieldCheck.within(value, 0.001...1_000_000, "scaling.requestsPerSecond", "requests per second")
+    }
+    if let value = spec.cpuPercent {
+      try FieldCheck.within(value, 1...100_000, "scaling.cpuPercent", "percent of one vCPU")
+    }
+    if let gauge = spec.gauge {
+      let isName = gauge.name.utf8.enumerated().allSatisfy { place, byte in
+        (0x41...0x5a).contains(byte) || (0x61...0x7a).contains(byte) || byte == 0x5f || byte == 0x3a
+          || place > 0 && (0x30...0x39).contains(byte)
+      }
+      guard isName, !gauge.name.isEmpty, gauge.name.utf8.count <= 256 else {
+        throw .invalid(
+          "scaling.gauge.name",
+          "scaling.gauge.name: '\(gauge.name)' is not the name of a metric, like queue_depth")
+      }
+      try FieldCheck.within(gauge.target, 1e-9...1e15, "scaling.gauge.target", "of the metric")
     }
     let times = [
       ("stableSeconds", spec.stableSeconds, 5.0...600), ("panicSeconds", spec.panicSeconds, 1...60),

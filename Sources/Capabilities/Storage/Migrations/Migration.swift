@@ -6,7 +6,7 @@ struct Migration: Sendable {
   var name: String
   var sql: String
 
-  static let all: [Migration] = [.initial, .keys, .releases, .aliases, .environments, .secrets]
+  static let all: [Migration] = [.initial, .keys, .releases, .aliases, .environments, .secrets, .scaling]
 
   /// Brings the database to the schema that this binary knows, each step whole or not at all.
   static func apply(_ migrations: [Migration], to database: SQLiteDatabase) throws(PlatformError) {

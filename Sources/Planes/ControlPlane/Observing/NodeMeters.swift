@@ -13,6 +13,7 @@ public final class NodeMeters: Sendable {
 
   private let time: TimeSource
   private let state = Mutex(State())
+  private let starts = ColdStarts()
 
   struct State {
     var nodes: [NodeID: Node] = [:]
@@ -131,6 +132,11 @@ public final class NodeMeters: Sendable {
     }
   }
 
+  /// How long a phase of an instance's start took.
+  func coldStart(_ kind: NodeKind, _ phase: StartPhase, _ took: Duration) {
+    starts.observe(kind, phase, took)
+  }
+
   // MARK: Views
 
   /// What nodes use, those that `includes` says.
@@ -195,6 +201,7 @@ public final class NodeMeters: Sendable {
 
   /// The families of `/metrics` about instances.
   public func write(_ text: inout PrometheusText) {
+    starts.write(&text)
     let (nodes, instances) = state.withLock { ($0.nodes, $0.instances) }
     let views = nodes.values.map(\.view).sorted { ($0.name, $0.id) < ($1.name, $1.id) }
     let seen: [(labels: [(String, String)], meter: InstanceMeter)] = views.flatMap { view in

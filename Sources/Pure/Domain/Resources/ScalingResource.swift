@@ -1,7 +1,7 @@
 /// How the number of a node's instances follows its load, within `instances.min` and `instances.max`. What is left out has the
 /// default that is named.
 public struct ScalingSpec: Sendable, Codable, Equatable {
-  /// Requests that one instance has at a time, on average (0.7, where `requestsPerSecond` is not given either).
+  /// Requests that one instance has at a time, on average (where no other aim is given: 0.7, of image nodes 5).
   public var concurrency: Double?
   /// Requests per second of one instance (not looked at).
   public var requestsPerSecond: Double?
@@ -95,5 +95,93 @@ public struct ScalingResource: Sendable, Codable, Equatable {
     self.running = running
     self.queued = queued
     self.events = events
+  }
+}
+
+/// Body of `POST /v1/nodes/{id}/scaling:whatIf`: recorded requests, and what differs from the node.
+public struct WhatIfRequest: Sendable, Codable, Equatable {
+  /// When requests came, in seconds from the beginning of the recording, in any order; at most 200,000 within six hours.
+  public var seconds: [Double]
+  /// How long each took; left out: `serviceSeconds`.
+  public var services: [Double]?
+  /// How long a request takes (0.1).
+  public var serviceSeconds: Double?
+  /// How long an instance takes to start (0.05, of a container 1).
+  public var startSeconds: Double?
+  /// Requests that an instance takes at once (1, of a container 100).
+  public var width: Int?
+  public var minimum: Int?
+  public var maximum: Int?
+  /// Instead of the node's; signals that a recording doesn't have (`cpuPercent`, `gauge`) are not looked at.
+  public var scaling: ScalingSpec?
+
+  public init(
+    seconds: [Double], services: [Double]? = nil, serviceSeconds: Double? = nil, startSeconds: Double? = nil,
+    width: Int? = nil, minimum: Int? = nil, maximum: Int? = nil, scaling: ScalingSpec? = nil
+  ) {
+    self.seconds = seconds
+    self.services = services
+    self.serviceSeconds = serviceSeconds
+    self.startSeconds = startSeconds
+    self.width = width
+    self.minimum = minimum
+    self.maximum = maximum
+    self.scaling = scaling
+  }
+}
+
+/// What the node would have done.
+public struct WhatIfResource: Sendable, Codable, Equatable {
+  public var requests: Int
+  /// Length of the recording.
+  public var seconds: Int
+  /// The most instances at any time, and their time added up.
+  public var peak: Int
+  public var instanceSeconds: Double
+  /// How long requests waited for an instance: half of them, 95 and 99 of 100, and the longest.
+  public var p50WaitSeconds: Double
+  public var p95WaitSeconds: Double
+  public var p99WaitSeconds: Double
+  public var longestWaitSeconds: Double
+  /// Requests that still waited at the end.
+  public var unanswered: Int
+  public var changes: [WhatIfChange]
+  /// Instances by the second.
+  public var counts: [Int]
+
+  public init(
+    requests: Int, seconds: Int, peak: Int, instanceSeconds: Double, p50WaitSeconds: Double,
+    p95WaitSeconds: Double, p99WaitSeconds: Double, longestWaitSeconds: Double, unanswered: Int,
+    changes: [WhatIfChange], counts: [Int]
+  ) {
+    self.requests = requests
+    self.seconds = seconds
+    self.peak = peak
+    self.instanceSeconds = instanceSeconds
+    self.p50WaitSeconds = p50WaitSeconds
+    self.p95WaitSeconds = p95WaitSeconds
+    self.p99WaitSeconds = p99WaitSeconds
+    self.longestWaitSeconds = longestWaitSeconds
+    self.unanswered = unanswered
+    self.changes = changes
+    self.counts = counts
+  }
+}
+
+/// A change of the number of instances that would have been made.
+public struct WhatIfChange: Sendable, Codable, Equatable {
+  /// From the beginning of the recording.
+  public var seconds: Double
+  public var from: Int
+  public var to: Int
+  public var reason: String
+  public var message: String
+
+  public init(seconds: Double, from: Int, to: Int, reason: String, message: String) {
+    self.seconds = seconds
+    self.from = from
+    self.to = to
+    self.reason = reason
+    self.message = message
   }
 }

@@ -5,8 +5,10 @@ extension ScalingPolicy {
   public init(_ spec: ScalingSpec, minimum: Int, maximum: Int) {
     self.init(
       minimum: minimum, maximum: maximum,
-      concurrency: spec.concurrency ?? (spec.requestsPerSecond == nil ? 0.7 : nil),
-      requestsPerSecond: spec.requestsPerSecond, stableSeconds: spec.stableSeconds ?? 60,
+      concurrency: spec.concurrency
+        ?? (spec.requestsPerSecond == nil && spec.cpuPercent == nil && spec.gauge == nil ? 0.7 : nil),
+      requestsPerSecond: spec.requestsPerSecond, cpus: spec.cpuPercent.map { $0 / 100 },
+      gauge: spec.gauge?.target, stableSeconds: spec.stableSeconds ?? 60,
       panicSeconds: spec.panicSeconds ?? 2, leaveSeconds: spec.leaveSeconds ?? 60,
       lastLeaveSeconds: spec.lastLeaveSeconds ?? 300)
   }

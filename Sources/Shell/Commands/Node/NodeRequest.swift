@@ -52,7 +52,7 @@ enum NodeRequest {
       checkpoint: parsed.text("checkpoint"),
       inputs: try variables("input", context, command), outputs: try variables("output", context, command),
       configuration: parsed.text("configuration"), instances: instances(parsed),
-      scaling: NodeScaling.spec(parsed), isolation: parsed.text("isolation"),
+      scaling: try NodeScaling.spec(parsed, command), isolation: parsed.text("isolation"),
       startMode: parsed.text("start-mode"),
       restore: parsed.text("restore"),
       keepRandomState: parsed.toggle("keep-random-state") ? true : nil,

@@ -32,7 +32,7 @@ enum NodeUpdate {
     let acl = parsed.texts("acl")
     var request = UpdateNodeRequest(
       name: parsed.text("name"), description: parsed.text("description"),
-      instances: NodeRequest.instances(parsed), scaling: NodeScaling.spec(parsed),
+      instances: NodeRequest.instances(parsed), scaling: try NodeScaling.spec(parsed, NodeUpdate.command),
       acl: acl.isEmpty ? nil : acl, maintenanceLimit: parsed.integer("maintenance-limit"),
       timeoutSeconds: parsed.duration("timeout").map(\.fractionalSeconds),
       queueLimit: parsed.integer("queue-limit"), addresses: AddressFlags.addresses(parsed),

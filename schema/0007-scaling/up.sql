@@ -1,0 +1,10 @@
+-- Changes of a node's number of instances, the last of each node.
+CREATE TABLE scaling_event (
+  node_id TEXT NOT NULL REFERENCES node (id) ON DELETE CASCADE,
+  at INTEGER NOT NULL,
+  from_count INTEGER NOT NULL,
+  to_count INTEGER NOT NULL,
+  reason TEXT NOT NULL,
+  message TEXT NOT NULL
+) STRICT;
+CREATE INDEX scaling_event_node ON scaling_event (node_id, at);
