@@ -68,6 +68,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Roost]:
     yield server
     nodes = [node["id"] for node in server.get("/v1/nodes")["nodes"]]
     server.close()
+    assert not glob.glob("/run/roost-*/ins*") + glob.glob("/dev/shm/roost-*/ins*")
     if SOCKET:
         assert [left_of(node) for node in nodes] == [[] for _ in nodes]
 

@@ -1,6 +1,7 @@
 import Domain
 import FoundationEssentials
 import Glibc
+import Synchronization
 
 /// The files of instances whose contents are secrets: in memory, in a folder that only the service may enter, a folder in it
 /// for each instance. Containers get them as read-only mounts, so that a restart of the service needs no value.
@@ -14,9 +15,15 @@ struct SecretFiles: Sendable {
 
   /// Writes the files of an instance; their paths on the machine, in the order of `contents`.
   func write(_ contents: [[UInt8]], of instance: InstanceID) throws(Failure) -> [String] {
-    let base = try makeBase()
-    let folder = "\(base)/\(instance)"
-    remove(instance)
+    try Self.order.withLock { _ throws(Failure) in try makeAndWrite(contents, instance) }
+  }
+
+  /// The folder of the server goes with its last file: it must not go, and be made by somebody else, while it is used here.
+  private static let order = Mutex(())
+
+  private func makeAndWrite(_ contents: [[UInt8]], _ instance: InstanceID) throws(Failure) -> [String] {
+    clear(instance)
+    let folder = "\(try makeBase())/\(instance)"
     guard mkdir(folder, 0o700) == 0 else { throw Self.failure("make", folder) }
     var paths: [String] = []
     for (index, content) in contents.enumerated() {
@@ -50,10 +57,16 @@ struct SecretFiles: Sendable {
   }
 
   func remove(_ instance: InstanceID) {
+    Self.order.withLock { _ in clear(instance) }
+  }
+
+  private func clear(_ instance: InstanceID) {
     guard let base = Self.memory.map({ "\($0)/\(name)" }) else { return }
     let folder = "\(base)/\(instance)"
     for file in Self.names(folder) { unlink("\(folder)/\(file)") }
     rmdir(folder)
+    // Only when it was the last one.
+    rmdir(base)
   }
 
   /// The instances that have files here.
