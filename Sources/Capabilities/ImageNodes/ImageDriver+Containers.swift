@@ -164,12 +164,13 @@ extension ImageDriver {
     }
   }
 
-  /// Looks at what a container uses.
-  func look(atUsageOf instance: InstanceID) async {
-    guard let stats = try? await engine.stats(of: ContainerPlan.container(instance)) else { return }
+  /// Asks what a container uses, and keeps it for `usage`.
+  func stats(of instance: InstanceID) async -> ContainerStats? {
+    guard let stats = try? await engine.stats(of: ContainerPlan.container(instance)) else { return nil }
     let usage = InstanceUsage(
       proportionalBytes: stats.workingSet, sharedBytes: 0, privateBytes: stats.workingSet,
       cpuSeconds: stats.cpuSeconds)
     state.withLock { $0.containers[instance]?.usage = usage }
+    return stats
   }
 }

@@ -23,9 +23,7 @@ extension ImageDriver {
   }
 
   private func meter(_ handle: InstanceHandle) async -> InstanceMeter? {
-    guard let stats = try? await engine.stats(of: ContainerPlan.container(handle.instance)) else {
-      return nil
-    }
+    guard let stats = await stats(of: handle.instance) else { return nil }
     let throttling = stats.cpu_stats?.throttling_data
     let limit = stats.memory_stats?.limit
     return InstanceMeter(

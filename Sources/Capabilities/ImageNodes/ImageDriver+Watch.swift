@@ -5,36 +5,16 @@ import Synchronization
 
 extension ImageDriver {
   private static let heartbeat = Duration.seconds(5)
-  private static let usageInterval = Duration.seconds(10)
-  /// So many containers are asked about at once.
-  private static let usageWidth = 8
 
   /// Watches the engine until the task is cancelled: ends of containers, their logs, whether the engine is there.
   public func run() async {
     await withDiscardingTaskGroup { group in
       group.addTask { await self.watch() }
-      group.addTask { await self.watchUsage() }
       for await instance in toFollow {
         group.addTask { await self.keepLog(of: instance) }
-        group.addTask { await self.look(atUsageOf: instance) }
+        group.addTask { _ = await self.stats(of: instance) }
       }
       group.cancelAll()
-    }
-  }
-
-  /// Looks at what containers use, now and then, a few at a time.
-  private func watchUsage() async {
-    while !Task.isCancelled {
-      try? await Task.sleep(for: Self.usageInterval)
-      let running = state.withLock { state in
-        state.trouble == nil ? state.containers.filter { !$0.value.hasEnded }.map(\.key) : []
-      }
-      await withTaskGroup(of: Void.self) { group in
-        for (index, instance) in running.enumerated() {
-          if index >= Self.usageWidth { await group.next() }
-          group.addTask { await self.look(atUsageOf: instance) }
-        }
-      }
     }
   }
 
