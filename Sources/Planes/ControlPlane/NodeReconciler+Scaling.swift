@@ -42,9 +42,13 @@ extension NodeReconciler {
     if scaling.events.isEmpty, let kept = try? await world.store.scalingEvents(of: id) {
       scaling.events = kept
     }
+    var nextAt = world.uptime()
     while !Task.isCancelled {
       try? await Task.sleep(for: .milliseconds(scalingPause))
       if scaling.waking != nil { await watchWaking() }
+      // A node that wakes is watched closely; decisions are made as far apart as ever.
+      guard world.uptime() >= nextAt else { continue }
+      nextAt = world.uptime() + .milliseconds(ScalingMachine.sampleMilliseconds - 10)
       if scaling.machine != nil { await scaleOnce() }
     }
   }
