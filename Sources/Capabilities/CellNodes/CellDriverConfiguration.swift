@@ -17,8 +17,8 @@ public struct CellDriverConfiguration: Sendable {
   public var python: String
   /// Folder that holds the `roost` package (`PYTHONPATH` of the zygote).
   public var pythonPath: String
-  /// Interpreter of an environment, by its lock's digest.
-  public var environmentPython: @Sendable (String) -> String
+  /// What a release of an environment runs on, by the environment's digest; nil when its files are gone.
+  public var environment: @Sendable (String) -> CellEnvironment?
   /// Folder with modules for environments that lack them: what pickle streams of checkpoints are loaded by.
   public var fallbackPath: String?
   public var sandbox: Sandbox
@@ -36,16 +36,18 @@ public struct CellDriverConfiguration: Sendable {
   /// Where the driver says what it does, one line each.
   public var log: @Sendable (String) -> Void
 
-  /// The interpreter that a release runs on.
-  func python(_ launch: NodeLaunch) -> String {
-    launch.environment.map { environmentPython($0.lockDigest) } ?? python
+  /// What a release runs on; nil when the files of its environment are gone.
+  func environment(of launch: NodeLaunch) -> CellEnvironment? {
+    guard let pin = launch.environment else { return CellEnvironment(python: python) }
+    return environment(pin.lockDigest)
   }
 
   public init(
     dataFolder: String, python: String, pythonPath: String, sandbox: Sandbox = .required,
     readableFolders: [String] = [], bubblewrap: String? = nil, restoreDeadline: Duration = .seconds(300),
     maxAnswerBytes: Int = 16 << 20, maxLogLineBytes: Int = 16 << 10,
-    environmentPython: @escaping @Sendable (String) -> String = { $0 }, fallbackPath: String? = nil,
+    environment: @escaping @Sendable (String) -> CellEnvironment? = { _ in nil },
+    fallbackPath: String? = nil,
     secret: @escaping @Sendable (NodeID, String) async throws(PlatformError) -> [UInt8] = {
       (_, name) throws(PlatformError) in
       throw PlatformError(.notFound, "secret '\(name)' does not exist: this server keeps no secrets")
@@ -56,7 +58,7 @@ public struct CellDriverConfiguration: Sendable {
     self.dataFolder = dataFolder
     self.python = python
     self.pythonPath = pythonPath
-    self.environmentPython = environmentPython
+    self.environment = environment
     self.fallbackPath = fallbackPath
     self.sandbox = sandbox
     self.readableFolders = readableFolders
@@ -68,4 +70,23 @@ public struct CellDriverConfiguration: Sendable {
     self.now = now
     self.log = log
   }
+}
+
+/// An interpreter, and the files it is in where those are not the machine's.
+public struct CellEnvironment: Sendable, Equatable {
+  /// An absolute path, in `root` where there is one.
+  public var python: String
+  /// Folder with the files of an image.
+  public var root: String?
+  /// The image's environment.
+  public var variables: [String: String]
+
+  public init(python: String, root: String? = nil, variables: [String: String] = [:]) {
+    self.python = python
+    self.root = root
+    self.variables = variables
+  }
+
+  /// Names it in records of hosts.
+  var place: String { (root ?? "") + python }
 }

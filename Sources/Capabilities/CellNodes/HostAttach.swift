@@ -11,7 +11,7 @@ extension HostLauncher {
   /// - Parameter launch: nil adopts whatever runs there.
   func adopt(_ launch: NodeLaunch?, folder: RunFolder, timeout: Duration? = nil) -> CellHost? {
     guard var record = HostRecord.read(folder), launch?.runsLike(record.launch) ?? true,
-      record.sandboxed == sandboxed, record.python == configuration.python(record.launch),
+      record.sandboxed == sandboxed, record.python == configuration.environment(of: record.launch)?.place,
       record.pythonPath == configuration.pythonPath,
       let outer = ProcessHandle(pid: record.outerPid, startTicks: record.outerTicks), !outer.hasEnded
     else { return nil }

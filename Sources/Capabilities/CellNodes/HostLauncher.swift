@@ -24,12 +24,7 @@ struct HostLauncher: Sendable {
   ) throws(DriverFailure) -> CellHost {
     let words = words(launch)
     try checkMachine(words)
-    if let environment = launch.environment, !Files.exists(configuration.python(launch)) {
-      throw words.failure(
-        .launch, .missing,
-        "the files of environment '\(environment.name)' (\(environment.lockDigest)) are missing in the data folder; create an environment of the same lock: roost environment get \(environment.name) -o json"
-      )
-    }
+    let environment = try environment(launch, words)
     do {
       try folder.fill(launch)
     } catch {
@@ -47,13 +42,13 @@ struct HostLauncher: Sendable {
         try zygote.limit(
           CgroupLimits(cpus: max(1, launch.cpus), memoryBytes: launch.memoryBytes, pids: launch.pids))
       }
-      outer = try spawn(launch, folder: folder, group: group, words: words)
+      outer = try spawn(launch, environment, folder: folder, group: group, words: words)
     } catch {
       throw words.failure(
         .launch, .refused, "the host process of node \(launch.nodeName) can't be started: \(error)")
     }
     var record = HostRecord(
-      launch: launch, python: configuration.python(launch), pythonPath: configuration.pythonPath,
+      launch: launch, python: environment.place, pythonPath: configuration.pythonPath,
       sandboxed: sandboxed,
       outerPid: outer.pid, outerTicks: outer.startTicks, zygotePid: nil, zygoteTicks: nil, group: group)
     try save(record, folder, words)
@@ -83,8 +78,29 @@ struct HostLauncher: Sendable {
     }
   }
 
+  private func environment(_ launch: NodeLaunch, _ words: FailureWords) throws(DriverFailure)
+    -> CellEnvironment
+  {
+    let pin = launch.environment
+    guard let found = configuration.environment(of: launch),
+      pin == nil || Files.exists(found.root ?? found.python)
+    else {
+      throw words.failure(
+        .launch, .missing,
+        "the files of environment '\(pin?.name ?? "")' (\(pin?.lockDigest ?? "")) are missing in the data folder; make an environment of the same lock (roost environment get \(pin?.name ?? "NAME") -o json) and update the node to it"
+      )
+    }
+    guard found.root == nil || sandboxed else {
+      throw words.failure(
+        .launch, .refused,
+        "environment '\(pin?.name ?? "")' is made of an image, which needs the sandbox; start the server without --sandbox off"
+      )
+    }
+    return found
+  }
+
   private func spawn(
-    _ launch: NodeLaunch, folder: RunFolder, group: Cgroup?, words: FailureWords
+    _ launch: NodeLaunch, _ place: CellEnvironment, folder: RunFolder, group: Cgroup?, words: FailureWords
   ) throws(SystemFailure) -> ProcessHandle {
     let zygote = ZygoteConfiguration(
       launch, folder: folder, sandboxed: sandboxed, maxAnswerBytes: configuration.maxAnswerBytes,
@@ -93,18 +109,22 @@ struct HostLauncher: Sendable {
     encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     guard let bytes = try? encoder.encode(zygote) else { throw SystemFailure("encode zygote.json", code: 22) }
     try Files.write(Array(bytes), to: folder.configuration)
-    let python = try interpreters.interpreter(configuration.python(launch))
+    let python =
+      place.root == nil
+      ? try interpreters.interpreter(place.python) : Interpreter(executable: place.python, prefixes: [])
     let nothing = try FileHandle.open("/dev/null", .read)
     let output = try FileHandle.open(folder.output, .append)
     var request = SpawnRequest(
       executable: python.executable, descriptors: [nothing.number, output.number, output.number],
       cgroupFiles: CellHost.zygoteGroup(group)?.entryFiles ?? [],
       limits: [ResourceLimit(.coreBytes, 0)])
-    var environment = [
-      "HOME": "/tmp", "LANG": "C.UTF-8", "PATH": "/usr/local/bin:/usr/bin:/bin",
+    var environment = place.variables
+    let own = [
+      "HOME": "/tmp", "LANG": "C.UTF-8", "PATH": place.variables["PATH"] ?? "/usr/local/bin:/usr/bin:/bin",
       "PYTHONDONTWRITEBYTECODE": "1",
       "PYTHONUNBUFFERED": "1", "ROOST_NODE": launch.nodeName, "TMPDIR": "/tmp",
     ]
+    environment.merge(own) { $1 }
     if let fallback = configuration.fallbackPath {
       environment["ROOST_FALLBACK_PATH"] = sandboxed ? "/run/roost/fallback" : fallback
     }
@@ -116,13 +136,14 @@ struct HostLauncher: Sendable {
       request.noNewPrivileges = true
       return try request.start()
     }
-    environment["PYTHONPATH"] = "/run/roost/python"
+    environment["PYTHONPATH"] =
+      "/run/roost/python" + (place.variables["PYTHONPATH"].map { ":\($0)" } ?? "")
     let filter = try SyscallFilter.makeFile()
     let status = try FileHandle.open(folder.status, .append)
     request.descriptors += [filter.number, status.number]
-    let sandbox = Bubblewrap(
+    var sandbox = Bubblewrap(
       bindings: Bubblewrap.prefixBindings(
-        python.prefixes + configuration.readableFolders)
+        python.prefixes + (place.root == nil ? configuration.readableFolders : []))
         + [
           .init("\(folder.settings)/passwd", at: "/etc/passwd"),
           .init("\(folder.settings)/group", at: "/etc/group"),
@@ -135,6 +156,7 @@ struct HostLauncher: Sendable {
         ],
       hidden: [Files.resolved(configuration.dataFolder)], network: launch.subnet == .host,
       hostname: launch.nodeName, environment: environment, filterDescriptor: 3, statusDescriptor: 4)
+    sandbox.root = place.root.map { .init($0) }
     request.executable = bubblewrap
     request.arguments = sandbox.arguments([python.executable] + module + ["/run/roost/zygote.json"])
     request.environment = ["PATH": "/usr/bin:/bin"]

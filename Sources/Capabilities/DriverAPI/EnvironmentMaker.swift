@@ -38,11 +38,15 @@ public struct EnvironmentOrder: Sendable, Codable, Equatable {
   public var findLinks: [String]
   public var offline: Bool
   public var allowSource: Bool
+  /// A container image in place of packages.
+  public var image: String?
 
   public init(
     id: EnvironmentID, requirements: String, isLock: Bool, python: String? = nil, index: String? = nil,
-    findLinks: [String] = [], offline: Bool = false, allowSource: Bool = false
+    findLinks: [String] = [], offline: Bool = false, allowSource: Bool = false,
+    image: String? = nil
   ) {
+    self.image = image
     self.id = id
     self.requirements = requirements
     self.isLock = isLock
@@ -63,10 +67,30 @@ public struct BuiltEnvironment: Sendable, Codable, Equatable {
   public var python: String
   public var packages: [EnvironmentPackage]
   public var sizeBytes: Int64
+  /// What it was made of, where that is an image.
+  public var image: ImageRoot?
+
+  /// The files of an image as an environment.
+  public struct ImageRoot: Sendable, Codable, Equatable {
+    /// With its digest.
+    public var reference: String
+    /// The interpreter, as a path in the image.
+    public var python: String
+    /// The image's environment.
+    public var variables: [String: String]
+
+    public init(reference: String, python: String, variables: [String: String]) {
+      self.reference = reference
+      self.python = python
+      self.variables = variables
+    }
+  }
 
   public init(
-    digest: String, lock: String, python: String, packages: [EnvironmentPackage], sizeBytes: Int64
+    digest: String, lock: String, python: String, packages: [EnvironmentPackage], sizeBytes: Int64,
+    image: ImageRoot? = nil
   ) {
+    self.image = image
     self.digest = digest
     self.lock = lock
     self.python = python

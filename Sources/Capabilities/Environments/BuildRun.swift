@@ -14,19 +14,20 @@ struct BuildRun {
   private var folder: String { folders.building(order.id) }
 
   enum Step: String {
-    case resolve, install, finish
+    case resolve, install, finish, unpack
 
     var words: String {
       switch self {
       case .resolve: "resolving"
       case .install: "installing"
       case .finish: "compiling"
+      case .unpack: "unpacking"
       }
     }
   }
 
   /// What the steps read: `Order` of steps.py.
-  private struct StepOrder: Encodable {
+  struct StepOrder: Encodable {
     var uv: String
     var python: String
     var requirements: String
@@ -115,27 +116,9 @@ struct BuildRun {
     let result = BuiltEnvironment(
       digest: resolved.digest, lock: resolved.lock, python: built.python, packages: built.packages,
       sizeBytes: built.sizeBytes)
-    try place(result)
+    try builder.place(result, from: "\(folder)/venv")
     run.note("ready: \(built.packages.count) packages, \(built.sizeBytes >> 20) MiB")
     return result
-  }
-
-  /// Moves the environment to where it is found, whole or not at all.
-  private func place(_ result: BuiltEnvironment) throws(PlatformError) {
-    let made = "\(folder)/venv"
-    guard let facts = try? JSONEncoder().encode(result) else {
-      throw failed("its facts can't be written", .internal)
-    }
-    do throws(SystemFailure) {
-      try Files.write(Array(facts), to: "\(made)/roost-environment.json")
-      FileTree.flush()
-      let target = folders.ready(result.digest)
-      // Without facts it was never whole: a power cut took them.
-      builder.removeReadOnly(target)
-      // A folder can't be moved once it is read only itself: that comes last.
-      guard rename(made, target) == 0 else { throw SystemFailure("move \(made) to \(target)") }
-      FileTree.makeReadOnly(target)
-    } catch { throw failed("\(error)", .internal) }
   }
 
   private func read<Value: Decodable>(_ name: String) -> Value? {

@@ -84,6 +84,13 @@ extension EnvironmentBuilder {
   }
 
   public func check(_ order: EnvironmentOrder) async throws(PlatformError) {
+    if order.image != nil {
+      guard configuration.sandboxed else {
+        throw .invalid(
+          "image", "image: environments of images need the sandbox; start the server without --sandbox off")
+      }
+      return try checkWalls()
+    }
     try await offload { () throws(PlatformError) in
       if let index = order.index { try EnvironmentRequirements.checkURL(index, "indexUrl") }
       let places = try self.places(order)

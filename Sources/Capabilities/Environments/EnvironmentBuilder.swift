@@ -49,6 +49,18 @@ public final class EnvironmentBuilder: EnvironmentMaker {
     EnvironmentFolders(dataFolder: dataFolder).ready(digest) + "/bin/python"
   }
 
+  /// Files of an environment that was made of an image.
+  public static func root(_ digest: String, dataFolder: String) -> String {
+    EnvironmentFolders(dataFolder: dataFolder).ready(digest) + "/root"
+  }
+
+  /// The facts of an environment that is there.
+  public static func facts(_ digest: String, dataFolder: String) -> BuiltEnvironment? {
+    Files.read(EnvironmentFolders(dataFolder: dataFolder).facts(digest)).flatMap {
+      try? JSONDecoder().decode(BuiltEnvironment.self, from: Data($0))
+    }
+  }
+
   // MARK: Building
 
   public func build(_ order: EnvironmentOrder) async throws(PlatformError) -> BuiltEnvironment {
@@ -56,8 +68,12 @@ public final class EnvironmentBuilder: EnvironmentMaker {
     await gate.enter()
     let result: Result<BuiltEnvironment, PlatformError>
     do throws(PlatformError) {
-      result = .success(
-        try await offload { () throws(PlatformError) in try BuildRun(builder: self, order: order).run() })
+      if let image = order.image {
+        result = .success(try await ImageRun(builder: self, order: order).run(image))
+      } else {
+        result = .success(
+          try await offload { () throws(PlatformError) in try BuildRun(builder: self, order: order).run() })
+      }
     } catch { result = .failure(error) }
     await gate.leave()
     let wasCancelled = state.withLock { state in
@@ -87,9 +103,7 @@ public final class EnvironmentBuilder: EnvironmentMaker {
 
   /// The facts of an environment that is there.
   func facts(_ digest: String) -> BuiltEnvironment? {
-    Files.read(folders.facts(digest)).flatMap {
-      try? JSONDecoder().decode(BuiltEnvironment.self, from: Data($0))
-    }
+    Self.facts(digest, dataFolder: configuration.dataFolder)
   }
 
   public func forget(_ id: EnvironmentID) async {

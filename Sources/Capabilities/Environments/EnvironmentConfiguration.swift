@@ -14,6 +14,12 @@ public struct EnvironmentConfiguration: Sendable {
   /// Folders of wheels that every build may take from; orders may name folders below them.
   public var wheels: [String]
   public var limits: Limits
+  /// Writes the files of an image as a tar; nil where there is no container engine.
+  public var export:
+    (
+      @Sendable (_ reference: String, _ file: String, _ progress: @escaping @Sendable (String) -> Void)
+        async throws(PlatformError) -> ExportedImage
+    )?
   public var now: @Sendable () -> Timestamp
   public var log: @Sendable (String) -> Void
 
@@ -40,7 +46,11 @@ public struct EnvironmentConfiguration: Sendable {
 
   public init(
     dataFolder: String, python: String, pythonPath: String, sandboxed: Bool = true, index: String? = nil,
-    wheels: [String] = [], limits: Limits = Limits(), now: @escaping @Sendable () -> Timestamp,
+    wheels: [String] = [], limits: Limits = Limits(),
+    export: (
+      @Sendable (String, String, @escaping @Sendable (String) -> Void) async throws(PlatformError)
+        -> ExportedImage
+    )? = nil, now: @escaping @Sendable () -> Timestamp,
     log: @escaping @Sendable (String) -> Void = { _ in }
   ) {
     self.dataFolder = dataFolder
@@ -50,8 +60,25 @@ public struct EnvironmentConfiguration: Sendable {
     self.index = index
     self.wheels = wheels
     self.limits = limits
+    self.export = export
     self.now = now
     self.log = log
+  }
+}
+
+/// An image whose files were written.
+public struct ExportedImage: Sendable {
+  /// 64 hex digits of its content.
+  public var digest: String
+  /// Its reference with a digest.
+  public var pinned: String
+  /// `NAME=VALUE`.
+  public var variables: [String]
+
+  public init(digest: String, pinned: String, variables: [String]) {
+    self.digest = digest
+    self.pinned = pinned
+    self.variables = variables
   }
 }
 

@@ -32,6 +32,19 @@ public struct Bubblewrap: Sendable {
   public var statusDescriptor: Int32?
   /// The sandbox ends with the thread that started it.
   public var diesWithParent = false
+  /// A folder that is shown as `/` in place of the system's programs and libraries: the files of an image. `/etc/passwd`,
+  /// `/proc`, `/dev`, `/run`, `/tmp` and `/var/tmp` must be in it.
+  public var root: Root?
+
+  public struct Root: Sendable, Equatable {
+    public var folder: String
+    public var writable: Bool
+
+    public init(_ folder: String, writable: Bool = false) {
+      self.folder = folder
+      self.writable = writable
+    }
+  }
 
   public init(
     bindings: [Binding], hidden: [String] = [], network: Bool = false, hostname: String = "cell",
@@ -71,17 +84,26 @@ public struct Bubblewrap: Sendable {
     list += [
       "--uid", "65534", "--gid", "65534", "--cap-drop", "ALL", "--new-session", "--hostname", hostname,
     ]
-    for folder in Self.systemFolders where Files.exists(folder) {
-      list += linkTarget(folder).map { ["--symlink", $0, folder] } ?? ["--ro-bind", folder, folder]
+    if let root {
+      list += [root.writable ? "--bind" : "--ro-bind", root.folder, "/"]
+      for file in network ? Self.networkSettings : [] where Files.exists("\(root.folder)\(file)") {
+        list += ["--ro-bind-try", file, file]
+      }
+      list += ["--proc", "/proc", "--dev", "/dev"]
+      for folder in ["/tmp", "/run", "/var/tmp"] { list += ["--tmpfs", folder] }
+    } else {
+      for folder in Self.systemFolders where Files.exists(folder) {
+        list += linkTarget(folder).map { ["--symlink", $0, folder] } ?? ["--ro-bind", folder, folder]
+      }
+      for file in Self.settings + (network ? Self.networkSettings : []) {
+        list += ["--ro-bind-try", file, file]
+      }
+      list += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--dir", "/run", "--dir", "/var/tmp"]
     }
-    for file in Self.settings + (network ? Self.networkSettings : []) {
-      list += ["--ro-bind-try", file, file]
-    }
-    list += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--dir", "/run", "--dir", "/var/tmp"]
     // What lies in a hidden folder and is wanted is shown again after it's hidden.
     let inHidden = { (path: String) in hidden.contains { path.hasPrefix("\($0)/") } }
     for binding in bindings where !inHidden(binding.target) { list += binding.arguments }
-    for folder in hidden where isVisible(folder) { list += ["--tmpfs", folder] }
+    for folder in hidden where root == nil && isVisible(folder) { list += ["--tmpfs", folder] }
     for binding in bindings where inHidden(binding.target) { list += binding.arguments }
     list += ["--chdir", "/tmp", "--clearenv"]
     for (name, value) in environment.sorted(by: { $0.key < $1.key }) { list += ["--setenv", name, value] }

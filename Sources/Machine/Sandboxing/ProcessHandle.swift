@@ -75,7 +75,7 @@ public struct CommandOutput: Sendable {
   /// Blocks for at most `timeout`; then the command is killed and `end` is nil.
   public static func run(
     _ executable: String, _ arguments: [String], environment: [String: String] = [:],
-    timeout: Duration = .seconds(20)
+    cgroupFiles: [String] = [], timeout: Duration = .seconds(20)
   ) throws(SystemFailure) -> CommandOutput {
     var pipes: [Int32] = [0, 0]
     guard roost_pipe(&pipes) == 0 else { throw SystemFailure("make a pipe") }
@@ -89,7 +89,7 @@ public struct CommandOutput: Sendable {
       }
       process = try SpawnRequest(
         executable: executable, arguments: arguments, environment: environment,
-        descriptors: [nothing, pipes[1], pipes[1]]
+        descriptors: [nothing, pipes[1], pipes[1]], cgroupFiles: cgroupFiles
       ).start()
     }
     let deadline = Deadline(after: timeout)

@@ -63,7 +63,7 @@ public actor EnvironmentService {
     return EnvironmentOrder(
       id: record.id, requirements: text, isLock: isLock, python: request.python, index: request.indexUrl,
       findLinks: request.findLinks ?? [], offline: request.offline ?? false,
-      allowSource: request.allowSource ?? false)
+      allowSource: request.allowSource ?? false, image: request.image)
   }
 
   /// Deletes an environment that no node uses; one that is being made is given up.
@@ -98,17 +98,19 @@ public actor EnvironmentService {
       id: record.id, name: record.name, folderId: record.folderID, description: request.description ?? "",
       status: record.status, createdAt: record.createdAt, createdBy: record.createdBy,
       lockDigest: record.lockDigest, error: record.error)
+    resource.image = request.image
     if let text = record.builtJSON {
       let built = try StoredJSON.value(BuiltEnvironment.self, from: text)
       resource.pythonVersion = built.python
       resource.packageCount = built.packages.count
       resource.sizeBytes = built.sizeBytes
+      resource.image = built.image?.reference ?? resource.image
       if full {
         resource.packages = built.packages
         resource.lock = built.lock
       }
     }
-    if full { resource.requirements = try? EnvironmentRequirements.text(request).text }
+    if full, request.image == nil { resource.requirements = try? EnvironmentRequirements.text(request).text }
     resource.usedBy = try await world.store.nodesUsing(record.id)
     return resource
   }

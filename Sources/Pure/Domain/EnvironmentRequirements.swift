@@ -21,6 +21,19 @@ public enum EnvironmentRequirements {
   public static func text(_ request: CreateEnvironmentRequest) throws(PlatformError) -> (
     text: String, isLock: Bool
   ) {
+    if let image = request.image {
+      let others = [request.requirements, request.lock, request.python, request.indexUrl]
+      guard others.allSatisfy({ $0 == nil }), request.presets ?? [] == [], request.findLinks ?? [] == [],
+        request.offline != true, request.allowSource != true
+      else {
+        throw .invalid(
+          "image", "image: an image is whole; leave out packages, python and where packages come from")
+      }
+      do { _ = try ImageReference(image) } catch {
+        throw .invalid("image", "image: \(error.message)")
+      }
+      return ("", false)
+    }
     if let lock = request.lock {
       guard request.requirements == nil, request.presets ?? [] == [] else {
         throw .invalid(
@@ -46,7 +59,7 @@ public enum EnvironmentRequirements {
     guard !lines.isEmpty else {
       throw .invalid(
         "requirements",
-        "requirements: give requirements (--requirements FILE), a lock (--lock FILE) or a preset (--preset NAME)"
+        "requirements: give requirements (--requirements FILE), a lock (--lock FILE), a preset (--preset NAME) or an image (--image REFERENCE)"
       )
     }
     return (lines.joined(separator: "\n"), false)

@@ -47,18 +47,19 @@ public enum AssembledService {
     let subject = try await FirstStart.ensure(store, at: now())
     let vault = try await FirstStart.vault(data, store, logger)
     let logs = NodeLogs(folder: data.path + "/logs", limits: configuration.logs)
-    let environments = EnvironmentStart.builder(configuration, data, python, logger)
+    let imageConfiguration = EngineStart.configuration(configuration, data, logs, vault, logger)
+    let environments = EnvironmentStart.builder(
+      configuration, data, python, logger, ImageUnpacker(configuration: imageConfiguration))
     let driver = CellDriver(
       configuration: CellDriverConfiguration(
         dataFolder: data.path, python: python.python, pythonPath: python.packageFolder,
         sandbox: configuration.sandbox ? .required : .off,
-        environmentPython: { EnvironmentBuilder.python($0, dataFolder: data.path) },
+        environment: { EnvironmentStart.files(of: $0, data) },
         fallbackPath: EnvironmentStart.fallback(data, python, logger),
         secret: { node, name throws(PlatformError) in try await vault.value(named: name, of: node) },
         now: { now() },
         log: { logger.debug("cell driver", ["what": .text($0)]) }))
-    let images = ImageDriver(
-      configuration: EngineStart.configuration(configuration, data, logs, vault, logger))
+    let images = ImageDriver(configuration: imageConfiguration)
     let time = TimeSource(wall: { now() }, uptime: { uptime() })
     let upstreamTLS = try ListenFlags.upstreamTLS(configuration)
     let prober = Prober(tls: upstreamTLS)

@@ -1,13 +1,16 @@
 import CellNodes
 import Domain
+import DriverAPI
 import Environments
+import ImageNodes
 import Sandboxing
 import Telemetry
 
 /// The maker of environments as `roost serve` was asked for.
 enum EnvironmentStart {
   static func builder(
-    _ configuration: ServeConfiguration, _ data: DataFolder, _ python: PythonFinder, _ logger: Logger
+    _ configuration: ServeConfiguration, _ data: DataFolder, _ python: PythonFinder, _ logger: Logger,
+    _ images: ImageUnpacker
   ) -> EnvironmentBuilder {
     let options = configuration.environments
     return EnvironmentBuilder(
@@ -15,9 +18,24 @@ enum EnvironmentStart {
         dataFolder: data.path, python: python.python, pythonPath: python.packageFolder,
         sandboxed: configuration.sandbox, index: options.packageIndex, wheels: options.wheels,
         limits: .init(time: options.time, diskBytes: options.diskBytes, memoryBytes: options.memoryBytes),
+        export: { reference, file, progress throws(PlatformError) in
+          let made = try await images.export(reference, to: file, progress: progress)
+          return ExportedImage(digest: made.digest, pinned: made.pinned, variables: made.variables)
+        },
         now: { AssembledService.now() },
         log: { logger.info("environments", ["what": .text($0)]) }),
       treeName: CellDriver.treeName(data.path))
+  }
+
+  /// What nodes of an environment run on.
+  static func files(of digest: String, _ data: DataFolder) -> CellEnvironment? {
+    guard let facts = EnvironmentBuilder.facts(digest, dataFolder: data.path) else { return nil }
+    guard let image = facts.image else {
+      return CellEnvironment(python: EnvironmentBuilder.python(digest, dataFolder: data.path))
+    }
+    return CellEnvironment(
+      python: image.python, root: EnvironmentBuilder.root(digest, dataFolder: data.path),
+      variables: image.variables)
   }
 
   /// Pickle streams of functions are loaded by cloudpickle: environments that lack it get the server's copy. The folder holds

@@ -52,6 +52,7 @@ public struct EngineImage: Sendable, Decodable, Equatable {
     public var Entrypoint: [String]?
     public var ExposedPorts: [String: Empty]?
     public var User: String?
+    public var Env: [String]?
   }
 
   public struct Empty: Sendable, Codable, Equatable { public init() {} }

@@ -37,7 +37,7 @@ public struct EnvironmentPin: Sendable, Codable, Equatable {
   }
 }
 
-/// Body of `POST /v1/environments`. One of `requirements`, `lock` and `presets` must be given; presets add to requirements.
+/// Body of `POST /v1/environments`. One of `requirements`, `lock`, `presets` and `image` must be given; presets add to requirements.
 public struct CreateEnvironmentRequest: Sendable, Codable, Equatable {
   public var name: String
   public var description: String?
@@ -59,12 +59,16 @@ public struct CreateEnvironmentRequest: Sendable, Codable, Equatable {
   public var offline: Bool?
   /// Packages without a wheel are built, which runs their code in the build's sandbox.
   public var allowSource: Bool?
+  /// Reference of a container image: its files and its Python become the environment, and nothing else may be given.
+  public var image: String?
 
   public init(
     name: String, description: String? = nil, folder: String? = nil, requirements: String? = nil,
     lock: String? = nil, presets: [String]? = nil, python: String? = nil, indexUrl: String? = nil,
-    findLinks: [String]? = nil, offline: Bool? = nil, allowSource: Bool? = nil
+    findLinks: [String]? = nil, offline: Bool? = nil, allowSource: Bool? = nil,
+    image: String? = nil
   ) {
+    self.image = image
     self.name = name
     self.description = description
     self.folder = folder
@@ -97,6 +101,8 @@ public struct EnvironmentResource: Sendable, Codable, Equatable {
   public var lock: String?
   /// What it was made of. Filled by get.
   public var requirements: String?
+  /// The image that it was made of, with its digest once it is ready.
+  public var image: String?
   /// Filled by get.
   public var packages: [EnvironmentPackage]
   public var packageCount: Int
@@ -110,7 +116,8 @@ public struct EnvironmentResource: Sendable, Codable, Equatable {
     id: EnvironmentID, name: String, folderId: FolderID? = nil, description: String = "",
     status: EnvironmentStatus, createdAt: Timestamp? = nil, createdBy: String? = nil,
     pythonVersion: String? = nil, lockDigest: String? = nil, lock: String? = nil,
-    requirements: String? = nil, packages: [EnvironmentPackage] = [], packageCount: Int = 0,
+    requirements: String? = nil, image: String? = nil, packages: [EnvironmentPackage] = [],
+    packageCount: Int = 0,
     sizeBytes: Int64? = nil, usedBy: [String] = [], error: String? = nil
   ) {
     self.id = id
@@ -124,6 +131,7 @@ public struct EnvironmentResource: Sendable, Codable, Equatable {
     self.lockDigest = lockDigest
     self.lock = lock
     self.requirements = requirements
+    self.image = image
     self.packages = packages
     self.packageCount = packageCount
     self.sizeBytes = sizeBytes

@@ -8,7 +8,7 @@ enum EnvironmentCreate {
   static let command: Command = Command(
     "environment create", "interpreter and packages for cell nodes",
     purpose:
-      "Makes an environment that cell nodes run in: a virtual environment of a requirements file or a lock. It is resolved, downloaded and compiled now, never when a node runs, and doesn't change afterwards.",
+      "Makes an environment that cell nodes run in: a virtual environment of a requirements file or a lock, or the files of a container image. It is resolved, downloaded and compiled now, never when a node runs, and doesn't change afterwards.",
     arguments: [Positional("NAME", "3 to 63 characters a-z, 0-9 and -")],
     flags: [
       Flag("requirements", .text, value: "FILE", "packages, one a line; - is standard input"),
@@ -18,6 +18,9 @@ enum EnvironmentCreate {
         "preset", .choice(EnvironmentRequirements.presets.keys.sorted()),
         "a list of packages, with which the requirements go together",
         repeatable: true),
+      Flag(
+        "image", .text, value: "REFERENCE", "a container image in place of packages: its files and its Python"
+      ),
       Flag("python", .text, value: "X.Y", "minor version of Python (the server's)"),
       Flag("index-url", .text, value: "URL", "package index (the server's, PyPI)"),
       Flag(
@@ -45,10 +48,13 @@ enum EnvironmentCreate {
         presets: presets.isEmpty ? nil : presets, python: parsed.text("python"),
         indexUrl: parsed.text("index-url"), findLinks: links.isEmpty ? nil : links,
         offline: parsed.toggle("offline") ? true : nil,
-        allowSource: parsed.toggle("allow-source") ? true : nil)
-      guard request.requirements != nil || request.lock != nil || request.presets != nil else {
+        allowSource: parsed.toggle("allow-source") ? true : nil, image: parsed.text("image"))
+      guard
+        request.requirements != nil || request.lock != nil || request.presets != nil || request.image != nil
+      else {
         throw CommandFailure.usage(
-          "give --requirements FILE, --lock FILE or --preset NAME", EnvironmentCreate.command)
+          "give --requirements FILE, --lock FILE, --preset NAME or --image REFERENCE",
+          EnvironmentCreate.command)
       }
       let client = try context.client()
       let operation = try client.createEnvironment(request)

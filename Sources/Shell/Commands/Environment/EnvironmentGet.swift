@@ -22,6 +22,7 @@ enum EnvironmentGet {
     facts.add("For", item.description.isEmpty ? nil : item.description)
     facts.add("Made", item.createdAt.map { "\($0) (\(context.age(of: $0)) ago) by \(item.createdBy ?? "?")" })
     facts.add("Python", item.pythonVersion)
+    facts.add("Image", item.image)
     facts.add("Lock", item.lockDigest)
     facts.add("Size", item.sizeBytes.map(Quantity.bytes))
     facts.add("Used by", item.usedBy.joined(separator: ", "))

@@ -79,6 +79,8 @@ class Log:
 def main(arguments: List[str]) -> int:
     """Runs a step; 0 when it went well, else `error.json` says why not."""
     step, path = arguments
+    if step == "probe":
+        return probe()
     if step == "inspect":
         print(json.dumps({"python": platform.python_version(), "packages": _packages(json.loads(path))}))
         return 0
@@ -86,7 +88,7 @@ def main(arguments: List[str]) -> int:
         order = Order(**json.load(file))
     log = Log(order.log)
     try:
-        {"resolve": resolve, "install": install, "finish": finish}[step](order, log)
+        {"resolve": resolve, "install": install, "finish": finish, "unpack": unpack}[step](order, log)
         return 0
     except BuildError as error:
         log.line(str(error), "error")
@@ -169,6 +171,40 @@ def finish(order: Order, log: Log) -> None:
     _write(os.path.join(order.folder, "built.json"), built)
 
 
+ROOT_FOLDERS = ("dev", "etc", "proc", "run", "tmp", "var/tmp")
+ROOT_FILES = ("etc/passwd", "etc/group", "etc/hosts", "etc/resolv.conf", "etc/services", "etc/protocols")
+
+
+def unpack(order: Order, log: Log) -> None:
+    """Unpacks `image.tar` to `made/root`, and adds what a sandbox puts its own in the place of."""
+    root = os.path.join(order.folder, "made", "root")
+    log.line("unpacking the image")
+    _run(
+        ["tar", "-xf", os.path.join(order.folder, "image.tar"), "-C", root, "--no-same-owner", "--exclude=dev/*"],
+        log, "the image can't be unpacked", {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}, order.folder,
+    )  # fmt: skip
+    os.remove(os.path.join(order.folder, "image.tar"))
+    for name in ROOT_FOLDERS:
+        os.makedirs(os.path.join(root, name), exist_ok=True)
+    for name in ROOT_FILES:
+        path = os.path.join(root, name)
+        # A link may lead out of the root, where nothing can be put.
+        if os.path.islink(path):
+            os.remove(path)
+        if not os.path.exists(path):
+            with open(path, "w", encoding="utf-8"):
+                pass
+
+
+def probe() -> int:
+    """Runs on the image's own Python: compiles its packages, and prints what it has."""
+    for path in sys.path:
+        if path.endswith("-packages") and os.path.isdir(path):
+            compileall.compile_dir(path, quiet=2, workers=0)
+    print(json.dumps({"python": platform.python_version(), "packages": _packages(list(sys.path))}))
+    return 0
+
+
 def _site_packages(venv: str) -> str:
     return os.path.join(venv, "lib", "python%d.%d" % sys.version_info[:2], "site-packages")
 
@@ -225,14 +261,18 @@ def _uv(order: Order, log: Log, failure: str, *arguments: str) -> None:
     if os.path.exists(bundle):
         environment["SSL_CERT_FILE"] = bundle  # also authorities that the machine's owner has added
     log.line("uv " + " ".join(arguments))
+    _run([order.uv, *arguments], log, failure, environment, order.folder)
+
+
+def _run(command: List[str], log: Log, failure: str, environment: Dict[str, str], folder: str) -> None:
     said: List[str] = []
     try:
         running = subprocess.Popen(
-            [order.uv, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            env=environment, cwd=order.folder, text=True, errors="replace",
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env=environment, cwd=folder, text=True, errors="replace",
         )  # fmt: skip
     except OSError as error:
-        raise BuildError(f"{failure}: {order.uv} can't be started: {error}") from error
+        raise BuildError(f"{failure}: {command[0]} can't be started: {error}") from error
     assert running.stdout is not None
     for line in running.stdout:
         log.line(line.rstrip("\n"))
@@ -242,7 +282,7 @@ def _uv(order: Order, log: Log, failure: str, *arguments: str) -> None:
         return
     told = re.sub(r"\s+", " ", " ".join(re.sub(r"^[×╰│├─▶\s]+", "", line) for line in said if line)).strip()
     hint = next((hint for pattern, hint in _HINTS if re.search(pattern, told, re.I)), "")
-    raise BuildError(f"{failure}: {told[:1500] or 'uv ended with code %d' % code}{hint}")
+    raise BuildError(f"{failure}: {told[:1500] or 'it ended with code %d' % code}{hint}")
 
 
 def _write(path: str, value: Any) -> None:
