@@ -1,12 +1,12 @@
 """What Roost adds to containers, and how soon instances are there when they are needed.
 
-    scripts/with-engine .venv/bin/python Benchmarks/containers.py [--rounds 7] [--only start proxy rest step]
+    scripts/with-engine .venv/bin/python Benchmarks/containers.py [--rounds 7] [--only start proxy rest restimage step]
 
 start: from the request that creates an image node until its instance is HEALTHY, beside create, start and first answer of the
 same container by the engine alone, in turns. proxy: nginx in a container behind the gateway and behind an nginx, in turns.
-rest: a request to a cell node that rests, which is held while an instance starts. step: the rate of requests to a cell node
+rest, restimage: a request to a cell or image node that rests, held while an instance starts. step: the rate of requests to a cell node
 jumps; the time until as many instances are in rotation as the new rate needs.
-`start` and `proxy` need a container engine and its test image: `scripts/with-engine` starts one.
+`start`, `restimage` and `proxy` need a container engine and its test image: `scripts/with-engine` starts one.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from common import ROOT, BenchmarkError, Roost, awake, bar, machine, median, run, table, wait_for
 from proxies.peers import Nginx
 from proxy import Target
 
-PARTS = ("rest", "step", "start", "proxy")
+PARTS = ("rest", "step", "start", "restimage", "proxy")
 SOCKET = os.environ.get("ROOST_TEST_ENGINE", "")
 SLOW = "import time\ntime.sleep(pause)\nout = pause"
 NGINX = """
@@ -220,16 +221,15 @@ def proxy(options: argparse.Namespace) -> None:
 # MARK: rest
 
 
-def held(roost: Roost, node: str, values: dict[str, Any], count: int) -> list[float]:
+def held(roost: Roost, node: str, ask: Callable[[], tuple[int, Any]], count: int) -> list[float]:
     """Milliseconds of requests to a node that rests: each is the first after a rest."""
     taken: list[float] = []
-    folder = roost.folder_id
     for _ in range(count):
         wait_for("the node rests", lambda: not roost.get(f"/v1/nodes/{node}/instances")["instances"], pause=0.05)
         # Whoever left has left: its end is not what is measured.
         threading.Event().wait(0.1)
         began = time.perf_counter()
-        status, answer = roost.execute(node, folder, values)
+        status, answer = ask()
         taken.append((time.perf_counter() - began) * 1000)
         if status != 200:
             raise BenchmarkError(f"a held request: {status} {answer}")
@@ -244,13 +244,47 @@ def rest(options: argparse.Namespace) -> None:
             "rest", checkpoint, ["x:int"], ["y:int"], instances={"min": 0, "max": 2}, scaling={"lastLeaveSeconds": 1, "leaveSeconds": 1},
         )  # fmt: skip
         roost.healthy(node, 1)
-        taken = sorted(held(roost, node, {"x": 1}, options.wakes))
+        folder = roost.folder_id
+        taken = sorted(held(roost, node, lambda: roost.execute(node, folder, {"x": 1}), options.wakes))
     p99 = taken[math.ceil(len(taken) * 0.99) - 1]
     table(
         f"A request to a resting node, milliseconds; {options.wakes} rests", ["", "min", "p50", "p99", "max"],
         [["cell node", f"{taken[0]:.0f}", f"{median(taken):.0f}", f"{p99:.0f}", f"{taken[-1]:.0f}"]],
     )  # fmt: skip
     bar("held request of a cell node that rests, p99", p99, 200, " ms")
+
+
+def restimage(options: argparse.Namespace) -> None:
+    """Requests that wait for the first container, beside the engine's own start of the same container."""
+    taken: list[tuple[float, float]] = []
+    with Roost("--engine", SOCKET) as roost:
+        body = {
+            "name": "rest-image", "kind": "image", "image": {"reference": "testapp:1", "port": 8080}, "cpus": 1,
+            "memoryBytes": 256 << 20, "healthCheck": CHECK, "instances": {"min": 0, "max": 2},
+            "scaling": {"lastLeaveSeconds": 3, "leaveSeconds": 1},
+        }  # fmt: skip
+        node = str(roost.done("POST", "/v1/nodes", body)["resourceId"])
+
+        def ask() -> tuple[int, Any]:
+            return roost.call("GET", f"/nodes/{node}/proxy/health")
+
+        held(roost, node, ask, 1)
+        model = Engine().inspect(f"roost-{roost.healthy(node, 1)[0]['id']}")
+        by_engine(model)
+        for _ in range(options.rounds):
+            whole = held(roost, node, ask, 1)[0]
+            taken.append((whole, by_engine(model)))
+    added = [whole - alone for whole, alone in taken]
+    rows = [
+        [name, f"{min(values):.0f}", f"{median(values):.0f}", f"{max(values):.0f}"]
+        for name, values in (
+            ("request to a resting container", [one[0] for one in taken]),
+            ("engine alone: create to first answer", [one[1] for one in taken]),
+            ("added", added),
+        )
+    ]
+    table(f"A request to a resting image node, milliseconds; {options.rounds} rests", ["", "min", "p50", "max"], rows)
+    bar("held request of an image node that rests, beyond the container's own start", median(added), 300, " ms")
 
 
 # MARK: step
@@ -353,10 +387,10 @@ def main() -> None:
     options = parser.parse_args()
     print(machine())
     for part in options.only:
-        if part in ("start", "proxy") and not SOCKET:
+        if part in ("start", "restimage", "proxy") and not SOCKET:
             reason = os.environ.get("ROOST_TEST_ENGINE_MISSING") or "run it with scripts/with-engine"
             raise BenchmarkError(f"{part} needs a container engine: {reason}")
-        {"rest": rest, "step": step, "start": start, "proxy": proxy}[part](options)
+        {"rest": rest, "step": step, "start": start, "restimage": restimage, "proxy": proxy}[part](options)
 
 
 if __name__ == "__main__":
