@@ -185,3 +185,9 @@ for target in package.targets where target.type != .system && target.name != "CL
     .unsafeFlags(["-enforce-exclusivity=unchecked"], .when(configuration: .release)),
   ]
 }
+
+// Swift 6.3's optimizer crashes on this module (DeadFunctionAndGlobalElimination, on a method of another module's class).
+// It runs once at the start: nothing of it is worth optimizing.
+for target in package.targets where target.name == "Assembly" {
+  target.swiftSettings?.append(.unsafeFlags(["-Onone"], .when(configuration: .release)))
+}

@@ -18,19 +18,26 @@ enum Top {
       let interval = context.parsed.duration("interval") ?? .seconds(3)
       let once = context.parsed.toggle("once")
       let order = Order(rawValue: context.parsed.text("sort") ?? "") ?? .name
-      repeat {
-        let top = sorted(try client.top(node: context.positionals.first), order)
-        if context.format == .table {
-          let clears = !once && context.surroundings.outputIsTerminal
-          context.surroundings.print((clears ? "\u{1b}[H\u{1b}[2J" : "") + text(top) + (once ? "" : "\n"))
-        } else if context.format == .json, !once {
-          context.print(try Rendered.json(top).compact)
-        } else {
-          try context.show(top, names: top.nodes.map(\.name)) { "" }
-        }
-        if !once { try await context.surroundings.pause(max(interval, .milliseconds(200))) }
-      } while !once
+      while true {
+        try show(try client.top(node: context.positionals.first), order, once: once, context)
+        guard !once else { return }
+        try await context.surroundings.pause(max(interval, .milliseconds(200)))
+      }
     })
+
+  /// Apart, and not inlined into the loop: Swift 6.3's optimizer crashes on the coroutine that has both.
+  @inline(never)
+  private static func show(_ seen: TopResource, _ order: Order, once: Bool, _ context: Context) throws {
+    let top = sorted(seen, order)
+    if context.format == .table {
+      let clears = !once && context.surroundings.outputIsTerminal
+      context.surroundings.print((clears ? "\u{1b}[H\u{1b}[2J" : "") + text(top) + (once ? "" : "\n"))
+    } else if context.format == .json, !once {
+      context.print(try Rendered.json(top).compact)
+    } else {
+      try context.show(top, names: top.nodes.map(\.name)) { "" }
+    }
+  }
 
   enum Order: String {
     case name, cpu, memory, network, requests
