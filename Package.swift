@@ -112,7 +112,8 @@ let package = Package(
 
     // MARK: Shell
     /** every verb of the command line */
-    .target(name: "Commands", dependencies: ["Domain", "ControlClient", "YAMLText"], path: "Sources/Shell/Commands"),
+    .target(
+      name: "Commands", dependencies: ["Domain", "ControlClient", "YAMLText"], path: "Sources/Shell/Commands"),
     /** the one place where a running service is put together */
     .target(
       name: "Assembly",
