@@ -49,6 +49,24 @@ def test_an_example_works_as_its_readme_says(roost: Roost, name: str) -> None:
     assert answers and all(EXAMPLES[name](answer) for answer in answers), answers
 
 
+def test_blue_and_green_work_as_their_readme_says(roost: Roost) -> None:
+    answers = []
+    checkpoint = ""
+    for words in commands((ROOT / "examples" / "blue-green" / "README.md").read_text()):
+        words = [str(ROOT / word) if word.endswith(".ipynb") else word for word in words]
+        done = roost.cli(*[checkpoint if word == "CHECKPOINT_ID" else word for word in words])
+        if words[:2] == ["checkpoint", "list"]:
+            checkpoint = json.loads(roost.cli("checkpoint", "list", "-o", "json").stdout)["checkpoints"][0]["id"]
+        if words[:2] == ["alias", "call"]:
+            answers.append(json.loads(done.stdout))
+    assert answers == [
+        {"price": 215.0, "model": "blue"},
+        {"price": 215.0, "model": "blue"},
+        {"price": 237.0, "model": "green"},
+    ]
+    assert [share["nodeName"] for share in roost.get("/v1/aliases/price")["shares"]] == ["green"]
+
+
 REFUSED = {
     "overwritten-input": (["request:dict"], ["answer:dict"], "line 1"),
     "unsaved-variable": (["key:int"], ["row:list"], "settings['stores'][0]['connection']"),

@@ -118,15 +118,15 @@ extension ControlClient {
 
   /// Runs the node's cell; `input` is the text of a JSON object. The output as JSON.
   public func execute(
-    _ node: NodeResource, folder: String, input: JSONTree, timeout: Duration
+    _ path: String, folder: String, input: JSONTree, timeout: Duration
   ) throws(ClientError) -> JSONTree {
     let body = JSONTree.object([.init("folder_id", .string(folder)), .init("input", input)])
-    let bytes = try call("POST", node.executePath, body: Array(body.compact.utf8), timeout: timeout)
+    let bytes = try call("POST", path, body: Array(body.compact.utf8), timeout: timeout)
     do throws(JSONTreeError) {
       let answer = try JSONTree(parsing: bytes)
       return answer["output"] ?? answer
     } catch {
-      throw ClientError(.malformed, "the answer of node \(node.name) is not JSON: \(error)")
+      throw ClientError(.malformed, "the answer of \(path) is not JSON: \(error)")
     }
   }
 

@@ -8,9 +8,7 @@ enum NodeCall {
     purpose: "Runs a node's cell with input and prints the output as JSON.",
     arguments: [Positional("NODE", "id or name")],
     flags: [
-      Flag(
-        "input", .text, value: "JSON|@FILE|-", "a JSON object with a member per input; - reads it from stdin"),
-      Flag("folder", .text, value: "FOLDER", "the folder that calls, id or name (the node's own)"),
+      inputFlag, Flag("folder", .text, value: "FOLDER", "the folder that calls, id or name (the node's own)"),
       Flag("timeout", .duration, "longest wait for the answer (the node's timeout and a minute)"),
     ],
     examples: [
@@ -27,18 +25,24 @@ enum NodeCall {
           "node '\(node.name)' is made of addresses and has no cell to run; call it as: roost node describe \(node.name) shows"
         )
       }
-      let folder = try folder(context, node, client)
+      let folder = try folder(context, client) ?? NodeDescribe.callingFolder(node).text
       let timeout = context.parsed.duration("timeout") ?? .seconds(60 + node.spec.timeoutSeconds)
-      let output = try client.execute(node, folder: folder, input: input, timeout: timeout)
-      switch context.format {
-      case .yaml: context.surroundings.print(YAMLEmitter.text(output))
-      case .json: context.print(output.pretty)
-      case .table, .name:
-        context.print(context.surroundings.outputIsTerminal ? output.pretty : output.compact)
-      }
+      show(try client.execute(node.executePath, folder: folder, input: input, timeout: timeout), context)
     })
 
-  private static func input(_ context: Context) throws(CommandFailure) -> JSONTree {
+  static let inputFlag = Flag(
+    "input", .text, value: "JSON|@FILE|-", "a JSON object with a member per input; - reads it from stdin")
+
+  static func show(_ output: JSONTree, _ context: Context) {
+    switch context.format {
+    case .yaml: context.surroundings.print(YAMLEmitter.text(output))
+    case .json: context.print(output.pretty)
+    case .table, .name:
+      context.print(context.surroundings.outputIsTerminal ? output.pretty : output.compact)
+    }
+  }
+
+  static func input(_ context: Context) throws(CommandFailure) -> JSONTree {
     let text = context.parsed.text("input") ?? "{}"
     let bytes: [UInt8]
     if text == "-" {
@@ -57,10 +61,9 @@ enum NodeCall {
     throw CommandFailure(.usage, "--input: must be a JSON object with a member per input variable")
   }
 
-  private static func folder(
-    _ context: Context, _ node: NodeResource, _ client: ControlClient
-  ) throws -> String {
-    guard let asked = context.parsed.text("folder") else { return NodeDescribe.callingFolder(node).text }
+  /// The id of the folder that the flag names.
+  static func folder(_ context: Context, _ client: ControlClient) throws -> String? {
+    guard let asked = context.parsed.text("folder") else { return nil }
     if FolderID(asked) != nil { return asked }
     guard let found = try client.folders().items.first(where: { $0.name == asked }) else {
       throw CommandFailure(.notFound, "folder: no folder '\(asked)'; list them with: roost folder list")
