@@ -318,6 +318,11 @@ def test_what_callers_would_notice_is_refused(roost: Roost, cells: dict[str, str
     roost.cli(*words, "--allow-breaking")
     # Those who serve together already may be weighed as one likes.
     publish(roost, "promised", {"blue": 10, "odd": 90})
+    # A change of something else asks about no node again.
+    roost.cli("alias", "update", "promised", "--metadata", "owner=team")
+    both = {"name": "promised-two", **body}
+    assert roost.call("POST", "/v1/aliases", both).status == 400
+    assert roost.call("POST", "/v1/aliases", {**both, "allowBreaking": True}).status == 201
 
 
 def test_the_command_line(roost: Roost, cells: dict[str, str]) -> None:

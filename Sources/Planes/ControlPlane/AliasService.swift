@@ -19,15 +19,14 @@ public struct AliasService: Sendable {
     let name = AliasValidation.bare(request.name)
     try ResourceName.check(name)
     let nodes = try await world.store.allNodes()
-    var spec = AliasSpec(
+    let spec = AliasSpec(
       description: request.description ?? "", shares: try shares(request.shares, folder.id, nodes),
       access: try access(request.access), acl: acl.isEmpty ? [folder.id] : acl,
       sticky: lowered(request.sticky),
       rules: try rules(request.rules ?? [], folder.id, nodes), metadata: request.metadata ?? [:],
       showNode: request.showNode ?? false)
-    spec.sticky = lowered(request.sticky)
     try check(spec, nodes)
-    if request.allowBreaking != true { try checkContract(spec.shares, of: spec.shares, nodes) }
+    if request.allowBreaking != true { try checkContract(spec.shares, of: nil, nodes) }
     let now = world.now()
     let record = AliasRecord(
       id: .random(), folderID: folder.id, name: name, specJSON: try StoredJSON.text(spec),
@@ -183,20 +182,22 @@ public struct AliasService: Sendable {
     }
   }
 
-  /// Whoever calls nodes with a weight now must not notice when a node gets its first part of their requests.
+  /// Whoever calls nodes with a weight now must not notice when a node gets its first part of their requests. Without a
+  /// `former` the alias is new, and each node is compared with those before it.
   private func checkContract(
-    _ shares: [AliasShare], of former: [AliasShare], _ nodes: [NodeRecord]
+    _ shares: [AliasShare], of former: [AliasShare]?, _ nodes: [NodeRecord]
   ) throws(PlatformError) {
     func spec(_ id: NodeID) throws(PlatformError) -> (name: String, spec: NodeSpec)? {
       guard let node = nodes.first(where: { $0.id == id }) else { return nil }
       return (node.name, try StoredJSON.value(NodeIntent.self, from: node.specJSON).spec)
     }
-    let serving = former.filter { $0.weight > 0 }
+    var serving = (former ?? []).filter { $0.weight > 0 }
     for (index, share) in shares.enumerated() where share.weight > 0 {
-      guard let new = try spec(share.nodeId) else { continue }
-      let known = former == shares ? Array(serving.prefix { $0.nodeId != share.nodeId }) : serving
-      if former != shares, serving.contains(where: { $0.nodeId == share.nodeId }) { continue }
-      for share in known {
+      guard !serving.contains(where: { $0.nodeId == share.nodeId }), let new = try spec(share.nodeId) else {
+        continue
+      }
+      defer { if former == nil { serving.append(share) } }
+      for share in serving {
         guard let old = try spec(share.nodeId) else { continue }
         let found = breaking(from: old.spec, to: new.spec)
         guard !found.isEmpty else { continue }

@@ -99,13 +99,18 @@ extension GatewayLoop {
   }
 
   func allow(_ folder: UnsafeBufferPointer<UInt8>, _ alias: LoopAlias, field: String) throws(Refusal) {
-    if let base = folder.baseAddress, let key = NodeKey(base, folder.count), alias.folders.contains(key) {
-      return
+    guard let base = folder.baseAddress, let key = NodeKey(base, folder.count), alias.folders.contains(key)
+    else {
+      throw Refusal(
+        .permissionDenied,
+        "\(field): the ACL of alias \(alias.routed.name) does not allow calls from folder '\(String(decoding: folder.prefix(64), as: UTF8.self))'"
+      )
     }
-    let text = String(decoding: folder.prefix(64), as: UTF8.self)
-    throw Refusal(
-      .permissionDenied,
-      "\(field): the ACL of alias \(alias.routed.name) does not allow calls from folder '\(text)'")
+  }
+
+  func allow(_ folder: String, _ alias: LoopAlias, field: String) throws(Refusal) {
+    let bytes = Array(folder.utf8)
+    try bytes.withUnsafeBufferPointer { (bytes) throws(Refusal) in try allow(bytes, alias, field: field) }
   }
 
   /// The node for a request whose caller may call the alias: what the caller chose, a rule, what it sticks by, the weights.

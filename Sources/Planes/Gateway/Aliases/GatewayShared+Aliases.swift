@@ -4,33 +4,7 @@ internal import Telemetry
 /// Metrics of aliases, under the names and labels that dashboards of the compatible system have, and of their shares.
 extension GatewayShared {
   func writeAliases(_ aliases: [LoopTable.Alias], _ text: inout PrometheusText) {
-    let all = aliases.flatMap { alias in
-      alias.shared.paths.all.map {
-        (labels: [("alias_name", alias.routed.name), ("node_path", $0.path)], path: $0)
-      }
-    }.filter { !$0.path.answers.isEmpty }
-    text.family("alias_requests", .counter, "Requests answered, by alias and path.")
-    for entry in all {
-      text.sample("alias_requests", entry.labels, entry.path.answers.reduce(0) { $0 + $1.count })
-    }
-    text.family("alias_http_codes", .counter, "Requests answered, by alias, path and HTTP status.")
-    for entry in all {
-      for answer in entry.path.answers {
-        text.sample("alias_http_codes", entry.labels + [("code", "\(answer.status)")], answer.count)
-      }
-    }
-    text.family("alias_grpc_codes", .counter, "gRPC calls answered, by alias, path and gRPC status.")
-    for entry in all {
-      for call in entry.path.calls {
-        text.sample("alias_grpc_codes", entry.labels + [("code", "\(call.status)")], call.count)
-      }
-    }
-    text.family("alias_request_durations", .histogram, "Time of requests in seconds.")
-    for entry in all { text.histogram("alias_request_durations", entry.labels, entry.path.durations) }
-    text.family("alias_requests_durations", .histogram, "Time of requests in milliseconds.")
-    for entry in all {
-      text.histogram("alias_requests_durations", entry.labels, entry.path.durations, unit: .milliseconds)
-    }
+    writePaths("alias", aliases.map { (("alias_name", $0.routed.name), $0.shared.paths) }, &text)
     let shares = aliases.flatMap { alias in
       alias.shared.allShares.map {
         (labels: [("alias_name", alias.routed.name), ("node_id", $0.node.text)], share: $0, alias: alias)

@@ -250,9 +250,7 @@ extension GatewayLoop {
       throw Refusal(.notFound, "alias '\(envelope.key.prefix(96))' does not exist")
     }
     try mayCall(verdict, alias)
-    guard let folder = key(envelope.folder), alias.folders.contains(folder) else {
-      throw foreign(envelope.folder, alias, "folder_id")
-    }
+    try allow(envelope.folder, alias, field: "folder_id")
     guard let input = envelope.input else { throw Self.noInput }
     let chosen = try choose(alias, verdict, exchange, fields)
     known = chosen.node
@@ -309,10 +307,8 @@ extension GatewayLoop {
       throw Refusal(.notFound, "alias '\(name.prefix(96))' does not exist")
     }
     try mayCall(verdict, alias)
-    let folder = try header("x-folder-id", exchange, fields) ?? alias.routed.folderID.text
-    guard let key = key(folder), alias.folders.contains(key) else {
-      throw foreign(folder, alias, "x-folder-id")
-    }
+    try allow(
+      try header("x-folder-id", exchange, fields) ?? alias.routed.folderID.text, alias, field: "x-folder-id")
     guard alias.shares.contains(where: { $0.node.entry.contract?.serviceName == service }) else {
       throw Refusal(
         .unimplemented, "\(service.prefix(100)) is the service of no node of alias \(alias.routed.name)")
@@ -325,13 +321,6 @@ extension GatewayLoop {
     do throws(ProtobufError) { return (chosen.node, try contract.inputJSON(Array(message))) } catch {
       throw Refusal(.invalidArgument, "\(error)")
     }
-  }
-
-  private func foreign(_ folder: String, _ alias: LoopAlias, _ field: String) -> Refusal {
-    Refusal(
-      .permissionDenied,
-      "\(field): the ACL of alias \(alias.routed.name) does not allow calls from folder '\(folder.prefix(64))'"
-    )
   }
 
   private static func noCell(_ alias: LoopAlias) -> Refusal {

@@ -239,13 +239,8 @@ extension GatewayLoop {
       return InferenceNode(node: try inferenceNode(verdict, name, id, exchange, fields))
     }
     try mayCall(verdict, alias)
-    let folder = try header("x-folder-id", exchange, fields) ?? alias.routed.folderID.text
-    guard let key = NodeKey(folder), alias.folders.contains(key) else {
-      throw Refusal(
-        .permissionDenied,
-        "x-folder-id: the ACL of alias \(alias.routed.name) does not allow calls from folder '\(folder.prefix(64))'"
-      )
-    }
+    try allow(
+      try header("x-folder-id", exchange, fields) ?? alias.routed.folderID.text, alias, field: "x-folder-id")
     let isModel =
       name.isEmpty || name == alias.routed.name
       || alias.shares.contains { name == $0.node.shared.id || name == $0.node.entry.routed.name }
