@@ -10,6 +10,14 @@ extension HTTPConnection {
 
 /// Requests whose body the owner gets in parts.
 extension HTTPServer {
+  /// Shows the owner the head of a request once more, from a copy that it made while `arrived` or `received` ran: `exchange.base`
+  /// is `head` while `body` runs.
+  public func present(_ exchange: HTTPExchange, head: UnsafePointer<UInt8>, _ body: () -> Void) {
+    exchange.base = head
+    body()
+    exchange.base = nil
+  }
+
   /// Tells the owner of a head; the connection belongs to it at once if it wants the body in parts.
   ///
   /// Everything is set before the call, because the owner may answer within it.

@@ -71,6 +71,8 @@ enum RouteTable {
     Route("GET", "/v1/aliases/*", AliasEndpoints.get),
     Route("PATCH", "/v1/aliases/*", AliasEndpoints.update),
     Route("DELETE", "/v1/aliases/*", AliasEndpoints.delete),
+    Route("POST", "/v1/aliases/*:hold", AliasEndpoints.hold),
+    Route("POST", "/v1/aliases/*:release", AliasEndpoints.release),
     Route("GET", "/v1/environments", EnvironmentEndpoints.list),
     Route("POST", "/v1/environments", EnvironmentEndpoints.create),
     Route("GET", "/v1/environments/*", EnvironmentEndpoints.get),

@@ -22,5 +22,15 @@ extension ControlClient {
       "PATCH", Self.path(alias), query: [("update_mask", fields.joined(separator: ","))], request)
   }
 
+  /// Lets the requests of an alias wait.
+  public func holdAlias(
+    _ alias: String, _ request: HoldAliasRequest
+  ) throws(ClientError) -> AliasResource { try send("POST", Self.path(alias) + ":hold", request) }
+
+  /// Sends what waits to the nodes.
+  public func releaseAlias(_ alias: String) throws(ClientError) -> AliasResource {
+    try send("POST", Self.path(alias) + ":release")
+  }
+
   public func deleteAlias(_ alias: String) throws(ClientError) { _ = try call("DELETE", Self.path(alias)) }
 }

@@ -8,6 +8,7 @@ extension Fleet {
   /// Every alias as the gateway needs it.
   func routedAliases() async throws(PlatformError) -> [RoutedAlias] {
     var routed: [RoutedAlias] = []
+    let holds = try await world.store.holds(at: world.now())
     for record in try await world.store.allAliases() {
       let spec = try StoredJSON.value(AliasSpec.self, from: record.specJSON)
       var slots: [Int] = []
@@ -18,16 +19,30 @@ extension Fleet {
       routed.append(
         RoutedAlias(
           id: record.id, name: record.name, generation: record.generation, folderID: record.folderID,
-          spec: spec, slots: slots))
+          spec: spec, slots: slots, hold: holds.first { $0.aliasID == record.id }.map(RoutedHold.init)))
     }
     return routed
   }
 
   public func loads(ofAlias alias: AliasID) async -> [ShareLoad] { await sink.loads(ofAlias: alias) }
 
+  /// Requests of an alias that wait because it is held.
+  func held(ofAlias alias: AliasID) async -> Int { await sink.held(ofAlias: alias) }
+
   /// Why a node takes no requests now; nil: it does.
   public func refusal(of node: NodeID) -> String? {
     guard let route = routes[node] else { return "it does not exist" }
     return route.refusal
+  }
+}
+
+extension RoutedHold {
+  init(_ record: AliasHoldRecord) {
+    self.init(
+      endsAt: record.endsAt,
+      durationMilliseconds: UInt32(
+        clamping: (record.endsAt.microseconds - record.startedAt.microseconds) / 1000),
+      limit: record.requestLimit, waitMilliseconds: UInt32(clamping: record.waitSeconds * 1000),
+      reason: record.reason)
   }
 }

@@ -17,10 +17,13 @@ public protocol RoutingSink: Sendable {
   func traffic(of node: NodeID) async -> NodeTraffic?
   /// What the nodes of an alias answered; empty when it is not in the table.
   func loads(ofAlias alias: AliasID) async -> [ShareLoad]
+  /// Requests of an alias that wait because it is held.
+  func held(ofAlias alias: AliasID) async -> Int
 }
 
 extension RoutingSink {
   public func loads(ofAlias alias: AliasID) async -> [ShareLoad] { [] }
+  public func held(ofAlias alias: AliasID) async -> Int { 0 }
 }
 
 /// What a node answered to requests of one alias since the service started.

@@ -18,6 +18,13 @@ struct Refusal: Error {
   var details: (name: String, message: String, traceback: [String])?
   /// Answered in the form of the Open Inference Protocol: `{"error": "..."}`.
   var isOpenInference = false
+  /// Not refused: it waits for the end of the hold of this alias.
+  var holder: AliasID?
+
+  init(holding alias: AliasID) {
+    self.init(.unavailable, "")
+    holder = alias
+  }
 
   init(
     _ code: PlatformError.Code, _ message: String, status: Int? = nil, origin: PlatformError.Origin = .caller,

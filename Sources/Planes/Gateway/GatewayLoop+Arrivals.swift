@@ -64,6 +64,12 @@ extension GatewayLoop {
     _ exchange: HTTPExchange, _ arrival: borrowing Arrival, _ known: LoopNode?, _ form: ExecuteRequest.Form,
     _ refusal: Refusal
   ) {
+    if let hold = refusal.holder.flatMap({ holds[$0] }) {
+      guard let full = park(exchange, refusal, hold) else { return }
+      var refused = full
+      refused.isOpenInference = refusal.isOpenInference
+      return refuse(exchange, arrival, known, form, refused)
+    }
     let microseconds = Int((loop.clock() - arrival.at) / 1000)
     if let known, form == .rest {
       known.shared.answered(status: refusal.status, microseconds: microseconds)

@@ -223,7 +223,8 @@ extension GatewayLoop {
     default: throw Self.badTimeout
     }
     let (product, overflow) = amount.multipliedReportingOverflow(by: unit)
-    return overflow ? nil : product
+    // The caller's time goes on while its request waits for the end of a hold.
+    return overflow ? nil : max(product - heldNanoseconds, 1)
   }
 
   private static var badTimeout: Refusal {

@@ -52,6 +52,7 @@ extension GatewayLoop {
       node.targets = []
       failWaiting(node, "node \(node.shared.id) was deleted while the request waited")
     }
+    if !holds.isEmpty { endHolds(without: aliases) }
     for node in nodes {
       if let refusal = node.entry.routed.refusal { failWaiting(node, refusal) } else { pump(node) }
     }

@@ -48,7 +48,8 @@ extension GatewayLoop {
       return dispatch(request, to: link, input, count)
     }
     request.state = .queued
-    guard node.shared.enterQueue(limit: node.entry.routed.queueLimit) else {
+    // Who waited for the end of a hold has stood in a queue already.
+    guard node.shared.enterQueue(limit: heldNanoseconds > 0 ? .max : node.entry.routed.queueLimit) else {
       respond(
         request,
         Refusal(

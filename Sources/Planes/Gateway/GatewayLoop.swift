@@ -16,6 +16,8 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
     static let retry: UInt64 = 18
     static let second: UInt64 = 19
     static let proxy: UInt64 = 20
+    static let hold: UInt64 = 21
+    static let held: UInt64 = 22
   }
 
   /// A request that the responder has.
@@ -49,6 +51,14 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
   var freeRequests: [Int] = []
   var proxies: [ProxyRequest] = []
   var freeProxies: [Int] = []
+  var holds: [AliasID: LoopHold] = [:]
+  var holdSerial: UInt32 = 0
+  var heldRequests: [HeldRequest] = []
+  var freeHeld: [Int] = []
+  /// How long the request that is taken up again has waited; 0: it just came.
+  var heldNanoseconds: Int64 = 0
+  /// The request that `received` is at, while there are holds.
+  var incoming: (fields: UnsafeMutablePointer<HTTP1Field>, body: UnsafePointer<UInt8>, count: Int)?
   var collected: [UInt64: Collected] = [:]
   var streamedCalls: [UInt64: StreamedCall] = [:]
   var verdicts = VerdictCache()
@@ -87,6 +97,7 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
     }
     for request in requests { request.input.free() }
     for request in proxies { request.free() }
+    for request in heldRequests { request.free() }
     scratch.deallocate()
   }
 
@@ -114,6 +125,8 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
     switch data >> 56 {
     case Kind.request: requestTimerFired(data & 0xff_ffff_ffff_ffff)
     case Kind.proxy: proxyTimerFired(data & 0xff_ffff_ffff_ffff)
+    case Kind.hold: holdTimerFired(data & 0xff_ffff_ffff_ffff)
+    case Kind.held: heldTimerFired(data & 0xff_ffff_ffff_ffff)
     case Kind.retry:
       let slot = Int(data & 0xffff_ffff)
       guard slot < nodes.count else { return }
@@ -197,6 +210,8 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
     _ connection: HTTPExchange, fields: UnsafeMutablePointer<HTTP1Field>, body: UnsafePointer<UInt8>,
     count: Int
   ) {
+    if !holds.isEmpty { incoming = (fields, body, count) }
+    defer { incoming = nil }
     if connection.isGRPC {
       receivedCall(connection, fields, body, count)
     } else if let target = executeTarget(connection) {
@@ -234,6 +249,10 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
       collected.task.cancel()
     }
     if let request = proxy(connection.ownerTag) { return abandon(request) }
+    if let request = held(connection.ownerTag) {
+      counters.cancelled.add()
+      return release(request)
+    }
     if connection.ownerTag != 0, let request = request(connection.ownerTag) {
       counters.cancelled.add()
       logRequest(request, status: 499, code: 1)
@@ -359,41 +378,5 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
     case "content-length", "date", "connection", "transfer-encoding", "x-request-id": true
     default: false
     }
-  }
-
-  private func cancelAll() {
-    for (key, entry) in collected {
-      entry.task.cancel()
-      if let connection = server.exchange(key) {
-        answer(connection, Refusal(.unavailable, "the server is shutting down", origin: .platform))
-      }
-    }
-    collected.removeAll()
-    for request in proxies where request.state != .free {
-      dropUpstream(request)
-      refuse(
-        request,
-        Refusal(.unavailable, "the server is shutting down; send the request again", origin: .platform))
-    }
-    for request in requests where request.state == .queued || request.state == .sent {
-      fail(
-        request,
-        Refusal(.unavailable, "the server is shutting down; send the request again", origin: .platform))
-    }
-  }
-}
-
-/// The 20 bytes of a node id.
-struct NodeKey: Hashable {
-  var first: UInt64
-  var second: UInt64
-  var third: UInt32
-
-  init?(_ base: UnsafePointer<UInt8>, _ count: Int) {
-    guard count == 20 else { return nil }
-    let raw = UnsafeRawPointer(base)
-    first = raw.loadUnaligned(as: UInt64.self)
-    second = (raw + 8).loadUnaligned(as: UInt64.self)
-    third = (raw + 16).loadUnaligned(as: UInt32.self)
   }
 }

@@ -151,6 +151,12 @@ public final class GatewayServer: Sendable {
     } ?? []
   }
 
+  /// Requests of an alias that wait because it is held.
+  public func held(of alias: AliasID) -> Int {
+    let shared = state.withLock { $0.table?.aliases.first { $0.routed.id == alias }?.shared }
+    return shared?.held.load(ordering: .relaxed) ?? 0
+  }
+
   /// Requests of a node that were answered since the service started, by how long they took: counts of the buckets of
   /// `Histogram`. Nil when it is not in the table.
   public func durations(of node: NodeID) -> [Int]? {

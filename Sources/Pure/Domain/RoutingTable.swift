@@ -46,9 +46,12 @@ public struct RoutedAlias: Sendable, Codable, Equatable {
   public var spec: AliasSpec
   /// Of a sticky alias: for each of a hundred slots the share, as an index; else empty.
   public var slots: [Int]
+  /// Set when requests wait instead of being sent to nodes.
+  public var hold: RoutedHold?
 
   public init(
-    id: AliasID, name: String, generation: Int, folderID: FolderID, spec: AliasSpec, slots: [Int] = []
+    id: AliasID, name: String, generation: Int, folderID: FolderID, spec: AliasSpec, slots: [Int] = [],
+    hold: RoutedHold? = nil
   ) {
     self.id = id
     self.name = name
@@ -56,6 +59,31 @@ public struct RoutedAlias: Sendable, Codable, Equatable {
     self.folderID = folderID
     self.spec = spec
     self.slots = slots
+    self.hold = hold
+  }
+}
+
+/// How the requests of an alias wait.
+public struct RoutedHold: Sendable, Codable, Equatable {
+  /// When it ends. The gateway ends it by itself, also when nobody sends it another table.
+  public var endsAt: Timestamp
+  /// The whole length in milliseconds: it is not exceeded when the wall clock is set back.
+  public var durationMilliseconds: UInt32
+  /// Most requests that wait at once, over all loops.
+  public var limit: Int
+  /// Longest wait of one request, in milliseconds.
+  public var waitMilliseconds: UInt32
+  /// What refused callers are told; may be empty.
+  public var reason: String
+
+  public init(
+    endsAt: Timestamp, durationMilliseconds: UInt32, limit: Int, waitMilliseconds: UInt32, reason: String
+  ) {
+    self.endsAt = endsAt
+    self.durationMilliseconds = durationMilliseconds
+    self.limit = limit
+    self.waitMilliseconds = waitMilliseconds
+    self.reason = reason
   }
 }
 

@@ -206,6 +206,7 @@ private struct GatewaySink: RoutingSink {
         p95Milliseconds: $0.p95Milliseconds)
     }
   }
+  func held(ofAlias alias: AliasID) async -> Int { gateway.held(of: alias) }
   func traffic(of node: NodeID) async -> NodeTraffic? {
     gateway.durations(of: node).map { NodeTraffic(requests: $0.reduce(0, +), durations: $0) }
   }

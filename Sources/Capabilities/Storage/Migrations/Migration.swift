@@ -6,7 +6,9 @@ struct Migration: Sendable {
   var name: String
   var sql: String
 
-  static let all: [Migration] = [.initial, .keys, .releases, .aliases, .environments, .secrets, .scaling]
+  static let all: [Migration] = [
+    .initial, .keys, .releases, .aliases, .environments, .secrets, .scaling, .holds,
+  ]
 
   /// Brings the database to the schema that this binary knows, each step whole or not at all.
   static func apply(_ migrations: [Migration], to database: SQLiteDatabase) throws(PlatformError) {

@@ -56,6 +56,24 @@ enum AliasEndpoints {
     return Answer.empty()
   }
 
+  static func hold(_ call: Call, _ api: APIWorld) async throws(PlatformError) -> HTTPResponse {
+    try call.allowQuery()
+    let alias = try await find(call, .develop, api)
+    try await api.aliases.hold(alias, try call.body(HoldAliasRequest.self), by: call.subject)
+    try await Audit.record("HoldAlias", alias.id.text, call, api)
+    return try Answer.json(try await resource(alias, api))
+  }
+
+  static func release(_ call: Call, _ api: APIWorld) async throws(PlatformError) -> HTTPResponse {
+    try call.allowQuery()
+    let alias = try await find(call, .develop, api)
+    // Who asks twice, or after the hold ended by itself, has what was wanted.
+    if try await api.aliases.release(alias) {
+      try await Audit.record("ReleaseAlias", alias.id.text, call, api)
+    }
+    return try Answer.json(try await resource(alias, api))
+  }
+
   // MARK: Parts
 
   /// An alias by id or name, with or without the prefix of the compatible system.
@@ -102,6 +120,7 @@ enum AliasEndpoints {
       fullName: AliasValidation.prefix + record.name, createdAt: record.createdAt,
       createdBy: record.createdBy, updatedAt: record.updatedAt, generation: record.generation, spec: spec,
       status: served == weighty.count ? .healthy : served > 0 ? .degraded : .unhealthy, shares: shares,
-      executePath: "/datasphere/v1/aliases/\(record.name):execute")
+      executePath: "/datasphere/v1/aliases/\(record.name):execute",
+      hold: try await api.aliases.hold(of: record.id))
   }
 }

@@ -25,7 +25,8 @@ extension GatewayLoop {
     aliases = next.aliases.map { entry in
       LoopAlias(
         entry, nodes: { id in slots[id].map { nodes[$0] } },
-        folders: entry.routed.spec.acl.compactMap { NodeKey($0.text) }, after: former[entry.routed.id])
+        folders: entry.routed.spec.acl.compactMap { NodeKey($0.text) }, hold: hold(of: entry),
+        after: former[entry.routed.id])
     }
     aliasPlaces.removeAll(keepingCapacity: true)
     for (place, alias) in aliases.enumerated() {
@@ -121,6 +122,7 @@ extension GatewayLoop {
     guard let base = exchange.base else { throw Refusal(.internal, "no request", origin: .platform) }
     let fields = ProxyFields(base: base, fields: table, count: Int(exchange.head.fieldCount))
     if let chosen = try chosen(alias, verdict, fields) { return chosen }
+    if let hold = alias.hold, !hold.hasEnded, heldNanoseconds == 0 { throw Refusal(holding: hold.alias) }
     for rule in alias.rules where rule.node.entry.routed.refusal == nil {
       if fits(rule, verdict, exchange, fields, max(pathStart, Int(exchange.head.targetStart))) {
         return AliasChoice(alias: alias, node: rule.node, counters: rule.counters)

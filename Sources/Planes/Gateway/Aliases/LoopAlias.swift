@@ -38,9 +38,15 @@ final class LoopAlias {
   let isCells: Bool
   var pathCache = PathCache()
   let stickyName: [UInt8]
+  /// Set while requests wait.
+  let hold: LoopHold?
 
   /// `former` is the same alias in the last table: who comes next does not change with a table that changed something else.
-  init(_ entry: LoopTable.Alias, nodes: (NodeID) -> LoopNode?, folders: [NodeKey], after former: LoopAlias?) {
+  init(
+    _ entry: LoopTable.Alias, nodes: (NodeID) -> LoopNode?, folders: [NodeKey], hold: LoopHold?,
+    after former: LoopAlias?
+  ) {
+    self.hold = hold
     routed = entry.routed
     shared = entry.shared
     name = Array(entry.routed.name.utf8)

@@ -26,6 +26,10 @@ final class ShareCounters: Sendable {
 final class SharedAlias: Sendable {
   let id: AliasID
   let paths: NodePaths
+  /// Requests that wait because it is held, and their bytes.
+  let held = Atomic<Int>(0)
+  let heldBytes = Atomic<Int>(0)
+  let holds = HoldCounters()
   private let shares = Mutex<[NodeID: ShareCounters]>([:])
 
   init(id: AliasID, name: String) {
@@ -44,6 +48,17 @@ final class SharedAlias: Sendable {
 
   /// Of every node that ever had a share, by its id.
   var allShares: [ShareCounters] { shares.withLock { $0.values.sorted { $0.node < $1.node } } }
+}
+
+/// What became of requests that waited because their alias was held.
+final class HoldCounters: Sendable {
+  let waited = Counter()
+  /// Refused: too many waited already.
+  let refused = Counter()
+  /// Refused after the longest wait.
+  let aged = Counter()
+  /// Times of those that went on.
+  let durations = Histogram()
 }
 
 extension Histogram {

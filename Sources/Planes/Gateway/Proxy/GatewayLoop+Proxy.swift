@@ -110,6 +110,14 @@ extension GatewayLoop {
     request.route = found.nodeID >= 0 || found.nodeAlias >= 0 ? .header : route?.rule == .host ? .host : .path
     request.state = .queued
     exchange.ownerTag = request.tag
+    enter(request, exchange, fields, found, route)
+  }
+
+  /// From the admission on; once more when the request waited for the end of a hold.
+  func enter(
+    _ request: ProxyRequest, _ exchange: HTTPExchange, _ fields: ProxyFields, _ found: ProxyHeaders,
+    _ route: ProxyRoute?
+  ) {
     do throws(Refusal) {
       let node = try admit(request, exchange, fields, found, route)
       let timeout = try callerTimeout(exchange, fields.fields)
@@ -124,6 +132,10 @@ extension GatewayLoop {
         request, exchange, fields, route, passesCredentials: node.plan.passesCredentials)
       begin(request, node)
     } catch {
+      if let hold = error.holder.flatMap({ holds[$0] }) {
+        if let full = park(request, exchange, fields, found, route, hold) { refuse(request, full) }
+        return
+      }
       guard error.code == .unauthenticated, let route, !route.isAlias,
         let page = signIn(exchange, fields, route)
       else {
@@ -219,7 +231,7 @@ extension GatewayLoop {
     return choice.node
   }
 
-  private func frame(_ request: ProxyRequest, _ exchange: HTTPExchange) {
+  func frame(_ request: ProxyRequest, _ exchange: HTTPExchange) {
     let head = exchange.head
     if exchange.isExtendedConnect {
       // What comes are bytes of the WebSocket, not a body.
@@ -260,6 +272,7 @@ extension GatewayLoop {
 
   func recycle(_ request: ProxyRequest) {
     guard request.state != .free else { return }
+    if request.held != 0, let held = held(request.held) { release(held) }
     loop.cancel(&request.timer)
     request.state = .free
     request.serial &+= 1

@@ -15,7 +15,7 @@ extension GatewayLoop {
     if node.shared.queueLength == 0, let target = acquireTarget(node, request, except: nil) {
       return attempt(request, target)
     }
-    guard node.shared.enterQueue(limit: node.entry.routed.queueLimit) else {
+    guard node.shared.enterQueue(limit: heldNanoseconds > 0 ? .max : node.entry.routed.queueLimit) else {
       let routed = node.entry.routed
       return refuse(
         request,

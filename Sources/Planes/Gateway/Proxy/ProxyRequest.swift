@@ -35,6 +35,8 @@ final class ProxyRequest {
   var node: LoopNode?
   /// The alias through which it came.
   var choice: AliasChoice?
+  /// The tag of what waits for the end of a hold in its place; 0: nothing.
+  var held: UInt64 = 0
   var target: ProxyTarget?
   var upstream: UpstreamExchange?
   var arrived: Int64 = 0
@@ -112,6 +114,7 @@ final class ProxyRequest {
   func reset() {
     path = nil
     aliasPath = nil
+    held = 0
     dispatched = 0
     answered = 0
     totalDeadline = .max

@@ -131,11 +131,13 @@ public struct AliasResource: Sendable, Codable, Equatable {
   public var status: AliasStatus
   public var shares: [AliasShareStatus]
   public var executePath: String
+  /// Set while its requests wait.
+  public var hold: AliasHoldStatus?
 
   public init(
     id: AliasID, folderId: FolderID, name: String, fullName: String, createdAt: Timestamp, createdBy: String,
     updatedAt: Timestamp, generation: Int, spec: AliasSpec, status: AliasStatus, shares: [AliasShareStatus],
-    executePath: String
+    executePath: String, hold: AliasHoldStatus? = nil
   ) {
     self.id = id
     self.folderId = folderId
@@ -149,6 +151,7 @@ public struct AliasResource: Sendable, Codable, Equatable {
     self.status = status
     self.shares = shares
     self.executePath = executePath
+    self.hold = hold
   }
 }
 

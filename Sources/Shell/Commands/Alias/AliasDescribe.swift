@@ -22,6 +22,13 @@ enum AliasDescribe {
     facts.add("ID", alias.id.text)
     facts.add("Description", spec.description)
     facts.add("Status", alias.status.rawValue)
+    if let hold = alias.hold {
+      let why = hold.reason.isEmpty ? "" : " (\(hold.reason))"
+      facts.add(
+        "Held",
+        "until \(hold.endsAt) by \(hold.startedBy)\(why): \(hold.waiting) of at most \(hold.requestLimit) requests wait, \(hold.waitSeconds) s each at most"
+      )
+    }
     facts.add("Access", spec.access.rawValue)
     facts.add("Folder", alias.folderId.text)
     facts.add("Allowed from", spec.acl.map(\.text).joined(separator: ", "))

@@ -1,0 +1,18 @@
+extension Migration {
+  /// The same text as `schema/0008-holds/up.sql` (equal by test).
+  static let holds = Migration(
+    number: 8, name: "holds",
+    sql: #"""
+      -- Aliases whose requests wait, until a point in time that also a restart doesn't move.
+      CREATE TABLE alias_hold (
+        alias_id TEXT PRIMARY KEY REFERENCES alias (id) ON DELETE CASCADE,
+        started_at INTEGER NOT NULL,
+        started_by TEXT NOT NULL,
+        ends_at INTEGER NOT NULL,
+        request_limit INTEGER NOT NULL,
+        wait_seconds INTEGER NOT NULL,
+        reason TEXT NOT NULL
+      ) STRICT;
+
+      """#)
+}
