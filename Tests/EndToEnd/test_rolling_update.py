@@ -24,7 +24,7 @@ import httpx
 import pytest
 import websockets
 from conftest import Roost, wait_for
-from engine import SOCKET, Engine, left_of
+from engine import SOCKET, Engine, containers, left_of
 
 pytestmark = pytest.mark.skipif(not SOCKET, reason=engine.MISSING)
 
@@ -260,3 +260,42 @@ def test_releases_roll_out_and_back_without_a_failed_request(make_server: Callab
     for node in nodes:
         server.call("DELETE", f"/v1/nodes/{node}")
         wait_for("nothing is left", lambda gone=node: left_of(gone) == [], 60)
+
+
+KILLED_WHEN: dict[str, Callable[[list[dict[str, Any]]], bool]] = {
+    "the first container of the new release is there": lambda found: any(i["release"] == 2 for i in found),
+    "both releases serve": lambda found: {i["release"] for i in found if i["status"] == "HEALTHY"} == {1, 2},
+    "an old instance leaves": lambda found: any(i["release"] == 1 and i["status"] == "DELETING" for i in found),
+}
+
+
+@pytest.mark.parametrize("moment", KILLED_WHEN, ids=lambda moment: moment.replace(" ", "-"))
+def test_roost_killed_in_the_middle_of_a_roll_out_goes_on_with_it(
+    make_server: Callable[..., Roost], moment: str
+) -> None:
+    server = make_server("--engine", SOCKET)
+    node = make(server, "web", rollOut={"surge": 1})
+    first = {i["id"] for i in server.healthy(node, COUNT)}
+    operation = update(server, node, {"APP_RELEASE": "2"})
+    wait_for(moment, lambda: KILLED_WHEN[moment](server.instances(node)), 60)
+    server.kill()
+    server.start()
+    headers = {"x-node-id": node, "x-folder-id": server.folder}
+    # What was healthy serves from the first moment on, and at no time are there fewer.
+    answers: Counter[str] = Counter()
+
+    def rolled_out() -> bool:
+        answer = server.call("GET", "/id", headers=headers)
+        assert answer.status == 200, answer
+        answers[answer.json["env"]["APP_RELEASE"]] += 1
+        return bool(server.call("GET", f"/v1/operations/{operation}").json["done"])
+
+    wait_for("the roll-out ends", rolled_out, 180)
+    assert "error" not in server.finished(operation)
+    found = server.healthy(node, COUNT)
+    assert {i["release"] for i in found} == {2} and not {i["id"] for i in found} & first
+    assert set(answers) <= {"1", "2"}
+    wait_for("only what is wanted is left", lambda: len(containers(node)) == COUNT)
+    assert {c["Names"][0] for c in containers(node)} == {f"/roost-{i['id']}" for i in found}
+    server.cli("node", "delete", "web", "--yes", "--wait")
+    assert left_of(node) == []

@@ -1,5 +1,6 @@
 import Domain
 import Gateway
+import HTTPModel
 import TestSupport
 import Testing
 
@@ -68,6 +69,76 @@ import Testing
     await caller.value
     await gateway.stop()
     server.stop()
+  }
+
+  /// Accepts a WebSocket, and says goodbye on it only when a connection without a request tells it to, which closes when nobody
+  /// listens on the WebSocket any more. Requests to `/wait` are answered after 6 s, unless somebody closes the connection before;
+  /// all others at once.
+  private static let slowToLeave = """
+    import select, socket, threading, time
+    server = socket.socket(); server.bind(("127.0.0.1", 0)); server.listen(64)
+    print(server.getsockname()[1], flush=True)
+    told, closed = threading.Event(), threading.Event()
+    def serve(peer):
+        while True:
+            head = b""
+            while b"\\r\\n\\r\\n" not in head:
+                part = peer.recv(65536)
+                if head + part == b"now":
+                    told.set()
+                    closed.wait(60)
+                    return peer.close()
+                if not part: return peer.close()
+                head += part
+            if b"upgrade: websocket" in head:
+                peer.sendall(b"HTTP/1.1 101 Switching Protocols\\r\\nupgrade: websocket\\r\\nconnection: upgrade\\r\\n\\r\\n")
+                while peer.recv(65536): pass
+                told.wait(60)
+                try:
+                    for _ in range(6000):
+                        peer.sendall(b"\\x88\\x02\\x03\\xe9")
+                        time.sleep(0.01)
+                except OSError: closed.set()
+                return peer.close()
+            if head.startswith(b"GET /wait"):
+                if select.select([peer], [], [], 6)[0]: return peer.close()
+            peer.sendall(b"HTTP/1.1 200 OK\\r\\ncontent-length: 2\\r\\n\\r\\nok")
+    while True: threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
+    """
+
+  @Test func `an instance that says goodbye after its caller has gone takes no other request with it`()
+    async throws
+  {
+    let (leaving, staying) = (try PythonServer(Self.slowToLeave), try PythonServer(Self.slowToLeave))
+    let gateway = try GatewayFixture()
+    gateway.publish(addresses: [leaving.address])
+    let caller = gateway.dial()
+    caller.write(
+      "GET / HTTP/1.1\r\n\(gateway.rawHeaders)connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    )
+    #expect(caller.read(until: "\r\n\r\n").contains("101 "))
+    await eventually { gateway.metric("roost_gateway_in_flight_requests") == 1 }
+    gateway.publish(addresses: [staying.address], generation: 2)
+    _ = caller.read()
+    caller.close()
+    // When this is answered, the loop has seen that the caller went.
+    for _ in 0..<2 { #expect(try await gateway.request().status == 200) }
+    await check(
+      gateway,
+      "import socket; s = socket.create_connection((\"127.0.0.1\", \(leaving.port))); s.sendall(b\"now\"); s.recv(1)"
+    )
+    // One on the connection that is kept, one on a new one.
+    let others = [gateway.dial(), gateway.dial()]
+    let question = "GET /wait HTTP/1.1\r\n\(gateway.rawHeaders)connection: close\r\n\r\n"
+    for other in others { other.write(question) }
+    for other in others {
+      let answer = other.read()
+      #expect(answer.contains("200 OK"), "\(answer)")
+    }
+    await gateway.settled()
+    await gateway.stop()
+    leaving.stop()
+    staying.stop()
   }
 
   @Test func `a WebSocket over a stream of HTTP/2 reaches an instance of HTTP/1.1`() async throws {

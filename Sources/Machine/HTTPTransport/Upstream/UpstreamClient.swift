@@ -119,7 +119,7 @@ public final class UpstreamClient {
   public func send(_ exchange: UpstreamExchange, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> Bool {
     if exchange.isHTTP2 { return send2(http2(exchange), bytes, count) }
     let connection = http1(exchange)
-    guard count > 0, !connection.writesFailed else { return true }
+    guard count > 0, !connection.writesFailed, connection.state != .closed else { return true }
     if connection.sendsChunks, connection.state != .raw {
       connection.output.append(hexadecimal: count)
       connection.output.append("\r\n")
@@ -141,7 +141,7 @@ public final class UpstreamClient {
   ) {
     if exchange.isHTTP2 { return end2(http2(exchange), trailers) }
     let connection = http1(exchange)
-    guard !connection.requestEnded else { return }
+    guard !connection.requestEnded, connection.state != .closed else { return }
     connection.requestEnded = true
     if connection.state == .raw {
       if connection.peerClosed, connection.output.isEmpty { return close(connection) }

@@ -170,7 +170,14 @@ extension GatewayLoop {
   func dropUpstream(_ request: ProxyRequest) {
     guard let upstream = request.upstream else { return }
     request.upstream = nil
-    self.upstream.cancel(upstream)
+    // An exchange is used again: never end one that is another request's by now.
+    if upstream.ownerTag == request.tag { self.upstream.cancel(upstream) }
+  }
+
+  /// The instance says something to a caller who has gone in good order: one whose WebSocket both sides had closed.
+  func callerIsGone(_ request: ProxyRequest) {
+    dropUpstream(request)
+    finished(request)
   }
 
   /// The caller went away.
@@ -234,6 +241,14 @@ extension GatewayLoop {
     guard at <= loop.now else { return arm(request) }
     guard let routed = request.node?.entry.routed else { return }
     let limits = routed.proxying
+    if request.state == .upgraded, request.isWebSocket, request.requestEnded || request.responseEnded {
+      // One side has said goodbye and the other nothing more: that is its end, and no error.
+      if let exchange = exchange(of: request) {
+        exchange.ownerTag = 0
+        server.reset(exchange)
+      }
+      return callerIsGone(request)
+    }
     if which == .connect, let upstream = request.upstream {
       self.upstream.cancel(upstream)
       return attemptFailed(request, UpstreamFailure.connectTimeout)
@@ -360,6 +375,8 @@ extension GatewayLoop {
         }
       }
       self.upstream.end(upstream)
+      // The instance had closed its side: with both closed it is not ours any more.
+      if request.responseEnded { request.upstream = nil }
     }
   }
 

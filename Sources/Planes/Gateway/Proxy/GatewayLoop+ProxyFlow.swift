@@ -190,9 +190,8 @@ extension GatewayLoop {
   }
 
   func upstreamHead(_ upstream: UpstreamExchange, fields: UnsafeMutablePointer<HTTP1Field>) {
-    guard let request = proxy(upstream.ownerTag), let exchange = exchange(of: request) else {
-      return self.upstream.cancel(upstream)
-    }
+    guard let request = proxy(upstream.ownerTag) else { return self.upstream.cancel(upstream) }
+    guard let exchange = exchange(of: request) else { return callerIsGone(request) }
     let head = upstream.head
     request.active = loop.now
     request.answered = loop.clock()
@@ -255,9 +254,8 @@ extension GatewayLoop {
   }
 
   func upstreamPart(_ upstream: UpstreamExchange, _ bytes: UnsafePointer<UInt8>, _ count: Int) {
-    guard let request = proxy(upstream.ownerTag), let exchange = exchange(of: request) else {
-      return self.upstream.cancel(upstream)
-    }
+    guard let request = proxy(upstream.ownerTag) else { return self.upstream.cancel(upstream) }
+    guard let exchange = exchange(of: request) else { return callerIsGone(request) }
     request.active = loop.now
     request.sent += count
     if !request.saidToCaller, !server.send(exchange, bytes, count) { self.upstream.pause(upstream) }
