@@ -89,7 +89,7 @@ class Site:
         self.server.server_close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def web(roost: Roost) -> Iterator[Site]:
     site = Site()
     body = {
@@ -380,3 +380,305 @@ def test_a_hold_lasts_over_a_restart_until_its_end_and_no_longer(
     roost.kill()
     roost.start()
     assert who(run(roost, "prod")) == "old"
+
+
+# Nodes that take the place of others.
+
+
+def weights(roost: Roost, alias: str) -> dict[str, int]:
+    return {
+        share["nodeName"]: share["weight"]
+        for share in roost.get(f"/v1/aliases/{alias}")["shares"]
+    }
+
+
+def replace(roost: Roost, old: str, new: str, **more: Any) -> dict[str, Any]:
+    answer = roost.call("POST", f"/v1/nodes/{old}:replace", {"successor": new, **more})
+    assert answer.status == 202, answer
+    return dict(answer.json)
+
+
+def phase(roost: Roost, operation: dict[str, Any]) -> str:
+    return str(roost.get(f"/v1/operations/{operation['id']}")["replacement"]["phase"])
+
+
+class Load:
+    """Constant requests to an alias over kept connections; what failed is remembered."""
+
+    def __init__(self, roost: Roost, alias: str, callers: int = 3):
+        self.seen: list[str] = []
+        self.failed: list[str] = []
+        self.isOver = threading.Event()
+        self.roost, self.alias = roost, alias
+        self.body = json.dumps({"folder_id": roost.folder, "input": {"x": 1}})
+        self.threads = [
+            threading.Thread(target=self.call, daemon=True) for _ in range(callers)
+        ]
+        for thread in self.threads:
+            thread.start()
+
+    def call(self) -> None:
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", self.roost.port, timeout=60
+        )
+        headers = {
+            "authorization": f"Bearer {self.roost.token}",
+            "content-type": "application/json",
+        }
+        while not self.isOver.is_set():
+            try:
+                connection.request(
+                    "POST",
+                    f"/datasphere/v1/aliases/{self.alias}:execute",
+                    self.body,
+                    headers,
+                )
+                answer = connection.getresponse()
+                text = answer.read()
+                if answer.status == 200:
+                    self.seen.append(json.loads(text)["output"]["who"])
+                else:
+                    self.failed.append(f"{answer.status} {text[:300]!r}")
+            except OSError as error:
+                self.failed.append(repr(error))
+                connection.close()
+
+    def end(self) -> None:
+        self.isOver.set()
+        for thread in self.threads:
+            thread.join(60)
+        assert self.failed == []
+
+
+def test_a_node_takes_the_place_of_another_and_no_request_is_lost(
+    make_server: Callable[..., Roost],
+) -> None:
+    roost = make_server()
+    for name in ("blue", "third"):
+        make_cell(roost, name)
+    publish(
+        roost,
+        "prod",
+        {"blue": 70, "third": 30},
+        rules=[{"node": "blue", "header": "x-gold"}],
+    )
+    publish(roost, "side", {"third": 100, "blue": 0})
+    load = Load(roost, "prod")
+    # The successor is still on its way when it is asked for.
+    roost.checkpoint("x = 1", "who = 'green'\ny = x + 1", name="cell-green")
+    roost.node(
+        "green",
+        checkpoint="cell-green",
+        inputs=["x:int"],
+        outputs=["who:str", "y:int"],
+        instances={"count": 1},
+    )
+    shown = roost.cli(
+        "node", "replace", "blue", "green", "--delete", "--dry-run"
+    ).stdout
+    assert (
+        "prod: 70 % and a rule of blue to green" in shown and "delete blue" in shown
+    ), shown
+    assert weights(roost, "prod") == {"blue": 70, "third": 30}
+    done = roost.cli("node", "replace", "blue", "green", "--delete", "--wait").stdout
+    assert "node green is HEALTHY" in done, done
+    load.seen.clear()
+    wait_for("some more requests", lambda: len(load.seen) > 200)
+    load.end()
+    assert set(load.seen[50:]) == {"green", "third"}
+    assert weights(roost, "prod") == {"green": 70, "third": 30} and weights(
+        roost, "side"
+    ) == {"third": 100, "green": 0}
+    assert who(run(roost, "prod", **{"x-gold": "yes"})) == "green"
+    assert [node["name"] for node in roost.get("/v1/nodes")["nodes"]] == [
+        "green",
+        "third",
+    ]
+    # The same back, and the former node is kept suspended.
+    operation = replace(roost, "green", "third")
+    ended = roost.finished(operation["id"])
+    assert (
+        ended["replacement"]["phase"] == "DONE"
+        and ended["replacement"]["leftRequests"] == 0
+    ), ended
+    assert weights(roost, "prod") == {"third": 100}
+    assert roost.status(ended["replacement"]["nodeId"])["status"] == "SUSPENDED"
+
+
+def test_what_callers_would_notice_is_refused_and_nothing_is_changed(
+    roost: Roost, cells: dict[str, str]
+) -> None:
+    publish(roost, "firm", {"old": 100})
+    roost.checkpoint("x = 1\nz = 2", "who = 'odd'", name="cell-odd")
+    odd = roost.node(
+        "odd",
+        checkpoint="cell-odd",
+        inputs=["x:int", "z:int"],
+        outputs=["who:str"],
+        instances={"count": 1},
+    )
+    roost.healthy(odd, 1)
+    answer = roost.call(
+        "POST",
+        "/v1/nodes/old:replace",
+        {"successor": "odd", "alias": "firm", "afterwards": "keep"},
+    )
+    assert answer.status == 409 or answer.status == 400, answer
+    assert (
+        answer.json["field"] == "successor"
+        and "z" in answer.json["detail"]
+        and "y" in answer.json["detail"]
+    )
+
+    def refused(old: str, field: str | None, text: str, **body: Any) -> None:
+        answer = roost.call("POST", f"/v1/nodes/{old}:replace", body)
+        assert 400 <= answer.status < 500 and answer.json.get("field") == field, answer
+        assert text in answer.json["detail"], answer
+
+    refused("old", "successor", "can't take its own place", successor="old")
+    refused("old", "successor", "no node 'nobody'", successor="nobody")
+    refused("odd", None, "no share and no rule in any alias", successor="new")
+    refused(
+        "odd",
+        "alias",
+        "no share and no rule in alias 'firm'",
+        successor="new",
+        alias="firm",
+    )
+    refused("old", "holdSeconds", "use 1 to 600", successor="new", holdSeconds=601)
+    publish(roost, "firm2", {"old": 100})
+    refused("old", "afterwards", "has requests of", successor="new", alias="firm")
+    assert weights(roost, "firm") == {"old": 100}
+    kinds = [
+        one["description"]
+        for one in roost.get(f"/v1/operations?resource={cells['old']}")["operations"]
+    ]
+    assert not any("Replace" in kind for kind in kinds)
+
+
+def slow_cell(roost: Roost, name: str) -> str:
+    """A node whose request takes as many seconds as it is told."""
+    roost.checkpoint(
+        "x = 1",
+        f"import time\nwho = {name!r}\ntime.sleep(x)\ny = x",
+        name=f"cell-{name}",
+    )
+    node = roost.node(
+        name,
+        checkpoint=f"cell-{name}",
+        inputs=["x:int"],
+        outputs=["who:str", "y:int"],
+        instances={"count": 2},
+    )
+    roost.healthy(node, 2)
+    return node
+
+
+def test_a_replacement_goes_on_after_a_crash(make_server: Callable[..., Roost]) -> None:
+    roost = make_server()
+    old, _ = slow_cell(roost, "slow"), slow_cell(roost, "next")
+    publish(roost, "prod", {"slow": 100})
+    caller = Caller(lambda: run(roost, "prod", x=8))
+    wait_for(
+        "a request under way",
+        lambda: "roost_gateway_in_flight_requests" in metric(roost, old, 1),
+    )
+    operation = replace(roost, "slow", "next", afterwards="delete")
+    wait_for(
+        "the wait for what is under way", lambda: phase(roost, operation) == "DRAINING"
+    )
+    seen = roost.get(f"/v1/operations/{operation['id']}")
+    assert (
+        not seen["done"]
+        and "1 requests are under way at the former node" in seen["progress"]
+    ), seen
+    cancelled = roost.call("POST", f"/v1/operations/{operation['id']}:cancel")
+    assert (
+        cancelled.status == 400
+        and "the shares have moved already" in cancelled.json["detail"]
+    ), cancelled
+    again = roost.call("POST", "/v1/nodes/slow:replace", {"successor": "next"})
+    assert again.status == 400, again
+    roost.kill()
+    caller.done()
+    roost.start()
+    ended = roost.finished(operation["id"])
+    assert "error" not in ended and ended["replacement"]["phase"] == "DONE", ended
+    assert [node["name"] for node in roost.get("/v1/nodes")["nodes"]] == ["next"]
+    assert who(run(roost, "prod", x=0)) == "next"
+
+
+def metric(roost: Roost, node: str, value: int) -> str:
+    """The lines of a node in the metrics that have a value."""
+    lines = roost.call("GET", "/metrics").body.decode().splitlines()
+    return "\n".join(
+        line for line in lines if node in line and line.endswith(f" {value}")
+    )
+
+
+def test_under_a_hold_the_two_never_answer_at_the_same_time(
+    make_server: Callable[..., Roost],
+) -> None:
+    roost = make_server()
+    old, _ = slow_cell(roost, "slow"), slow_cell(roost, "next")
+    publish(roost, "prod", {"slow": 100})
+    under_way = Caller(lambda: run(roost, "prod", x=3))
+    wait_for(
+        "a request under way",
+        lambda: "roost_gateway_in_flight_requests" in metric(roost, old, 1),
+    )
+    operation = replace(roost, "slow", "next", holdSeconds=60, afterwards="keep")
+    wait_for("the hold", lambda: waiting(roost, "prod") == 0)
+    later = Caller(lambda: run(roost, "prod", x=0))
+    wait_for("a request that waits", lambda: waiting(roost, "prod") == 1)
+    assert under_way.is_alive()
+    assert who(under_way.done()) == "slow"
+    assert who(later.done()) == "next"
+    assert "error" not in roost.finished(operation["id"])
+    assert waiting(roost, "prod") == -1
+    # What does not end within the hold stays where it is.
+    under_way = Caller(lambda: run(roost, "prod", x=8))
+    wait_for("a request under way", lambda: run_count(roost, "next") == 1)
+    operation = replace(roost, "next", "slow", holdSeconds=1, afterwards="keep")
+    ended = roost.finished(operation["id"])
+    assert "1 requests were still under way" in ended["error"]["message"], ended
+    assert weights(roost, "prod") == {"next": 100} and waiting(roost, "prod") == -1
+    assert who(under_way.done()) == "next"
+
+
+def run_count(roost: Roost, name: str) -> int:
+    node = next(
+        node["id"] for node in roost.get("/v1/nodes")["nodes"] if node["name"] == name
+    )
+    return 1 if "roost_gateway_in_flight_requests" in metric(roost, node, 1) else 0
+
+
+def test_a_replacement_that_waits_can_be_cancelled_and_ends_when_time_is_up(
+    roost: Roost, web: Site
+) -> None:
+    body = {
+        "name": "never",
+        "kind": "address",
+        "addresses": [{"address": "127.0.0.1:1"}],
+        "endpoint": {"type": "http"},
+    }
+    assert roost.call("POST", "/v1/nodes", body).status == 202
+    publish(roost, "door", {"web": 100})
+    operation = replace(roost, "web", "never", alias="door", afterwards="keep")
+    wait_for(
+        "the wait",
+        lambda: (
+            "waits for node never"
+            in str(roost.get(f"/v1/operations/{operation['id']}"))
+        ),
+    )
+    ended = roost.call("POST", f"/v1/operations/{operation['id']}:cancel")
+    assert (
+        ended.status == 200 and "no share has moved" in ended.json["error"]["message"]
+    ), ended
+    operation = replace(
+        roost, "web", "never", alias="door", afterwards="keep", healthySeconds=1
+    )
+    late = roost.finished(operation["id"])
+    assert "did not become healthy in time" in late["error"]["message"], late
+    assert weights(roost, "door") == {"web": 100}

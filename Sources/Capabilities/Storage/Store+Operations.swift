@@ -19,6 +19,15 @@ extension Store {
     }
   }
 
+  /// Keeps how far an operation is, unless it has ended. Whether it is under way still.
+  public func noteOperation(
+    _ id: OperationID, metadataJSON: String, at now: Timestamp
+  ) throws(PlatformError) -> Bool {
+    try database.execute(
+      "UPDATE operation SET metadata_json = ?2, modified_at = ?3 WHERE id = ?1 AND done = 0",
+      [id, metadataJSON, now]) > 0
+  }
+
   public func operation(_ id: OperationID) throws(PlatformError) -> OperationRecord? {
     try database.one("WHERE id = ?", [id])
   }

@@ -10,6 +10,7 @@ public struct APIWorld: Sendable {
   public var fleet: Fleet
   public var nodes: NodeService
   public var aliases: AliasService
+  public var replacer: NodeReplacer
   public var checkpoints: CheckpointService
   /// Nil where no environments can be made.
   public var environments: EnvironmentService?
@@ -40,6 +41,7 @@ public struct APIWorld: Sendable {
     self.fleet = fleet
     self.nodes = nodes
     aliases = AliasService(world: world, fleet: fleet)
+    replacer = NodeReplacer(world: world, fleet: fleet, nodes: nodes, aliases: aliases)
     self.checkpoints = checkpoints
     self.environments = environments
     self.secrets = secrets

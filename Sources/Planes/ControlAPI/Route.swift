@@ -59,6 +59,8 @@ enum RouteTable {
     Route("POST", "/v1/nodes/*:resume", NodeEndpoints.resume),
     Route("POST", "/v1/nodes/*:reset", NodeEndpoints.reset),
     Route("POST", "/v1/nodes/*:rollback", NodeEndpoints.rollBack),
+    Route("POST", "/v1/nodes/*:replace", ReplaceEndpoints.replace),
+    Route("POST", "/v1/nodes/*:replacePlan", ReplaceEndpoints.plan),
     Route("POST", "/v1/nodes:apply", NodeEndpoints.apply),
     Route("GET", "/v1/nodes/*/request", NodeEndpoints.request),
     Route("GET", "/v1/nodes/*/releases", NodeEndpoints.releases),

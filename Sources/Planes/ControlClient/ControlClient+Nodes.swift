@@ -72,6 +72,16 @@ extension ControlClient {
     try send("POST", Self.path(node, ":rollback"), RollbackRequest(release: release))
   }
 
+  /// Lets another node take a node's place in aliases.
+  public func replaceNode(
+    _ node: String, _ request: ReplaceNodeRequest
+  ) throws(ClientError) -> OperationResource { try send("POST", Self.path(node, ":replace"), request) }
+
+  /// What `replaceNode` would do.
+  public func planReplacement(
+    _ node: String, _ request: ReplaceNodeRequest
+  ) throws(ClientError) -> ReplacePlanResource { try send("POST", Self.path(node, ":replacePlan"), request) }
+
   /// The newest first.
   public func releases(of node: String) throws(ClientError) -> ListResource<ReleaseResource> {
     try all(Self.path(node, "/releases"))

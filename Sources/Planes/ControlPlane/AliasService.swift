@@ -135,7 +135,7 @@ public struct AliasService: Sendable {
   }
 
   /// A node that an alias of the folder may use: one of that folder, or one whose ACL names it.
-  private func node(
+  func node(
     _ key: String, _ field: String, _ folder: FolderID, _ nodes: [NodeRecord]
   ) throws(PlatformError) -> NodeRecord {
     let named = nodes.filter { $0.id.text == key || $0.name == key }
@@ -160,7 +160,7 @@ public struct AliasService: Sendable {
     return node
   }
 
-  private func check(_ spec: AliasSpec, _ nodes: [NodeRecord]) throws(PlatformError) {
+  func check(_ spec: AliasSpec, _ nodes: [NodeRecord]) throws(PlatformError) {
     let name = { (id: NodeID) in nodes.first { $0.id == id }?.name ?? id.text }
     try AliasValidation.check(spec, names: name)
     // Callers must be able to send every request to every node.
@@ -184,7 +184,7 @@ public struct AliasService: Sendable {
 
   /// Whoever calls nodes with a weight now must not notice when a node gets its first part of their requests. Without a
   /// `former` the alias is new, and each node is compared with those before it.
-  private func checkContract(
+  func checkContract(
     _ shares: [AliasShare], of former: [AliasShare]?, _ nodes: [NodeRecord]
   ) throws(PlatformError) {
     func spec(_ id: NodeID) throws(PlatformError) -> (name: String, spec: NodeSpec)? {
@@ -233,7 +233,7 @@ public struct AliasService: Sendable {
   }
 
   /// The node of each slot; also of aliases that are not sticky yet, so that becoming so moves nobody later.
-  private func slots(_ spec: AliasSpec, after former: [NodeID]) -> [NodeID] {
+  func slots(_ spec: AliasSpec, after former: [NodeID]) -> [NodeID] {
     AliasSlots.assign(spec.shares, after: former).map { spec.shares[$0].nodeId }
   }
 }

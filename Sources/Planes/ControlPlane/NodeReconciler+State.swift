@@ -252,7 +252,10 @@ extension NodeReconciler {
   /// Ends the user's operations on this node whose aim is reached, or can't be.
   func settleOperations(gone: Bool = false) async {
     do throws(PlatformError) {
-      let pending = try await world.store.pendingOperations(resource: id.text)
+      // What concerns more than this node ends elsewhere.
+      let pending = try await world.store.pendingOperations(resource: id.text).filter {
+        $0.kind != ReplaceMemo.kind
+      }
       // An operation is written together with its wish, which comes here a moment later: until then it can't be judged.
       if !gone, !pending.isEmpty, let stored = try await world.store.node(id),
         stored.generation > record.generation

@@ -13,6 +13,8 @@ struct OperationMemo: Codable, Equatable {
   var release: Int?
   /// What its maker should know though it was not refused.
   var warnings: [String]?
+  /// Of an operation that replaces a node: how far it is.
+  var replace: ReplaceMemo?
 }
 
 /// The parts of a node that an operation changes.
@@ -62,6 +64,22 @@ extension NodeService {
         throw PlatformError(.notFound, "operation: no operation '\(id)'", origin: .caller)
       }
       if operation.done { return Outcome.hadEnded(operation) }
+      if let replacement = operation.replacement {
+        guard replacement.movedAt == nil else {
+          throw Self.refusal(
+            "the shares have moved already; give them back with: roost node replace \(replacement.successorId) \(replacement.nodeId)"
+          )
+        }
+        var ended = operation
+        ended.done = true
+        ended.modifiedAt = max(now, operation.createdAt)
+        ended.errorJSON = try StoredJSON.text(
+          StatusResource(
+            code: PlatformError.Code.cancelled.rpcCode, message: "cancelled by \(subject): no share has moved"
+          ))
+        try store.endOperation(ended)
+        return .hadEnded(ended)
+      }
       guard let nodeID = NodeID(operation.resourceID), let node = try store.node(nodeID) else {
         throw Self.refusal("what it is about is gone; it ends by itself in a moment")
       }

@@ -142,6 +142,7 @@ public enum AssembledService {
       group.addTask { await images.run() }
       group.addTask { await world.telemetry.run { await fleet.views() } }
       group.addTask { await environmentService.run() }
+      group.addTask { await api.replacer.run() }
       group.addTask { await world.meters.run(fleet) { world.driver(of: $0) } }
       group.addTask { for await observation in observations.stream { await fleet.observed(observation) } }
       group.addTask { await housekeeping.run() }

@@ -7,7 +7,7 @@ enum CommandTree {
     NodeCreate.command, NodeValidate.command, NodeList.command, NodeDescribe.command, NodeCall.command,
     NodeAPI.command, NodeLogs.command, NodeInstances.command, NodeScaling.command, NodeUpdate.command,
     NodeHistory.command, NodeRollback.command, NodeGet.command, Apply.command, Diff.command,
-    NodeReset.command,
+    NodeReplace.command, NodeReset.command,
     NodeSuspend.command,
     NodeResume.command, NodeDelete.command,
     AliasCreate.command, AliasList.command, AliasDescribe.command, AliasCall.command, AliasUpdate.command,

@@ -84,6 +84,16 @@ enum OperationEndpoints {
       createdBy: record.createdBy,
       modifiedAt: record.modifiedAt, done: record.done, resourceId: record.resourceID)
     resource.warnings = record.warnings
+    if let replacement = record.replacement {
+      resource.replacement = replacement
+      resource.progress = record.done ? nil : await api.replacer.progress(of: record.id)
+      if let text = record.errorJSON {
+        resource.error = try StoredJSON.value(StatusResource.self, from: text)
+      } else if record.done, let found = try await api.store.node(replacement.successorId) {
+        resource.response = try await NodeEndpoints.resource(found, api, full: false)
+      }
+      return resource
+    }
     if let environment = EnvironmentID(record.resourceID) {
       resource.progress = record.done ? nil : await api.environments?.progress(of: environment)
       resource.error = try record.errorJSON.map { (text) throws(PlatformError) in

@@ -27,6 +27,8 @@ public struct OperationResource: Sendable, Codable, Equatable {
   public var response: NodeResource?
   /// What the caller should know though it was not refused.
   public var warnings: [String]?
+  /// How far it is, where it replaces a node.
+  public var replacement: ReplacementResource?
 
   public init(
     id: OperationID, description: String, createdAt: Timestamp, createdBy: String, modifiedAt: Timestamp,

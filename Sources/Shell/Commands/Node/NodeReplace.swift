@@ -1,0 +1,48 @@
+internal import ControlClient
+internal import Domain
+
+/// `roost node replace`
+enum NodeReplace {
+  static let command: Command = Command(
+    "node replace", "let another node take a node's place in aliases",
+    purpose:
+      "Waits until NEW is healthy, compares the promises to callers, gives NEW all shares and rules of OLD at once, waits until OLD has ended what it had, and suspends it. Goes on after a crash of the server.",
+    arguments: [Positional("OLD", "id or name"), Positional("NEW", "id or name of a node that is there")],
+    flags: [
+      Flag("alias", .text, value: "ALIAS", "only in this alias; else in every one in which OLD has a part"),
+      Flag(
+        "hold", .duration,
+        "requests to the aliases wait until OLD has ended what it had, so long at most: the two never answer at the same time"
+      ),
+      Flag("healthy-timeout", .duration, "longest wait for NEW to be healthy (10m)"),
+      Flag("drain-timeout", .duration, "longest wait for requests under way at OLD (5m)"),
+      Flag("delete", .toggle, "delete OLD at the end"), Flag("keep", .toggle, "let OLD run on"),
+      Flag("allow-breaking", .toggle, "take a NEW whose API breaks what callers rely on"),
+      Flag("dry-run", .toggle, "only show what would be done"),
+    ] + OperationWaiter.flags,
+    examples: [
+      "roost node replace blue green --dry-run", "roost node replace blue green --delete --wait",
+      "roost node replace blue green --alias prod --keep --hold 30s",
+    ],
+    run: { context in
+      let (command, parsed) = (NodeReplace.command, context.parsed)
+      guard !(parsed.toggle("delete") && parsed.toggle("keep")) else {
+        throw CommandFailure.usage("--delete and --keep exclude each other", command)
+      }
+      func seconds(_ name: String) -> Int? { parsed.duration(name).map { Int($0.components.seconds) } }
+      let request = ReplaceNodeRequest(
+        successor: context.positionals[1], alias: parsed.text("alias"), holdSeconds: seconds("hold"),
+        healthySeconds: seconds("healthy-timeout"), drainSeconds: seconds("drain-timeout"),
+        afterwards: parsed.toggle("delete") ? .delete : parsed.toggle("keep") ? .keep : nil,
+        allowBreaking: parsed.toggle("allow-breaking") ? true : nil)
+      let client = try context.client()
+      guard parsed.toggle("dry-run") else {
+        return try await context.follow(
+          try client.replaceNode(context.first, request), client, name: context.first)
+      }
+      let plan = try client.planReplacement(context.first, request)
+      try context.show(plan, names: plan.aliases.map(\.aliasName)) {
+        plan.steps.enumerated().map { "\($0.offset + 1). \($0.element)\n" }.joined()
+      }
+    })
+}
