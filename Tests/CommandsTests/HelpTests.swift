@@ -52,7 +52,7 @@ import Testing
 
   @Test func `completion knows nouns, verbs, flags and choices`() {
     #expect(CompletionWords.candidates(["che"]) == ["checkpoint"])
-    #expect(CompletionWords.candidates(["node", "re"]) == ["reset", "resume"])
+    #expect(CompletionWords.candidates(["node", "re"]) == ["replace", "reset", "resume"])
     #expect(CompletionWords.candidates(["node", "create", "--iso"]) == ["--isolation"])
     #expect(CompletionWords.candidates(["node", "create", "--isolation", ""]) == ["instance", "request"])
   }
