@@ -13,7 +13,7 @@ setup: ## install Debian and PyPI packages that are missing
 	@scripts/setup
 
 build: setup ## release build: bin/roost
-	@swift build -c release --product roost $(SWIFT_FLAGS)
+	@swift build -c release --product roost --static-swift-stdlib $(SWIFT_FLAGS)
 	@mkdir -p bin && ln -sf "$$(swift build -c release --show-bin-path)/roost" bin/roost
 	@bin/roost version --client
 

@@ -139,7 +139,7 @@ extension GatewayLoop {
     _ verdict: VerdictCache.Verdict, _ node: LoopNode, _ body: UnsafePointer<UInt8>, _ count: Int
   ) throws(Refusal) -> JSONSlicer {
     let entry = node.entry
-    try mayCall(verdict, entry.routed)
+    try mayCall(verdict, entry)
     try limitRate(verdict, node)
     try refuseServers(node)
     let slices = try slice(body, count)
@@ -178,16 +178,16 @@ extension GatewayLoop {
   }
 
   /// Whether the principal has the right in the node's folder.
-  func mayCall(_ verdict: VerdictCache.Verdict, _ routed: RoutedNode) throws(Refusal) {
-    guard verdict.folder != routed.folderID.text else { return }
-    let grant = LoopTable.Grant(subject: verdict.principal.subject, folder: routed.folderID.text)
+  func mayCall(_ verdict: VerdictCache.Verdict, _ node: LoopTable.Node) throws(Refusal) {
+    guard verdict.folder != node.routed.folderID.text else { return }
+    let grant = LoopTable.Grant(subject: verdict.principal.subject, folder: node.routed.folderID.text)
     guard table?.grants.contains(grant) == true else {
       throw Refusal(
         .permissionDenied,
-        "\(verdict.principal.subject) may not call nodes of folder \(routed.folderID); it needs the role datasphere.user or a higher one there"
+        "\(verdict.principal.subject) may not call nodes of folder \(node.routed.folderID); it needs the role datasphere.user or a higher one there"
       )
     }
-    verdict.folder = routed.folderID.text
+    verdict.folder = node.routed.folderID.text
   }
 
   func timeout(

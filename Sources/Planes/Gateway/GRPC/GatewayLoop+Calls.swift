@@ -218,7 +218,7 @@ extension GatewayLoop {
     }
     let node = nodes[place]
     known = node
-    try mayCall(verdict, node.entry.routed)
+    try mayCall(verdict, node.entry)
     try limitRate(verdict, node)
     guard !folder.isEmpty else {
       throw Refusal(.invalidArgument, "folder_id: missing; name a folder of the node's ACL")
@@ -274,7 +274,7 @@ extension GatewayLoop {
     let named = (table?.services[service] ?? []).map { nodes[$0] }
     var candidates = named.filter { wanted == nil || $0.shared.id == wanted }
     // Nodes of different folders may have one name: the caller's rights, then its header tell which is meant.
-    if candidates.count > 1 { candidates.removeAll { !mayCallQuietly(verdict, $0.entry.routed) } }
+    if candidates.count > 1 { candidates.removeAll { !mayCallQuietly(verdict, $0.entry) } }
     guard let node = candidates.first, let contract = node.entry.contract else {
       throw Refusal(
         .unimplemented,
@@ -287,10 +287,9 @@ extension GatewayLoop {
         .invalidArgument, "\(service) is the service of several nodes (\(ids)); send the header x-node-id")
     }
     known = node
-    let routed = node.entry.routed
-    try mayCall(verdict, routed)
+    try mayCall(verdict, node.entry)
     try limitRate(verdict, node)
-    try allow(folder ?? routed.folderID.text, node, field: "x-folder-id")
+    try allow(folder ?? node.entry.routed.folderID.text, node, field: "x-folder-id")
     do throws(ProtobufError) { return (node, try contract.inputJSON(Array(message))) } catch {
       throw Refusal(.invalidArgument, "\(error)")
     }
@@ -362,8 +361,8 @@ extension GatewayLoop {
   }
 
   /// Whether the principal may call the node, without keeping the answer.
-  func mayCallQuietly(_ verdict: VerdictCache.Verdict, _ routed: RoutedNode) -> Bool {
+  func mayCallQuietly(_ verdict: VerdictCache.Verdict, _ node: LoopTable.Node) -> Bool {
     table?.grants.contains(
-      LoopTable.Grant(subject: verdict.principal.subject, folder: routed.folderID.text)) ?? false
+      LoopTable.Grant(subject: verdict.principal.subject, folder: node.routed.folderID.text)) ?? false
   }
 }

@@ -41,7 +41,7 @@ extension GatewayLoop {
   }
 
   private func sees(_ caller: VerdictCache.Verdict?, _ node: LoopNode) -> Bool {
-    caller.map { mayCallQuietly($0, node.entry.routed) } ?? false
+    caller.map { mayCallQuietly($0, node.entry) } ?? false
   }
 
   // MARK: Streams

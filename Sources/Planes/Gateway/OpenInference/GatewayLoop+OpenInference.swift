@@ -264,13 +264,13 @@ extension GatewayLoop {
       guard let found = nodes.first(where: { $0.shared.id == id }) else {
         throw Refusal(.notFound, "node '\(id.prefix(64))' does not exist")
       }
-      try mayCall(verdict, found.entry.routed)
+      try mayCall(verdict, found.entry)
       guard isModel(found) else { throw unknown(name) }
       node = found
     } else {
       var found = nodes.filter(isModel)
       // Nodes of different folders may have one name.
-      if found.count > 1 { found.removeAll { !mayCallQuietly(verdict, $0.entry.routed) } }
+      if found.count > 1 { found.removeAll { !mayCallQuietly(verdict, $0.entry) } }
       guard let first = found.first else { throw unknown(name) }
       guard found.count == 1 else {
         throw Refusal(
@@ -278,7 +278,7 @@ extension GatewayLoop {
           "'\(name)' is the name of several nodes (\(found.map(\.shared.id).joined(separator: ", "))); use the id, or send the header x-node-id"
         )
       }
-      try mayCall(verdict, first.entry.routed)
+      try mayCall(verdict, first.entry)
       node = first
     }
     try limitRate(verdict, node)

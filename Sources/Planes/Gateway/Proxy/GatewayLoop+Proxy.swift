@@ -184,7 +184,7 @@ extension GatewayLoop {
     request.node = node
     request.path = pathCounters(node, exchange)
     let entry = node.entry
-    try mayCall(verdict, entry.routed)
+    try mayCall(verdict, entry)
     if found.folderID >= 0 {
       let folder = fields.value(found.folderID)
       guard let base = folder.baseAddress, let key = NodeKey(base, folder.count), node.folders.contains(key)
