@@ -15,6 +15,7 @@ public struct APIWorld: Sendable {
   /// Nil where no environments can be made.
   public var environments: EnvironmentService?
   public var secrets: SecretService
+  public var mirrors: AliasMirrors
   public var authority: TokenAuthority
   /// IAM tokens for JWTs of authorized keys.
   public var exchange: TokenExchange
@@ -31,7 +32,8 @@ public struct APIWorld: Sendable {
   public init(
     world: NodeWorld, fleet: Fleet, nodes: NodeService, checkpoints: CheckpointService,
     environments: EnvironmentService? = nil,
-    secrets: SecretService, authority: TokenAuthority, exchange: TokenExchange, apiKeys: APIKeys,
+    secrets: SecretService, mirrors: AliasMirrors? = nil, authority: TokenAuthority, exchange: TokenExchange,
+    apiKeys: APIKeys,
     metrics: @escaping @Sendable () async -> String,
     logs: @escaping @Sendable (NodeID, LogQuery, Int) async throws(PlatformError) -> LogPage,
     requests: @escaping @Sendable (String) -> RequestResource?,
@@ -45,6 +47,7 @@ public struct APIWorld: Sendable {
     self.checkpoints = checkpoints
     self.environments = environments
     self.secrets = secrets
+    self.mirrors = mirrors ?? AliasMirrors(world: world, fleet: fleet)
     self.authority = authority
     self.exchange = exchange
     self.apiKeys = apiKeys

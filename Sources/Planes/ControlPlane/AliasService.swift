@@ -182,6 +182,20 @@ public struct AliasService: Sendable {
     }
   }
 
+  /// Refuses a cell beside servers, or a server beside cells.
+  func checkKind(
+    of node: NodeRecord, beside others: [NodeID], _ field: String, _ nodes: [NodeRecord]
+  ) throws(PlatformError) {
+    guard let other = nodes.first(where: { others.contains($0.id) }) else { return }
+    let isCell = try StoredJSON.value(NodeIntent.self, from: node.specJSON).spec.kind == .cell
+    let areCells = try StoredJSON.value(NodeIntent.self, from: other.specJSON).spec.kind == .cell
+    guard isCell != areCells else { return }
+    throw .invalid(
+      field,
+      "\(field): '\(node.name)' \(isCell ? "runs a cell and '\(other.name)' is a server" : "is a server and '\(other.name)' runs a cell"): they can't answer the same requests"
+    )
+  }
+
   /// Whoever calls nodes with a weight now must not notice when a node gets its first part of their requests. Without a
   /// `former` the alias is new, and each node is compared with those before it.
   func checkContract(

@@ -9,6 +9,7 @@ extension Fleet {
   func routedAliases() async throws(PlatformError) -> [RoutedAlias] {
     var routed: [RoutedAlias] = []
     let holds = try await world.store.holds(at: world.now())
+    let settings = try await world.store.aliasSettings()
     for record in try await world.store.allAliases() {
       let spec = try StoredJSON.value(AliasSpec.self, from: record.specJSON)
       var slots: [Int] = []
@@ -19,7 +20,8 @@ extension Fleet {
       routed.append(
         RoutedAlias(
           id: record.id, name: record.name, generation: record.generation, folderID: record.folderID,
-          spec: spec, slots: slots, hold: holds.first { $0.aliasID == record.id }.map(RoutedHold.init)))
+          spec: spec, slots: slots, hold: holds.first { $0.aliasID == record.id }.map(RoutedHold.init),
+          copying: try AliasCopying.routed(settings, record, spec)))
     }
     return routed
   }

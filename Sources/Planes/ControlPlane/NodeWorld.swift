@@ -19,11 +19,17 @@ public protocol RoutingSink: Sendable {
   func loads(ofAlias alias: AliasID) async -> [ShareLoad]
   /// Requests of an alias that wait because it is held.
   func held(ofAlias alias: AliasID) async -> Int
+  /// Makes a request to a node.
+  func call(_ call: NodeCall) async -> NodeCallResult
+  /// What became of copies of an alias' requests; nil when it is not in the table.
+  func copies(ofAlias alias: AliasID) async -> (mirrored: CopyCounts, recorded: CopyCounts)?
 }
 
 extension RoutingSink {
   public func loads(ofAlias alias: AliasID) async -> [ShareLoad] { [] }
   public func held(ofAlias alias: AliasID) async -> Int { 0 }
+  public func call(_ call: NodeCall) async -> NodeCallResult { .failed("there is no gateway") }
+  public func copies(ofAlias alias: AliasID) async -> (mirrored: CopyCounts, recorded: CopyCounts)? { nil }
 }
 
 /// What a node answered to requests of one alias since the service started.

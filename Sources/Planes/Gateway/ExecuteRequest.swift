@@ -37,6 +37,8 @@ final class ExecuteRequest {
   var node: LoopNode?
   /// The alias through which it came.
   var choice: AliasChoice?
+  /// Who else learns of the answer.
+  var witness: AnswerWitness?
   var link: InstanceLink?
   var arrived: Int64 = 0
   var dispatched: Int64 = 0

@@ -146,6 +146,7 @@ extension GatewayLoop {
   func respond(_ request: ExecuteRequest, _ refusal: Refusal) {
     let now = loop.clock()
     logRequest(request, status: refusal.status, code: refusal.code.rpcCode, now: now)
+    if let witness = request.witness { witness.refused(request, refusal, now: now) }
     guard let connection = server.exchange(request.connection), connection.ownerTag == request.tag else {
       return
     }

@@ -11,6 +11,7 @@ extension GatewayLoop {
       }
     }
     collected.removeAll()
+    endAllInjected()
     for request in heldRequests where request.hold != nil {
       refuse(
         request,

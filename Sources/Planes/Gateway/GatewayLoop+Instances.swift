@@ -333,6 +333,9 @@ extension GatewayLoop {
   }
 
   private func respond(_ request: ExecuteRequest, output: UnsafePointer<UInt8>, _ count: Int) {
+    if let witness = request.witness {
+      witness.answered(request, status: 200, output, count, byNode: true, now: loop.clock())
+    }
     switch request.form {
     case .rest: break
     case .inference: return respondInference(request, output, count)

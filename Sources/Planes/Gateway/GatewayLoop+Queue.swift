@@ -36,6 +36,7 @@ extension GatewayLoop {
     request.serial &+= 1
     request.node = nil
     if request.choice != nil { request.choice = nil }
+    if request.witness != nil { request.witness = nil }
     request.link = nil
     if request.form != .rest { request.inference = nil }
     request.input.clear()
@@ -44,6 +45,7 @@ extension GatewayLoop {
 
   /// A new request: straight to an instance when nobody waits, else into the queue.
   func start(_ request: ExecuteRequest, _ node: LoopNode, _ input: UnsafePointer<UInt8>, _ count: Int) {
+    if request.choice?.alias.isCopied == true { copy(request, input, count) }
     if node.shared.queueLength == 0, let link = acquire(node) {
       return dispatch(request, to: link, input, count)
     }
@@ -65,6 +67,15 @@ extension GatewayLoop {
     node.waiting.append(request.tag)
     showFront(node)
     pump(node)
+  }
+
+  /// The same of a request that may not wait; false, and nothing is done, where nobody is free for it.
+  func startAtOnce(
+    _ request: ExecuteRequest, _ node: LoopNode, _ input: UnsafePointer<UInt8>, _ count: Int
+  ) -> Bool {
+    guard node.shared.queueLength == 0, let link = acquire(node) else { return false }
+    dispatch(request, to: link, input, count)
+    return true
   }
 
   private func setQueueTimer(_ request: ExecuteRequest, _ node: LoopNode, from: Int64) {

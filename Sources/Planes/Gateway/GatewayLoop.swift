@@ -18,6 +18,7 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
     static let proxy: UInt64 = 20
     static let hold: UInt64 = 21
     static let held: UInt64 = 22
+    static let injected: UInt64 = 23
   }
 
   /// A request that the responder has.
@@ -59,6 +60,9 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
   var heldNanoseconds: Int64 = 0
   /// The request that `received` is at, while there are holds.
   var incoming: (fields: UnsafeMutablePointer<HTTP1Field>, body: UnsafePointer<UInt8>, count: Int)?
+  /// Requests of the platform itself to servers, by their tags.
+  var injected: [UInt64: InjectedExchange] = [:]
+  var injectedSerial: UInt32 = 0
   var collected: [UInt64: Collected] = [:]
   var streamedCalls: [UInt64: StreamedCall] = [:]
   var verdicts = VerdictCache()
@@ -127,6 +131,7 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
     case Kind.proxy: proxyTimerFired(data & 0xff_ffff_ffff_ffff)
     case Kind.hold: holdTimerFired(data & 0xff_ffff_ffff_ffff)
     case Kind.held: heldTimerFired(data & 0xff_ffff_ffff_ffff)
+    case Kind.injected: injectedTimerFired(data & 0xff_ffff_ffff_ffff)
     case Kind.retry:
       let slot = Int(data & 0xffff_ffff)
       guard slot < nodes.count else { return }
@@ -182,6 +187,7 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
       case .wake(let id): if let node = nodes.first(where: { $0.shared.id == id }) { pump(node) }
       case .tls(let context): server.tlsContext = context
       case .part(let instance): endStreams(at: instance)
+      case .call(let injected): make(injected)
       case .drain:
         endStreamedCalls()
         server.drain()

@@ -12,7 +12,7 @@ public import Telemetry
 /// every other request to a responder.
 ///
 /// `start` once, `publish` as often as needed, `drain` at the end. The observation closure is called on a loop's thread
-/// and must not block.
+/// and must not block; nor must the one that takes copies of requests, which is false for a copy that it has no room for.
 public final class GatewayServer: Sendable {
   private enum Life {
     case initial
@@ -27,6 +27,8 @@ public final class GatewayServer: Sendable {
     var leaving: [InstanceID: SharedInstance] = [:]
     var addresses: [ListeningAddress] = []
     var sockets: [SocketFile] = []
+    /// Requests of the platform so far: loops take turns.
+    var injected: UInt = 0
   }
 
   private let shared: GatewayShared
@@ -34,13 +36,15 @@ public final class GatewayServer: Sendable {
 
   public init(
     configuration: GatewayConfiguration, verifier: any TokenVerifier, responder: any HTTPResponder,
-    observe: @escaping @Sendable (GatewayObservation) -> Void, logger: Logger, metrics: MetricsRegistry
+    observe: @escaping @Sendable (GatewayObservation) -> Void,
+    captured: @escaping @Sendable (CapturedExchange) -> Bool = { _ in false }, logger: Logger,
+    metrics: MetricsRegistry
   ) {
     let wanted = configuration.loops > 0 ? configuration.loops : Int(roost_cores())
     let count = min(max(wanted, 1), SharedNode.maximumLoops)
     shared = GatewayShared(
       configuration: configuration, loops: count, verifier: verifier, responder: responder, observe: observe,
-      logger: logger)
+      captured: captured, logger: logger)
     metrics.add { [shared] text in shared.write(&text) }
   }
 
@@ -157,6 +161,24 @@ public final class GatewayServer: Sendable {
     return shared?.held.load(ordering: .relaxed) ?? 0
   }
 
+  /// Makes a request to a node, from within. A loop makes it as soon as it can; it never throws, the result says what came of it.
+  public func call(_ call: NodeCall) async -> NodeCallResult {
+    let injected = InjectedCall(call)
+    let isRunning = state.withLock { state in
+      guard case .running = state.life else { return false }
+      state.injected &+= 1
+      shared.mailboxes[Int(state.injected % UInt(shared.mailboxes.count))].post(.call(injected))
+      return true
+    }
+    return isRunning ? await injected.result() : .failed("the server is shutting down")
+  }
+
+  /// What became of the copies of an alias' requests since the service started.
+  public func copies(of alias: AliasID) -> (mirrored: CopyCounts, recorded: CopyCounts)? {
+    let shared = state.withLock { $0.table?.aliases.first { $0.routed.id == alias }?.shared }
+    return shared.map { (CopyCounts($0.mirrored), CopyCounts($0.recorded)) }
+  }
+
   /// Requests of a node that were answered since the service started, by how long they took: counts of the buckets of
   /// `Histogram`. Nil when it is not in the table.
   public func durations(of node: NodeID) -> [Int]? {
@@ -197,5 +219,14 @@ public final class GatewayServer: Sendable {
     for socket in state.withLock({ $0.sockets }) { socket.remove() }
     shared.finishAccessLog()
     shared.spans?.finish()
+  }
+}
+
+extension CopyCounts {
+  init(_ counters: CopyCounters) {
+    self.init(
+      taken: counters.taken.current, tooLarge: counters.tooLarge.current,
+      overMemory: counters.overMemory.current, notCopyable: counters.notCopyable.current,
+      unanswered: counters.unanswered.current)
   }
 }

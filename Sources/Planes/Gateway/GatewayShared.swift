@@ -17,6 +17,8 @@ enum LoopMessage: Sendable {
   case tls(TLSContext)
   /// An instance that has left the table is about to be stopped: its streams end.
   case part(InstanceID)
+  /// A request of the platform to a node.
+  case call(InjectedCall)
   case drain
   case cancelAll
   case stop
@@ -35,6 +37,9 @@ final class GatewayShared: Sendable {
   let journals: [RequestJournal]
   /// Where spans go; nil: nowhere.
   let spans: SpanExporter?
+  /// Room of the copies that are made of requests, and where they go.
+  let copies = CopyLedger()
+  let captured: @Sendable (CapturedExchange) -> Bool
   private let accessLog = Mutex<AccessLog?>(nil)
   private let table = Mutex<LoopTable?>(nil)
   private let tls = Mutex<TLSContext?>(nil)
@@ -42,12 +47,14 @@ final class GatewayShared: Sendable {
   init(
     configuration: GatewayConfiguration, loops: Int, verifier: any TokenVerifier,
     responder: any HTTPResponder,
-    observe: @escaping @Sendable (GatewayObservation) -> Void, logger: Logger
+    observe: @escaping @Sendable (GatewayObservation) -> Void,
+    captured: @escaping @Sendable (CapturedExchange) -> Bool, logger: Logger
   ) {
     self.configuration = configuration
     self.verifier = verifier
     self.responder = responder
     self.observe = observe
+    self.captured = captured
     self.logger = logger
     mailboxes = (0..<loops).map { _ in Mailbox() }
     counters = (0..<loops).map { _ in LoopCounters() }

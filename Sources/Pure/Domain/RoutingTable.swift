@@ -48,10 +48,12 @@ public struct RoutedAlias: Sendable, Codable, Equatable {
   public var slots: [Int]
   /// Set when requests wait instead of being sent to nodes.
   public var hold: RoutedHold?
+  /// Which of its requests are copied, for a mirror or a recording; nil: none.
+  public var copying: RoutedCopying?
 
   public init(
     id: AliasID, name: String, generation: Int, folderID: FolderID, spec: AliasSpec, slots: [Int] = [],
-    hold: RoutedHold? = nil
+    hold: RoutedHold? = nil, copying: RoutedCopying? = nil
   ) {
     self.id = id
     self.name = name
@@ -60,6 +62,7 @@ public struct RoutedAlias: Sendable, Codable, Equatable {
     self.spec = spec
     self.slots = slots
     self.hold = hold
+    self.copying = copying
   }
 }
 

@@ -79,6 +79,8 @@ public enum AssembledService {
     let late = LateResponder()
     let observations = AsyncStream.makeStream(
       of: GatewayObservation.self, bufferingPolicy: .bufferingNewest(1024))
+    let copies = AsyncStream.makeStream(
+      of: CapturedExchange.self, bufferingPolicy: .bufferingOldest(1024))
     let metrics = MetricsRegistry()
     let spans = try configuration.otlpEndpoint.map { (url) throws(PlatformError) in
       try SpanTarget(url, ratio: configuration.otlpRatio, version: version)
@@ -94,9 +96,13 @@ public enum AssembledService {
         loops: configuration.loops ?? 0, accessLogFolder: data.path + "/logs",
         logLimits: configuration.logs, spans: spans),
       verifier: Credentials(authority: authority, keys: apiKeys), responder: late,
-      observe: { observations.continuation.yield($0) }, logger: logger, metrics: metrics)
+      observe: { observations.continuation.yield($0) },
+      captured: {
+        if case .enqueued = copies.continuation.yield($0) { true } else { false }
+      }, logger: logger, metrics: metrics)
     metrics.add { world.meters.write(&$0) }
     let fleet = Fleet(world: world, sink: GatewaySink(gateway: gateway))
+    let mirrors = AliasMirrors(world: world, fleet: fleet)
     let exchange = TokenExchange(
       store: store, authority: authority, endpoints: configuration.endpoints, now: { now() })
     try await exchange.load()
@@ -105,10 +111,12 @@ public enum AssembledService {
       world: world, fleet: fleet, nodes: NodeService(world: world, fleet: fleet),
       checkpoints: CheckpointService(store: store, blobs: blobs, time: time),
       environments: environmentService, secrets: SecretService(world: world, vault: vault),
+      mirrors: mirrors,
       authority: authority,
       exchange: exchange, apiKeys: apiKeys,
       metrics: {
         String(decoding: metrics.text(), as: UTF8.self) + ReleaseMetrics.text(await fleet.views())
+          + (await mirrors.metrics())
           + ProcessMetrics.text(version: version)
       },
       logs: { node, query, wait throws(PlatformError) in
@@ -123,6 +131,7 @@ public enum AssembledService {
     late.set(APIResponder(api))
 
     try await fleet.recover()
+    try await mirrors.recover()
     try gateway.start()
     let housekeeping = Housekeeping(
       data: data, store: store, logs: logs, authority: authority, subject: subject, time: time,
@@ -143,6 +152,7 @@ public enum AssembledService {
       group.addTask { await world.telemetry.run { await fleet.views() } }
       group.addTask { await environmentService.run() }
       group.addTask { await api.replacer.run() }
+      group.addTask { await mirrors.run(copies.stream) }
       group.addTask { await world.meters.run(fleet) { world.driver(of: $0) } }
       group.addTask { for await observation in observations.stream { await fleet.observed(observation) } }
       group.addTask { await housekeeping.run() }
@@ -159,6 +169,7 @@ public enum AssembledService {
       driver.close()
       images.close()
       observations.continuation.finish()
+      copies.continuation.finish()
       await fleet.stop()
     }
     logger.info("roost has stopped; instances live on")
@@ -208,6 +219,10 @@ private struct GatewaySink: RoutingSink {
     }
   }
   func held(ofAlias alias: AliasID) async -> Int { gateway.held(of: alias) }
+  func call(_ call: NodeCall) async -> NodeCallResult { await gateway.call(call) }
+  func copies(ofAlias alias: AliasID) async -> (mirrored: CopyCounts, recorded: CopyCounts)? {
+    gateway.copies(of: alias)
+  }
   func traffic(of node: NodeID) async -> NodeTraffic? {
     gateway.durations(of: node).map { NodeTraffic(requests: $0.reduce(0, +), durations: $0) }
   }

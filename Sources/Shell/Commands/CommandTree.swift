@@ -11,7 +11,7 @@ enum CommandTree {
     NodeSuspend.command,
     NodeResume.command, NodeDelete.command,
     AliasCreate.command, AliasList.command, AliasDescribe.command, AliasCall.command, AliasUpdate.command,
-    AliasHold.command, AliasDelete.command,
+    AliasHold.command, AliasMirror.command, AliasDelete.command,
     InstanceList.command, InstanceShow.command, Top.command,
     EnvironmentCreate.command, EnvironmentList.command, EnvironmentGet.command, EnvironmentCheck.command,
     EnvironmentLogs.command, EnvironmentDelete.command,

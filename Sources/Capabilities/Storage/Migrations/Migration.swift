@@ -7,7 +7,7 @@ struct Migration: Sendable {
   var sql: String
 
   static let all: [Migration] = [
-    .initial, .keys, .releases, .aliases, .environments, .secrets, .scaling, .holds,
+    .initial, .keys, .releases, .aliases, .environments, .secrets, .scaling, .holds, .aliasCopies,
   ]
 
   /// Brings the database to the schema that this binary knows, each step whole or not at all.

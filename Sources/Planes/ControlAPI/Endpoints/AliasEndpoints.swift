@@ -77,7 +77,7 @@ enum AliasEndpoints {
   // MARK: Parts
 
   /// An alias by id or name, with or without the prefix of the compatible system.
-  private static func find(
+  static func find(
     _ call: Call, _ permission: Permission, _ api: APIWorld
   ) async throws(PlatformError) -> AliasRecord {
     let key = AliasValidation.bare(call.segments[0])

@@ -36,6 +36,8 @@ final class LoopAlias {
   var allowsOwnFolder: Bool { routed.spec.acl.contains(routed.folderID) }
   /// Its nodes run cells; else requests are passed on whole.
   let isCells: Bool
+  /// Some of its requests are copied.
+  let isCopied: Bool
   var pathCache = PathCache()
   let stickyName: [UInt8]
   /// Set while requests wait.
@@ -71,6 +73,7 @@ final class LoopAlias {
     slots = entry.routed.slots.map { places[$0] ?? -1 }
     open = found.indices.filter { found[$0].weight > 0 && found[$0].node.entry.routed.refusal == nil }
     total = open.reduce(0) { $0 + found[$1].weight }
+    isCopied = entry.routed.copying != nil
     isCells = found.contains { !$0.node.entry.routed.outputs.isEmpty }
     stickyName = Array((entry.routed.spec.sticky?.name ?? "").utf8)
     if let former, former.open == open, former.shares.map(\.weight) == found.map(\.weight),

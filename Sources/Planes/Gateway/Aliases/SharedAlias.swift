@@ -30,6 +30,9 @@ final class SharedAlias: Sendable {
   let held = Atomic<Int>(0)
   let heldBytes = Atomic<Int>(0)
   let holds = HoldCounters()
+  /// What became of copies of its requests.
+  let mirrored = CopyCounters()
+  let recorded = CopyCounters()
   private let shares = Mutex<[NodeID: ShareCounters]>([:])
 
   init(id: AliasID, name: String) {

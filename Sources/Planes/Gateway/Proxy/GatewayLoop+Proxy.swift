@@ -130,6 +130,7 @@ extension GatewayLoop {
       frame(request, exchange)
       try writeHead(
         request, exchange, fields, route, passesCredentials: node.plan.passesCredentials)
+      if request.choice?.alias.isCopied == true { copy(request) }
       begin(request, node)
     } catch {
       if let hold = error.holder.flatMap({ holds[$0] }) {
@@ -278,6 +279,7 @@ extension GatewayLoop {
     request.serial &+= 1
     request.node = nil
     if request.choice != nil { request.choice = nil }
+    if request.capture != nil { request.capture = nil }
     request.target = nil
     request.upstream = nil
     request.head.clear()

@@ -104,6 +104,7 @@ extension GatewayLoop {
     guard let request = proxy(exchange.ownerTag) else { return callPart(exchange, bytes, count) }
     request.active = loop.now
     request.received += count
+    if let capture = request.capture { capture.add(body: bytes, count) }
     if request.state == .upgraded { return passRaw(request, exchange, bytes, count) }
     if request.framing == .none {
       // Bytes of a WebSocket that is not accepted yet.
@@ -190,7 +191,11 @@ extension GatewayLoop {
   }
 
   func upstreamHead(_ upstream: UpstreamExchange, fields: UnsafeMutablePointer<HTTP1Field>) {
-    guard let request = proxy(upstream.ownerTag) else { return self.upstream.cancel(upstream) }
+    guard let request = proxy(upstream.ownerTag) else {
+      guard let base = upstream.base else { return }
+      return injectedHead(
+        upstream, ProxyFields(base: base, fields: fields, count: Int(upstream.head.fieldCount)))
+    }
     guard let exchange = exchange(of: request) else { return callerIsGone(request) }
     let head = upstream.head
     request.active = loop.now
@@ -215,6 +220,11 @@ extension GatewayLoop {
           ProxyFields(base: base, fields: fields, count: Int(head.fieldCount)).isEventStream
       }
       server.endHead(exchange)
+    }
+    if let capture = request.capture, let base = upstream.base {
+      copy(
+        request, capture,
+        answer: ProxyFields(base: base, fields: fields, count: Int(upstream.head.fieldCount)))
     }
     arm(request)
   }
@@ -254,10 +264,11 @@ extension GatewayLoop {
   }
 
   func upstreamPart(_ upstream: UpstreamExchange, _ bytes: UnsafePointer<UInt8>, _ count: Int) {
-    guard let request = proxy(upstream.ownerTag) else { return self.upstream.cancel(upstream) }
+    guard let request = proxy(upstream.ownerTag) else { return injectedPart(upstream, bytes, count) }
     guard let exchange = exchange(of: request) else { return callerIsGone(request) }
     request.active = loop.now
     request.sent += count
+    if let capture = request.capture { capture.add(answer: bytes, count) }
     if !request.saidToCaller, !server.send(exchange, bytes, count) { self.upstream.pause(upstream) }
     guard request.isWebSocket, request.state == .upgraded else { return }
     request.toCaller.pass(bytes, count)
@@ -266,7 +277,7 @@ extension GatewayLoop {
   }
 
   func upstreamEnded(_ upstream: UpstreamExchange, trailers: UnsafeBufferPointer<UInt8>) {
-    guard let request = proxy(upstream.ownerTag) else { return }
+    guard let request = proxy(upstream.ownerTag) else { return injectedEnded(upstream) }
     request.responseEnded = true
     if request.state == .upgraded {
       // With both sides closed it is not ours any more, though the caller may still have to go.
@@ -277,6 +288,7 @@ extension GatewayLoop {
     }
     request.upstream = nil
     if request.isGRPC { request.noteStatus(trailers: trailers) }
+    if let capture = request.capture { copied(request, capture) }
     if let exchange = exchange(of: request) { server.end(exchange, trailers: trailers) }
     finished(request)
   }
@@ -287,7 +299,7 @@ extension GatewayLoop {
   }
 
   func upstreamFailed(_ upstream: UpstreamExchange, _ failure: UpstreamFailure) {
-    guard let request = proxy(upstream.ownerTag) else { return }
+    guard let request = proxy(upstream.ownerTag) else { return injectedFailed(upstream, failure) }
     request.upstream = nil
     attemptFailed(request, failure)
   }

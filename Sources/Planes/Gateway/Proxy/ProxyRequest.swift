@@ -37,6 +37,8 @@ final class ProxyRequest {
   var choice: AliasChoice?
   /// The tag of what waits for the end of a hold in its place; 0: nothing.
   var held: UInt64 = 0
+  /// The copy that is made of it.
+  var capture: Capture?
   var target: ProxyTarget?
   var upstream: UpstreamExchange?
   var arrived: Int64 = 0
