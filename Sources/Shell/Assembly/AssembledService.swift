@@ -81,6 +81,8 @@ public enum AssembledService {
       of: GatewayObservation.self, bufferingPolicy: .bufferingNewest(1024))
     let copies = AsyncStream.makeStream(
       of: CapturedExchange.self, bufferingPolicy: .bufferingOldest(1024))
+    let records = AsyncStream.makeStream(
+      of: CapturedExchange.self, bufferingPolicy: .bufferingOldest(1024))
     let metrics = MetricsRegistry()
     let spans = try configuration.otlpEndpoint.map { (url) throws(PlatformError) in
       try SpanTarget(url, ratio: configuration.otlpRatio, version: version)
@@ -97,12 +99,18 @@ public enum AssembledService {
         logLimits: configuration.logs, spans: spans),
       verifier: Credentials(authority: authority, keys: apiKeys), responder: late,
       observe: { observations.continuation.yield($0) },
-      captured: {
-        if case .enqueued = copies.continuation.yield($0) { true } else { false }
+      captured: { copy in
+        var isTaken = true
+        if copy.forMirror, case .dropped = copies.continuation.yield(copy) { isTaken = false }
+        if copy.forRecording, case .dropped = records.continuation.yield(copy) { isTaken = false }
+        return isTaken
       }, logger: logger, metrics: metrics)
     metrics.add { world.meters.write(&$0) }
     let fleet = Fleet(world: world, sink: GatewaySink(gateway: gateway))
     let mirrors = AliasMirrors(world: world, fleet: fleet)
+    let recordings = AliasRecordings(
+      world: world, fleet: fleet, vault: vault, folder: data.path + "/recordings")
+    let replays = AliasReplays(world: world, fleet: fleet, recordings: recordings)
     let exchange = TokenExchange(
       store: store, authority: authority, endpoints: configuration.endpoints, now: { now() })
     try await exchange.load()
@@ -111,7 +119,7 @@ public enum AssembledService {
       world: world, fleet: fleet, nodes: NodeService(world: world, fleet: fleet),
       checkpoints: CheckpointService(store: store, blobs: blobs, time: time),
       environments: environmentService, secrets: SecretService(world: world, vault: vault),
-      mirrors: mirrors,
+      mirrors: mirrors, recordings: recordings, replays: replays,
       authority: authority,
       exchange: exchange, apiKeys: apiKeys,
       metrics: {
@@ -132,6 +140,7 @@ public enum AssembledService {
 
     try await fleet.recover()
     try await mirrors.recover()
+    try await recordings.recover()
     try gateway.start()
     let housekeeping = Housekeeping(
       data: data, store: store, logs: logs, authority: authority, subject: subject, time: time,
@@ -153,6 +162,8 @@ public enum AssembledService {
       group.addTask { await environmentService.run() }
       group.addTask { await api.replacer.run() }
       group.addTask { await mirrors.run(copies.stream) }
+      group.addTask { await recordings.run(records.stream) }
+      group.addTask { await replays.run() }
       group.addTask { await world.meters.run(fleet) { world.driver(of: $0) } }
       group.addTask { for await observation in observations.stream { await fleet.observed(observation) } }
       group.addTask { await housekeeping.run() }
@@ -170,6 +181,7 @@ public enum AssembledService {
       images.close()
       observations.continuation.finish()
       copies.continuation.finish()
+      records.continuation.finish()
       await fleet.stop()
     }
     logger.info("roost has stopped; instances live on")
