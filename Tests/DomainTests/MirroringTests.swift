@@ -9,30 +9,22 @@ import Testing
     #expect(first.prefix(2).allSatisfy { $0 == .send })
     #expect(first.dropFirst(2).prefix(8).allSatisfy { $0 == .wait })
     #expect(first.dropFirst(10).allSatisfy { $0 == .drop })
-    for _ in 0..<8 {
-      let isNext = budget.ended()
-      #expect(isNext)
-    }
+    for _ in 0..<8 { #expect(budget.ended()) }
     #expect(budget.running == 2 && budget.waiting == 0)
-    for _ in 0..<2 {
-      let isNext = budget.ended()
-      #expect(!isNext)
-    }
+    #expect(!budget.ended() && !budget.ended())
     #expect(budget.running == 0)
   }
 
-  private func check(_ found: OnCopy, _ wanted: OnCopy) { #expect(found == wanted) }
-
   @Test func `bytes are limited by the second`() {
     var budget = MirrorBudget(mostAtOnce: 1000, bytesPerSecond: 1000, now: .zero)
-    check(budget.came(bytes: 600, now: .zero), .send)
-    check(budget.came(bytes: 600, now: .zero), .drop)
-    check(budget.came(bytes: 600, now: .milliseconds(100)), .drop)
-    check(budget.came(bytes: 600, now: .milliseconds(200)), .send)
+    #expect(budget.came(bytes: 600, now: .zero) == .send)
+    #expect(budget.came(bytes: 600, now: .zero) == .drop)
+    #expect(budget.came(bytes: 600, now: .milliseconds(100)) == .drop)
+    #expect(budget.came(bytes: 600, now: .milliseconds(200)) == .send)
     // A copy larger than a second's worth passes when nothing else has, and is paid for afterwards.
-    check(budget.came(bytes: 5000, now: .seconds(2)), .send)
-    check(budget.came(bytes: 1, now: .seconds(4)), .drop)
-    check(budget.came(bytes: 1, now: .seconds(7)), .send)
+    #expect(budget.came(bytes: 5000, now: .seconds(2)) == .send)
+    #expect(budget.came(bytes: 1, now: .seconds(4)) == .drop)
+    #expect(budget.came(bytes: 1, now: .seconds(7)) == .send)
   }
 
   @Test func `over any time no more bytes pass than the limit and one burst`() {

@@ -117,6 +117,58 @@ int roost_bound_port(int fd) {
   return -EINVAL;
 }
 
+size_t roost_bound_name(int fd, char *out, size_t size) {
+  struct sockaddr_storage address;
+  socklen_t length = sizeof address;
+  int listens = 0;
+  socklen_t listens_size = sizeof listens;
+  memset(&address, 0, sizeof address);
+  if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &listens_size) < 0 || !listens) return 0;
+  if (getsockname(fd, (struct sockaddr *)&address, &length) < 0) return 0;
+  if (address.ss_family == AF_UNIX) {
+    int n = snprintf(out, size, "unix:%s", ((struct sockaddr_un *)&address)->sun_path);
+    return n > 0 && (size_t)n < size ? (size_t)n : 0;
+  }
+  char text[INET6_ADDRSTRLEN] = "";
+  int n = 0;
+  if (address.ss_family == AF_INET) {
+    const struct sockaddr_in *in = (const struct sockaddr_in *)&address;
+    inet_ntop(AF_INET, &in->sin_addr, text, sizeof text);
+    n = snprintf(out, size, "%s:%u", text, ntohs(in->sin_port));
+  } else if (address.ss_family == AF_INET6) {
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&address;
+    inet_ntop(AF_INET6, &in6->sin6_addr, text, sizeof text);
+    n = snprintf(out, size, "%s:%u", text, ntohs(in6->sin6_port));
+  }
+  return n > 0 && (size_t)n < size ? (size_t)n : 0;
+}
+
+int roost_take_over(int fd) {
+  int flags = fcntl(fd, F_GETFL);
+  if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) return -errno;
+  return fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? -errno : 0;
+}
+
+int roost_socket_pair(int *ends) {
+  return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0 ? -errno : 0;
+}
+
+int roost_notify(const char *socket_name, const char *text) {
+  struct sockaddr_un address;
+  memset(&address, 0, sizeof address);
+  address.sun_family = AF_UNIX;
+  size_t length = strlen(socket_name);
+  if (length == 0 || length >= sizeof address.sun_path) return -EINVAL;
+  memcpy(address.sun_path, socket_name, length);
+  if (socket_name[0] == '@') address.sun_path[0] = 0;
+  int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -errno;
+  socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
+  int failure = sendto(fd, text, strlen(text), MSG_NOSIGNAL, (struct sockaddr *)&address, size) < 0 ? -errno : 0;
+  close(fd);
+  return failure;
+}
+
 /* A socket address for a path of any length. A long one is reached through its open folder, which *folder keeps open. */
 static int unix_address(const char *path, struct sockaddr_un *out, int *folder) {
   *folder = -1;

@@ -12,6 +12,17 @@ public actor Store {
     try Migration.apply(Migration.all, to: database)
   }
 
+  /// The version of the schema that this program writes.
+  public static var schema: Int { Migration.all.last?.number ?? 0 }
+
+  /// The version of the schema that a database has.
+  public static func schema(at path: String) throws(PlatformError) -> Int {
+    try SQLiteDatabase(path: path).integer("PRAGMA user_version")
+  }
+
+  /// Writes a copy as of now to a file, which must not exist.
+  public func copy(to path: String) throws(PlatformError) { try database.execute("VACUUM INTO ?", [path]) }
+
   /// Does several changes as one: all of them are kept, or none when the body throws.
   public func atomically<Value: Sendable>(
     _ body: @Sendable (isolated Store) throws(PlatformError) -> Value

@@ -30,7 +30,7 @@ public final class HTTPServer {
   let limits: Limits
   var listeners: [HTTPListener]
   /// Whether any listener asks for the header of the PROXY protocol.
-  public let hasProxyListeners: Bool
+  public internal(set) var hasProxyListeners: Bool
   /// Whose word about the callers before them is taken.
   let trusted: NetworkPeers
   /// What new connections of listeners with TLS use; replacing it leaves open connections as they are.
@@ -40,8 +40,10 @@ public final class HTTPServer {
   var recycled: [Int] = []
   var dirty: [HTTPConnection] = []
   var resumable: [HTTPConnection] = []
-  /// `drain` was called.
+  /// `drain` or `leave` was called.
   public internal(set) var isDraining = false
+  /// `leave` was called, and its time is not over: nothing that goes on need end yet.
+  public internal(set) var isLeaving = false
   /// Ciphertext on its way from a socket; made with the first connection that needs it.
   var cipher: UnsafeMutablePointer<UInt8>?
   let scratch = UnsafeMutablePointer<UInt8>.allocate(capacity: 65536)
@@ -104,6 +106,8 @@ public final class HTTPServer {
   public func exchange(_ key: UInt64) -> HTTPExchange? {
     Int(key & 0xffff_ffff) & HTTP2Stream.slotMark == 0 ? connection(key) : stream(key)
   }
+
+  var openConnections: [HTTPConnection] { connections.filter { $0.state != .closed } }
 
   func connection(_ key: UInt64) -> HTTPConnection? {
     let slot = Int(key & 0xffff_ffff)

@@ -23,6 +23,9 @@ public final class UnixConnection: Sendable {
     file = FileHandle(owning: number)
   }
 
+  /// One that was accepted or inherited.
+  public init(owning descriptor: Int32) { file = FileHandle(owning: descriptor) }
+
   public var descriptor: Int32 { file.number }
 
   /// The process that called `listen`, as this process sees it.

@@ -16,8 +16,6 @@ public struct APIWorld: Sendable {
   public var environments: EnvironmentService?
   public var secrets: SecretService
   public var mirrors: AliasMirrors
-  public var recordings: AliasRecordings
-  public var replays: AliasReplays
   public var authority: TokenAuthority
   /// IAM tokens for JWTs of authorized keys.
   public var exchange: TokenExchange
@@ -34,8 +32,7 @@ public struct APIWorld: Sendable {
   public init(
     world: NodeWorld, fleet: Fleet, nodes: NodeService, checkpoints: CheckpointService,
     environments: EnvironmentService? = nil,
-    secrets: SecretService, mirrors: AliasMirrors, recordings: AliasRecordings, replays: AliasReplays,
-    authority: TokenAuthority, exchange: TokenExchange,
+    secrets: SecretService, mirrors: AliasMirrors? = nil, authority: TokenAuthority, exchange: TokenExchange,
     apiKeys: APIKeys,
     metrics: @escaping @Sendable () async -> String,
     logs: @escaping @Sendable (NodeID, LogQuery, Int) async throws(PlatformError) -> LogPage,
@@ -50,9 +47,7 @@ public struct APIWorld: Sendable {
     self.checkpoints = checkpoints
     self.environments = environments
     self.secrets = secrets
-    self.mirrors = mirrors
-    self.recordings = recordings
-    self.replays = replays
+    self.mirrors = mirrors ?? AliasMirrors(world: world, fleet: fleet)
     self.authority = authority
     self.exchange = exchange
     self.apiKeys = apiKeys

@@ -283,7 +283,10 @@ extension NodeReconciler {
     keepPlaces(for: record.release, intent)
     releases[target]?.host = instances.isEmpty ? .down : .ready
     await withDiscardingTaskGroup { group in
-      for instance in instances.keys { group.addTask { await self.probe(instance) } }
+      for instance in instances.keys {
+        trust(instance)
+        group.addTask { await self.probe(instance) }
+      }
     }
   }
 }

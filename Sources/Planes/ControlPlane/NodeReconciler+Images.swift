@@ -169,6 +169,7 @@ extension NodeReconciler {
       await driver.stop(handle, grace: .zero)
       return await drop(instance.id)
     }
+    trust(instance.id)
     await probe(instance.id)
   }
 }

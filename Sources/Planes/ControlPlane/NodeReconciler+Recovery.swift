@@ -1,5 +1,6 @@
 import Domain
 import DriverAPI
+import Planning
 import Storage
 
 /// Restart of the service: the instances of the last run are found again.
@@ -33,7 +34,12 @@ extension NodeReconciler {
   /// Puts an instance of the last run into rotation once it has answered.
   private func recover(_ instance: LiveInstance) async {
     guard let handle = instance.handle else { return }
-    guard await driver.recover(handle), await driver.probe(handle, timeout: .seconds(2)) else {
+    var answers = await driver.recover(handle)
+    // One that runs a request of the process before this one would not answer in time.
+    if answers, !world.healthyBefore.contains(instance.id) {
+      answers = await driver.probe(handle, timeout: .seconds(2))
+    }
+    guard answers else {
       await driver.stop(handle, grace: .zero)
       return await drop(instance.id)
     }
@@ -46,5 +52,17 @@ extension NodeReconciler {
       if instance.startedAt == nil { await persist(instance.id) }
       await routesChanged(id)
     } catch { await discard(instance.id, because: error.error) }
+  }
+
+  /// What the process before this one found of an instance holds: its next probe is one of many.
+  func trust(_ instance: InstanceID) {
+    guard world.healthyBefore.contains(instance), let live = instances[instance] else { return }
+    let policy = ProbePolicy(
+      spec(of: instance).healthCheck,
+      connectTimeout: .seconds(spec(of: instance).endpoint?.connectTimeoutSeconds ?? 5))
+    instances[instance]?.probes = ProbeMachine(policy, isHealthy: true)
+    instances[instance]?.healthySince = live.startedAt
+    instances[instance]?.outSince = nil
+    everHealthy = true
   }
 }

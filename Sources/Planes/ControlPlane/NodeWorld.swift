@@ -95,6 +95,9 @@ public struct NodeWorld: Sendable {
   public var environments: (any EnvironmentMaker)?
   /// Asks an instance whether it may get requests.
   public var probe: @Sendable (ProbeTarget) async -> ProbeOutcome
+  /// Instances that the process before this one, which has just handed over, sent requests to: they need not show again that
+  /// they may get some.
+  public var healthyBefore: Set<InstanceID> = []
   /// How late a probe may be before another is made beside it.
   public var probePatience = Duration.seconds(20)
   /// Metrics that instances tell of themselves.

@@ -6,6 +6,8 @@ public import Wire
 public struct GatewayConfiguration: Sendable {
   /// Where it listens.
   public var listeners: [Listener]
+  /// Sockets that were opened for this process: those that fit a listener take its place, instead of a new one.
+  public var inherited: [InheritedSocket]
   /// The certificates of the listeners with TLS.
   public var tls: TLSContext?
   /// The authorities of instances that are reached with TLS; nil: such instances can't be reached.
@@ -42,19 +44,25 @@ public struct GatewayConfiguration: Sendable {
     }
 
     public var place: Place
+    /// What the socket is called when another process gets it, and which inherited socket is this one's, beside that of its place.
+    public var name: String
     public var isTLS: Bool
     /// Who must begin each connection with the header of the PROXY protocol, version 2; others are turned away. Nil: nobody.
     public var proxySources: NetworkPeers?
 
-    public init(_ place: Place, isTLS: Bool = false, proxySources: NetworkPeers? = nil) {
+    public init(
+      _ place: Place, name: String = "", isTLS: Bool = false, proxySources: NetworkPeers? = nil
+    ) {
       self.place = place
+      self.name = name
       self.isTLS = isTLS
       self.proxySources = proxySources
     }
   }
 
   public init(
-    listeners: [Listener] = [Listener(.tcp(host: "127.0.0.1", port: 0))], tls: TLSContext? = nil,
+    listeners: [Listener] = [Listener(.tcp(host: "127.0.0.1", port: 0))], inherited: [InheritedSocket] = [],
+    tls: TLSContext? = nil,
     upstreamTLS: TLSContext? = nil,
     trustedProxies: NetworkPeers = NetworkPeers(), aliasDomain: String = "", zone: String = "",
     loops: Int = 0,
@@ -64,6 +72,7 @@ public struct GatewayConfiguration: Sendable {
     spans: SpanTarget? = nil
   ) {
     self.listeners = listeners
+    self.inherited = inherited
     self.tls = tls
     self.upstreamTLS = upstreamTLS
     self.trustedProxies = trustedProxies

@@ -167,7 +167,7 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
   }
 
   /// Writes what the batch made, and what that makes in turn.
-  private func writeAll() {
+  func writeAll() {
     repeat {
       flushLinks()
       upstream.flush()
@@ -177,29 +177,6 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
 
   private func flushLog() {
     if logText.count > 0 { accessLog?.append(logText.take()) }
-  }
-
-  func rung() {
-    for message in shared.mailboxes[index].take() {
-      switch message {
-      case .table(let table): use(table)
-      case .answer(let key, let response): answerCollected(key, response)
-      case .wake(let id): if let node = nodes.first(where: { $0.shared.id == id }) { pump(node) }
-      case .tls(let context): server.tlsContext = context
-      case .part(let instance): endStreams(at: instance)
-      case .call(let injected): make(injected)
-      case .drain:
-        endStreamedCalls()
-        server.drain()
-        closeWebSockets(at: nil)
-        counters.connections.set(server.openCount)
-        counters.drains.add()
-      case .cancelAll: cancelAll()
-      case .stop:
-        writeAll()
-        loop.stop()
-      }
-    }
   }
 
   // MARK: Requests
@@ -357,7 +334,7 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
       requestID: request.requestID, isHead: request.method == "HEAD", isGRPC: connection.isGRPC, task: task)
   }
 
-  private func answerCollected(_ key: UInt64, _ response: HTTPResponse) {
+  func answerCollected(_ key: UInt64, _ response: HTTPResponse) {
     guard let collected = collected.removeValue(forKey: key), let connection = server.exchange(key) else {
       return
     }

@@ -14,13 +14,14 @@ public import Telemetry
 /// `start` once, `publish` as often as needed, `drain` at the end. The observation closure is called on a loop's thread
 /// and must not block; nor must the one that takes copies of requests, which is false for a copy that it has no room for.
 public final class GatewayServer: Sendable {
-  private enum Life {
+  enum Life {
     case initial
     case running([LoopThread])
+    case leaving([LoopThread])
     case stopped
   }
 
-  private struct State {
+  struct State {
     var life = Life.initial
     var table: LoopTable?
     /// Instances that left the table with requests still out.
@@ -29,10 +30,15 @@ public final class GatewayServer: Sendable {
     var sockets: [SocketFile] = []
     /// Requests of the platform so far: loops take turns.
     var injected: UInt = 0
+    var handed: [InheritedSocket] = []
+    /// Listeners of each loop that it does not serve yet.
+    var waiting: [[HTTPListener]] = []
+    /// What was published last.
+    var published: RoutingTable?
   }
 
-  private let shared: GatewayShared
-  private let state = Mutex(State())
+  let shared: GatewayShared
+  let state = Mutex(State())
 
   public init(
     configuration: GatewayConfiguration, verifier: any TokenVerifier, responder: any HTTPResponder,
@@ -61,17 +67,22 @@ public final class GatewayServer: Sendable {
   public var generation: UInt64? { state.withLock { $0.table?.generation } }
 
   /// Binds what it is to listen on and starts the loops. Throws `unavailable` that names the address that can't be bound.
-  public func start() throws(PlatformError) {
+  ///
+  /// - Parameter listens: false: connections are accepted after `listen` only.
+  public func start(listens: Bool = true) throws(PlatformError) {
     let configuration = shared.configuration
     shared.setTLS(configuration.tls)
     var open = OpenListeners(loops: shared.mailboxes.count)
-    for listener in configuration.listeners { try open.add(listener) }
+    for listener in configuration.listeners {
+      try open.add(listener, inherited: configuration.inherited)
+    }
     let log = configuration.accessLogFolder.flatMap {
       AccessLog(folder: $0, limits: configuration.logLimits, logger: shared.logger)
     }
     shared.setAccessLog(log)
     var threads: [LoopThread] = []
-    for (index, listeners) in open.byLoop.enumerated() {
+    for (index, all) in open.byLoop.enumerated() {
+      let listeners = listens ? all : []
       let thread = LoopThread(name: "gateway-\(index)") { [shared] in
         GatewayLoop(shared, index: index, listeners: listeners).run()
       }
@@ -82,6 +93,8 @@ public final class GatewayServer: Sendable {
       $0.life = .running(threads)
       $0.addresses = open.addresses
       $0.sockets = open.sockets
+      $0.handed = open.handed
+      $0.waiting = listens ? [] : open.byLoop
       if let table = $0.table { shared.post(.table(table)) }
     }
   }
@@ -100,6 +113,7 @@ public final class GatewayServer: Sendable {
     state.withLock { state in
       if let last = state.table, table.generation < last.generation { return false }
       let next = LoopTable(table, after: state.table)
+      state.published = table
       let staying = Set(next.nodes.flatMap { $0.instances.map { ObjectIdentifier($0) } })
       state.leaving = state.leaving.filter { $0.value.load > 0 }
       for instance in state.table?.nodes.flatMap(\.instances) ?? []
@@ -109,7 +123,10 @@ public final class GatewayServer: Sendable {
       }
       state.table = next
       shared.setTable(next)
-      if case .running = state.life { shared.post(.table(next)) }
+      switch state.life {
+      case .running, .leaving: shared.post(.table(next))
+      case .initial, .stopped: break
+      }
       return true
     }
   }
@@ -127,7 +144,10 @@ public final class GatewayServer: Sendable {
   /// event streams with the end of their answer. Other requests are left to the instance.
   public func endStreams(on id: InstanceID) {
     state.withLock { state in
-      if case .running = state.life { shared.post(.part(id)) }
+      switch state.life {
+      case .running, .leaving: shared.post(.part(id))
+      case .initial, .stopped: break
+      }
     }
   }
 
@@ -213,10 +233,14 @@ public final class GatewayServer: Sendable {
     while !shared.isDrained, ContinuousClock.now < end {
       try? await Task.sleep(for: .milliseconds(10))
     }
+    finish(threads)
+    for socket in state.withLock({ $0.sockets }) { socket.remove() }
+  }
+
+  func finish(_ threads: [LoopThread]) {
     shared.post(.cancelAll)
     shared.post(.stop)
     for thread in threads { thread.join() }
-    for socket in state.withLock({ $0.sockets }) { socket.remove() }
     shared.finishAccessLog()
     shared.spans?.finish()
   }

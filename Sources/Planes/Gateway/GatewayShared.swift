@@ -1,6 +1,7 @@
 internal import Access
 internal import Domain
 internal import HTTPModel
+internal import HTTPTransport
 internal import Reactor
 internal import Synchronization
 internal import TLS
@@ -19,6 +20,12 @@ enum LoopMessage: Sendable {
   case part(InstanceID)
   /// A request of the platform to a node.
   case call(InjectedCall)
+  /// Listeners of each loop, to serve beside those it has.
+  case listen([[HTTPListener]])
+  /// Another process accepts from our sockets.
+  case leave
+  /// The time of `leave` is over.
+  case endStreams
   case drain
   case cancelAll
   case stop
@@ -162,4 +169,6 @@ final class LoopCounters: Sendable {
   let cancelled = Counter()
   /// Set when the loop listens no more and `connections` counts all that it had accepted.
   let drains = Counter()
+  /// How often the loop was given listeners after its start.
+  let listens = Counter()
 }

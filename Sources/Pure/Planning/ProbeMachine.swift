@@ -61,9 +61,10 @@ public struct ProbeMachine: Sendable, Equatable {
   public private(set) var inARow = 0
   private var lastPassed: Bool?
 
-  public init(_ policy: ProbePolicy) {
+  /// - Parameter isHealthy: somebody else has judged it already.
+  public init(_ policy: ProbePolicy, isHealthy: Bool = false) {
     self.policy = policy
-    verdict = .unknown
+    verdict = isHealthy ? .healthy : .unknown
   }
 
   /// Whether it may get requests.

@@ -8,10 +8,20 @@ import Telemetry
 /// The data folder of one server: made at the first start, locked while it runs.
 struct DataFolder {
   let path: String
-  private let lock: DataFolderLock
+  let lock: DataFolderLock
 
   /// Throws when another server holds the folder or it can't be written.
-  init(_ text: String) throws(PlatformError) {
+  ///
+  /// - Parameter handed: the open lock file of the process that this one takes over from.
+  init(_ text: String, handed: Int32? = nil) throws(PlatformError) {
+    path = Self.absolute(text)
+    for folder in ["", "/keys", "/logs", "/run"] { try Self.make(path + folder) }
+    lock =
+      if let handed { try DataFolderLock(inheriting: handed) } else { try DataFolderLock(data: path) }
+  }
+
+  /// Of a path that may be relative to the working directory.
+  static func absolute(_ text: String) -> String {
     var path = text
     while path.count > 1, path.hasSuffix("/") { path.removeLast() }
     if !path.hasPrefix("/") {
@@ -21,9 +31,7 @@ struct DataFolder {
         (current.map { String(cString: $0) } ?? "") + "/"
         + (path.hasPrefix("./") ? String(path.dropFirst(2)) : path)
     }
-    for folder in ["", "/keys", "/logs", "/run"] { try Self.make(path + folder) }
-    lock = try DataFolderLock(data: path)
-    self.path = path
+    return path
   }
 
   private static func make(_ path: String) throws(PlatformError) {

@@ -5,9 +5,15 @@ internal import Wire
 
 /// From what the user asked for to the gateway's listeners. Errors name the flag.
 enum ListenFlags {
+  /// The listeners of the flags, and one for each inherited socket that is none of theirs: with TLS when its name begins with
+  /// `tls-listen`. With sockets of the service manager and without `--listen` nothing else is listened on.
   static func listeners(
-    _ configuration: ServeConfiguration
+    _ configuration: ServeConfiguration, inherited: [InheritedSocket] = []
   ) throws(PlatformError) -> [GatewayConfiguration.Listener] {
+    var wanted = configuration.listen
+    if wanted.isEmpty, inherited.isEmpty || inherited.contains(where: { $0.name == "listen.0" }) {
+      wanted = ["127.0.0.1:8800"]
+    }
     var sources: [String: NetworkPeers] = [:]
     for entry in configuration.proxyProtocol {
       guard let equals = entry.lastIndex(of: "=") else {
@@ -16,7 +22,7 @@ enum ListenFlags {
           "--proxy-protocol: '\(entry)' is not LISTENER=PEERS, like 0.0.0.0:8800=10.0.0.0/8,fd00::/8")
       }
       let name = String(entry[..<equals])
-      guard (configuration.listen + configuration.tlsListen).contains(name) else {
+      guard (wanted + configuration.tlsListen + inherited.map(\.address)).contains(name) else {
         throw .invalid(
           "--proxy-protocol", "--proxy-protocol: '\(name)' is none of the listeners; write it as in --listen")
       }
@@ -24,19 +30,35 @@ enum ListenFlags {
     }
     var result: [GatewayConfiguration.Listener] = []
     for (flag, isTLS, list) in [
-      ("--listen", false, configuration.listen), ("--tls-listen", true, configuration.tlsListen),
+      ("--listen", false, wanted), ("--tls-listen", true, configuration.tlsListen),
     ] {
-      for text in list {
+      for (index, text) in list.enumerated() {
         result.append(
           .init(
-            try place(text, flag, configuration.socketMode), isTLS: isTLS, proxySources: sources[text]))
+            try place(text, flag, configuration.socketMode), name: "\(flag.dropFirst(2)).\(index)",
+            isTLS: isTLS,
+            proxySources: sources[text]))
       }
+    }
+    for socket in inherited where !result.contains(where: { socket.fits($0) }) {
+      let isTLS = socket.name.hasPrefix("tls-listen")
+      // Handed over under the name that it has here: beside those of the flags, which end with a number.
+      let name = socket.isHandedOver ? socket.name : "\(isTLS ? "tls-listen" : "listen")@\(result.count)"
+      result.append(
+        .init(
+          try place(socket.address, "LISTEN_FDS", configuration.socketMode), name: name, isTLS: isTLS,
+          proxySources: sources[socket.address]))
     }
     return result
   }
 
-  static func tls(_ configuration: ServeConfiguration) throws(PlatformError) -> TLSContext? {
-    guard !configuration.tlsListen.isEmpty else { return nil }
+  static func tls(
+    _ configuration: ServeConfiguration, _ listeners: [GatewayConfiguration.Listener]
+  ) throws(PlatformError) -> TLSContext? {
+    guard listeners.contains(where: \.isTLS) else { return nil }
+    guard !configuration.certificates.isEmpty else {
+      throw .invalid("--tls-cert", "--tls-cert: a socket with TLS needs --tls-cert FILE and --tls-key FILE")
+    }
     do throws(TLSError) {
       return try TLSContext(
         certificates: configuration.certificates.map { TLSCertificate(chain: $0.chain, key: $0.key) },

@@ -1,4 +1,11 @@
 import Glibc
+import Synchronization
+
+/// What a running service is told from outside.
+enum ServiceEvent: Sendable {
+  case signal(Int32)
+  case upgrade(UpgradeCall)
+}
 
 /// The pipe that the signal handler writes to: the one thing a handler may safely do.
 private let signalPipe: (read: Int32, write: Int32) = {
@@ -8,16 +15,17 @@ private let signalPipe: (read: Int32, write: Int32) = {
   return (ends[0], ends[1])
 }()
 
-/// SIGTERM, SIGINT and SIGHUP as asynchronous events; SIGPIPE is ignored.
+/// SIGTERM, SIGINT and SIGHUP as asynchronous events, among those that others post; SIGPIPE is ignored.
 ///
 /// A handler, not a blocked mask: the threads of the runtime are there before `main` and would take the signal.
 final class TerminationSignals: Sendable {
-  private let stream: AsyncStream<Int32>
+  private let stream: AsyncStream<ServiceEvent>
+  private let continuation: AsyncStream<ServiceEvent>.Continuation
+  private let ended = Atomic<Bool>(false)
 
   init() {
     signal(SIGPIPE, SIG_IGN)
-    let (stream, continuation) = AsyncStream.makeStream(of: Int32.self)
-    self.stream = stream
+    (stream, continuation) = AsyncStream.makeStream(of: ServiceEvent.self)
     guard signalPipe.read >= 0 else { return }
     for number in [SIGTERM, SIGINT, SIGHUP] {
       signal(number) { number in
@@ -25,33 +33,37 @@ final class TerminationSignals: Sendable {
         _ = write(signalPipe.write, &byte, 1)
       }
     }
-    let box = Unmanaged.passRetained(Waiter(continuation: continuation))
+    let box = Unmanaged.passRetained(self)
     var thread = pthread_t()
     pthread_create(
       &thread, nil,
       { raw in
         guard let raw else { return nil }
-        let waiter = Unmanaged<Waiter>.fromOpaque(raw).takeRetainedValue()
+        let waiter = Unmanaged<TerminationSignals>.fromOpaque(raw).takeRetainedValue()
         var byte: UInt8 = 0
         while true {
           let count = read(signalPipe.read, &byte, 1)
-          if count == 1 { waiter.continuation.yield(Int32(byte)) } else if errno != EINTR { return nil }
+          if count == 1 { waiter.came(Int32(byte)) } else if errno != EINTR { return nil }
         }
       }, box.toOpaque())
     pthread_detach(thread)
   }
 
-  /// Ends at the first SIGTERM or SIGINT; until then each SIGHUP calls the closure.
-  func first(reload: () -> Void) async {
-    for await number in stream {
-      guard number == SIGHUP else { return }
-      reload()
-    }
+  private func came(_ number: Int32) {
+    if number != SIGHUP { ended.store(true, ordering: .relaxed) }
+    continuation.yield(.signal(number))
   }
 
-  private final class Waiter {
-    let continuation: AsyncStream<Int32>.Continuation
+  /// SIGTERM or SIGINT came.
+  var hasEnded: Bool { ended.load(ordering: .relaxed) }
 
-    init(continuation: AsyncStream<Int32>.Continuation) { self.continuation = continuation }
+  func post(_ event: ServiceEvent) { continuation.yield(event) }
+
+  /// The next event that is no SIGHUP; each of those calls the closure. One caller at a time.
+  func next(reload: () -> Void) async -> ServiceEvent {
+    for await event in stream {
+      if case .signal(SIGHUP) = event { reload() } else { return event }
+    }
+    return .signal(SIGTERM)
   }
 }

@@ -1,7 +1,7 @@
 /// Every command, in the order of the help.
 enum CommandTree {
   static let all: [Command] = [
-    Serve.command, Doctor.command, NotebookRun.command, NotebookInstall.command,
+    Serve.command, Upgrade.command, Doctor.command, NotebookRun.command, NotebookInstall.command,
     CheckpointList.command, CheckpointShow.command, CheckpointPin.command, CheckpointUnpin.command,
     CheckpointRename.command, CheckpointDelete.command,
     NodeCreate.command, NodeValidate.command, NodeList.command, NodeDescribe.command, NodeCall.command,
@@ -11,8 +11,7 @@ enum CommandTree {
     NodeSuspend.command,
     NodeResume.command, NodeDelete.command,
     AliasCreate.command, AliasList.command, AliasDescribe.command, AliasCall.command, AliasUpdate.command,
-    AliasHold.command, AliasMirror.command, AliasRecord.command, AliasReplay.command,
-    AliasDelete.command,
+    AliasHold.command, AliasMirror.command, AliasDelete.command,
     InstanceList.command, InstanceShow.command, Top.command,
     EnvironmentCreate.command, EnvironmentList.command, EnvironmentGet.command, EnvironmentCheck.command,
     EnvironmentLogs.command, EnvironmentDelete.command,
@@ -33,7 +32,8 @@ enum CommandTree {
 
   /// What a noun is about, in the order of the help.
   static let nouns: [(name: String, summary: String)] = [
-    ("serve", "run the platform"), ("doctor", "what this machine can do and what is missing"),
+    ("serve", "run the platform"), ("upgrade", "have another process take over without a gap"),
+    ("doctor", "what this machine can do and what is missing"),
     ("notebook", "execute notebooks, install the kernel"), ("checkpoint", "saved states of interpreters"),
     ("node", "cells behind an API"), ("alias", "stable names in front of nodes"),
     ("instance", "running copies of nodes"),

@@ -7,20 +7,24 @@ public struct Shell: Sendable {
 
   let serve: @Sendable (ServeOptions) async -> Int32
   let doctor: @Sendable (DoctorOptions) async -> Int32
+  let upgrade: @Sendable (UpgradeOptions) async -> Int32
   let surroundings: Surroundings
 
-  /// The closures run the service and look at the machine; what they return is the exit code.
+  /// The closures run the service, look at the machine and have another process take over; what they return is the exit code.
   public init(
     serve: @escaping @Sendable (ServeOptions) async -> Int32,
-    doctor: @escaping @Sendable (DoctorOptions) async -> Int32
+    doctor: @escaping @Sendable (DoctorOptions) async -> Int32,
+    upgrade: @escaping @Sendable (UpgradeOptions) async -> Int32
   ) {
-    self.init(surroundings: .process(), serve: serve, doctor: doctor)
+    self.init(surroundings: .process(), serve: serve, doctor: doctor, upgrade: upgrade)
   }
 
   init(
     surroundings: Surroundings, serve: @escaping @Sendable (ServeOptions) async -> Int32,
-    doctor: @escaping @Sendable (DoctorOptions) async -> Int32
+    doctor: @escaping @Sendable (DoctorOptions) async -> Int32,
+    upgrade: @escaping @Sendable (UpgradeOptions) async -> Int32 = { _ in 0 }
   ) {
+    self.upgrade = upgrade
     self.surroundings = surroundings
     self.serve = serve
     self.doctor = doctor

@@ -18,5 +18,10 @@ let shell = Shell(
         engine: options.engine, nodeNetworks: options.nodeNetworks,
         environments: options.environments))
   },
-  doctor: { options in await Doctor.run(python: options.python, asJSON: options.json) })
+  doctor: { options in await Doctor.run(python: options.python, asJSON: options.json) },
+  upgrade: { options in
+    await UpgradeClient.run(
+      dataFolder: options.dataFolder, binary: options.binary, timeout: options.timeoutSeconds,
+      drain: options.drainSeconds, asJSON: options.json)
+  })
 exit(await shell.run(Array(CommandLine.arguments.dropFirst())))

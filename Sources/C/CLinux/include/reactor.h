@@ -83,6 +83,14 @@ void roost_set_peer(struct sockaddr_storage *peer, int known, uint64_t high, uin
 size_t roost_address_text(uint64_t high, uint64_t low, uint8_t *out, size_t size);
 /* Removes a file. */
 int roost_remove(const char *path);
+/* Where a listening socket is bound: `host:port` (numeric) or `unix:/path`, into out; its length, 0 when it does not listen. */
+size_t roost_bound_name(int fd, char *out, size_t size);
+/* Makes a descriptor that was inherited non-blocking and close-on-exec. */
+int roost_take_over(int fd);
+/* Two connected stream sockets that are not inherited. */
+int roost_socket_pair(int *ends);
+/* Sends a datagram to the service manager's socket (`@name`: abstract). 0, or -errno. */
+int roost_notify(const char *socket_name, const char *text);
 /* Another descriptor of the same socket; -errno on failure. */
 int roost_duplicate(int fd);
 /* SO_ERROR of a socket. */

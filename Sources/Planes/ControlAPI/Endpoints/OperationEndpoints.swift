@@ -65,10 +65,6 @@ enum OperationEndpoints {
   ) async throws(PlatformError) -> Bool {
     if record.createdBy == call.subject { return true }
     if let folder = record.folderID { return call.sees(folder) }
-    if AliasID(record.resourceID) != nil {
-      let alias = try await api.store.allAliases().first { $0.id.text == record.resourceID }
-      return alias.map { call.sees($0.folderID) } ?? false
-    }
     guard let id = NodeID(record.resourceID), let node = try await api.store.node(id) else { return false }
     return call.sees(node.folderID)
   }
@@ -100,13 +96,6 @@ enum OperationEndpoints {
     }
     if let environment = EnvironmentID(record.resourceID) {
       resource.progress = record.done ? nil : await api.environments?.progress(of: environment)
-      resource.error = try record.errorJSON.map { (text) throws(PlatformError) in
-        try StoredJSON.value(StatusResource.self, from: text)
-      }
-      return resource
-    }
-    if let alias = AliasID(record.resourceID) {
-      resource.progress = record.done ? nil : await api.replays.progress(of: alias)
       resource.error = try record.errorJSON.map { (text) throws(PlatformError) in
         try StoredJSON.value(StatusResource.self, from: text)
       }

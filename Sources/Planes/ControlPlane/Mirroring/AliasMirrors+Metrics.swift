@@ -9,7 +9,7 @@ extension AliasMirrors {
     var found: [(labels: [(String, String)], status: AliasMirrorResource)] = []
     do throws(PlatformError) {
       for alias in try await world.store.allAliases() {
-        let status = try await status(alias)
+        let status = try await status(alias, showsValues: false)
         guard status.state != .off else { continue }
         found.append(([("alias_name", alias.name), ("node_id", status.spec?.nodeId.text ?? "")], status))
       }

@@ -293,9 +293,9 @@ extension GatewayLoop {
 
   // MARK: Drain
 
-  /// Ends calls of gRPC and event streams at an instance whose time to drain is over.
-  func endStreams(at instance: InstanceID) {
-    for request in proxies where request.target?.shared.routed.id == instance {
+  /// Ends calls of gRPC and event streams at an instance whose time to drain is over (nil: at all, since that of the gateway is).
+  func endStreams(at instance: InstanceID?) {
+    for request in proxies where instance == nil || request.target?.shared.routed.id == instance {
       switch request.state {
       case .connecting, .waiting: if request.isGRPC { endCall(request) }
       case .answering:
@@ -306,12 +306,14 @@ extension GatewayLoop {
   }
 
   private func endCall(_ request: ProxyRequest) {
+    let isOurs = server.isDraining && !server.isLeaving
     let refusal = Refusal(
-      .unavailable, "\(name(request)) is leaving and its time to drain is over; call again", origin: .node)
+      .unavailable,
+      "\(isOurs ? "the server" : name(request)) is leaving and its time to drain is over; call again",
+      origin: isOurs ? .platform : .node)
     dropUpstream(request)
     refuse(request, refusal)
   }
-
   /// Who reads events connects again when they end (HTML, 9.2.3).
   private func endEvents(_ request: ProxyRequest) {
     dropUpstream(request)

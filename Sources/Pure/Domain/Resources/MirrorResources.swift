@@ -126,18 +126,6 @@ public struct AnswerDifference: Sendable, Codable, Equatable {
   }
 }
 
-extension AnswerDifference {
-  /// The places without what stands there.
-  public var withoutValues: AnswerDifference {
-    var copy = self
-    for index in copy.places.indices {
-      copy.places[index].expected = nil
-      copy.places[index].found = nil
-    }
-    return copy
-  }
-}
-
 /// How long two nodes took for the same requests.
 public struct LatencyComparison: Sendable, Codable, Equatable {
   /// Requests that both answered.

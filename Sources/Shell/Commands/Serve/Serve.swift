@@ -81,12 +81,13 @@ enum Serve {
       let tlsListen = parsed.texts("tls-listen")
       let chains = parsed.texts("tls-cert")
       let keys = parsed.texts("tls-key")
-      if tlsListen.isEmpty {
+      // The service manager may have opened a socket for TLS.
+      if tlsListen.isEmpty, context.surroundings.environment["LISTEN_FDS"] == nil {
         if let flag = ["tls-cert", "tls-key", "tls-client-ca"].first(where: { parsed.text($0) != nil }) {
           throw CommandFailure.usage("--\(flag): needs --tls-listen HOST:PORT", Serve.command)
         }
       } else {
-        guard !chains.isEmpty, !keys.isEmpty else {
+        guard tlsListen.isEmpty || !chains.isEmpty && !keys.isEmpty else {
           throw CommandFailure.usage("--tls-listen: needs --tls-cert FILE and --tls-key FILE", Serve.command)
         }
         guard chains.count == keys.count else {
@@ -112,7 +113,7 @@ enum Serve {
       let listen = parsed.texts("listen")
       let options = ServeOptions(
         dataFolder: parsed.text("data") ?? "./data",
-        listen: listen.isEmpty ? ["127.0.0.1:8800"] : listen,
+        listen: listen,
         python: parsed.text("python"), loops: parsed.integer("loops"),
         sandbox: parsed.text("sandbox") != "off",
         logLevel: parsed.text("log-level") ?? "info", tlsListen: tlsListen,

@@ -3,7 +3,7 @@ public import Domain
 /// What `roost serve` was asked for.
 public struct ServeOptions: Sendable, Equatable {
   public var dataFolder: String
-  /// Each `HOST:PORT` or `unix:/PATH`.
+  /// Each `HOST:PORT` or `unix:/PATH`; empty: the sockets of the service manager, else 127.0.0.1:8800.
   public var listen: [String]
   /// The interpreter of cell nodes; found when nil.
   public var python: String?
@@ -55,7 +55,7 @@ public struct ServeOptions: Sendable, Equatable {
   }
 
   public init(
-    dataFolder: String = "./data", listen: [String] = ["127.0.0.1:8800"], python: String? = nil,
+    dataFolder: String = "./data", listen: [String] = [], python: String? = nil,
     loops: Int? = nil,
     sandbox: Bool = true, logLevel: String = "info", tlsListen: [String] = [],
     certificates: [Certificate] = [], clientAuthorities: String? = nil, socketMode: UInt32 = 0o660,
@@ -87,6 +87,30 @@ public struct ServeOptions: Sendable, Equatable {
     self.logs = logs
     self.engine = engine
     self.nodeNetworks = nodeNetworks
+  }
+}
+
+/// What `roost upgrade` was asked for.
+public struct UpgradeOptions: Sendable, Equatable {
+  public var dataFolder: String
+  /// An absolute path; nil: the file that the service was started from.
+  public var binary: String?
+  /// For the new process to take over, seconds.
+  public var timeoutSeconds: Double
+  /// For streams and requests of the old one, seconds.
+  public var drainSeconds: Double
+  /// Print JSON instead of a line for people.
+  public var json: Bool
+
+  public init(
+    dataFolder: String, binary: String? = nil, timeoutSeconds: Double = 60, drainSeconds: Double = 60,
+    json: Bool = false
+  ) {
+    self.dataFolder = dataFolder
+    self.binary = binary
+    self.timeoutSeconds = timeoutSeconds
+    self.drainSeconds = drainSeconds
+    self.json = json
   }
 }
 

@@ -7,7 +7,7 @@ enum LocalFile {
     "ROOST_URL", "ROOST_TOKEN", "ROOST_TOKEN_FILE", "ROOST_PROFILE", "ROOST_PYTHON", "NO_COLOR", "HOME",
     "DOCKER_CONFIG",
     "PATH",
-    "PYTHONPATH", "XDG_CONFIG_HOME", "TERM", "COLUMNS",
+    "PYTHONPATH", "XDG_CONFIG_HOME", "TERM", "COLUMNS", "LISTEN_FDS",
   ]
 
   /// The bytes of a file; a message that says why not.
