@@ -48,6 +48,8 @@ class Load:
         self.wrong: list[str] = []
         self.lives: list[float] = []
         """How long streams went on that the server ended."""
+        self.socket_lives: list[float] = []
+        """The same of WebSockets: they are asked to go as soon as their instance leaves, not when its time to drain is over."""
         self._stop = False
         if cell:
             clients += ("execute", "execute", "execute2")
@@ -279,7 +281,8 @@ class Load:
                         await asyncio.sleep(0.01)
             if not self._stop:
                 assert (socket.close_code, socket.close_reason) == (1001, ""), socket.close_code
-                self.ended("WebSocket", began)
+                self.done["WebSocket ended"] += 1
+                self.socket_lives.append(time.monotonic() - began)
 
     def ended(self, name: str, began: float) -> None:
         self.done[f"{name} ended"] += 1

@@ -121,6 +121,22 @@ extension YAMLNode {
     return mark
   }
 
+  /// The names beside a member that a path names, whether it is there or not; none when there is no map.
+  public func names(beside path: String) -> [String] {
+    var node = self
+    for step in Self.steps(path).dropLast() {
+      switch (node, step) {
+      case (.map(let members, _), .name(let name)):
+        guard let member = members.first(where: { $0.name == name }) else { return [] }
+        node = member.value
+      case (.list(let items, _), .index(let index)) where index < items.count: node = items[index]
+      default: return []
+      }
+    }
+    guard case .map(let members, _) = node else { return [] }
+    return members.map(\.name)
+  }
+
   private enum Step {
     case name(String)
     case index(Int)

@@ -70,6 +70,8 @@ enum RouteTable {
     Route("GET", "/v1/nodes/*/logs", LogEndpoints.get),
     Route("GET", "/v1/aliases", AliasEndpoints.list),
     Route("POST", "/v1/aliases", AliasEndpoints.create),
+    Route("POST", "/v1/aliases:apply", AliasEndpoints.apply),
+    Route("GET", "/v1/aliases/*/request", AliasEndpoints.request),
     Route("GET", "/v1/aliases/*", AliasEndpoints.get),
     Route("PATCH", "/v1/aliases/*", AliasEndpoints.update),
     Route("DELETE", "/v1/aliases/*", AliasEndpoints.delete),

@@ -33,4 +33,21 @@ extension ControlClient {
   }
 
   public func deleteAlias(_ alias: String) throws(ClientError) { _ = try call("DELETE", Self.path(alias)) }
+
+  /// Creates or changes what a file says; `newNodes` are taken for made by a dry run.
+  public func applyAlias(
+    _ json: [UInt8], dryRun: Bool, newNodes: [String]
+  ) throws(ClientError) -> ApplyResource {
+    var query = dryRun ? [("dry_run", "true")] : []
+    if dryRun, !newNodes.isEmpty { query.append(("new_nodes", newNodes.joined(separator: ","))) }
+    return try decode(ApplyResource.self, try call("POST", "/v1/aliases:apply", query: query, body: json))
+  }
+
+  /// The request that would make an alias as it is.
+  public func aliasRequest(_ alias: String) throws(ClientError) -> JSONTree {
+    let bytes = try call("GET", Self.path(alias) + "/request")
+    do throws(JSONTreeError) { return try JSONTree(parsing: bytes) } catch {
+      throw ClientError(.malformed, "the answer of \(url) is not JSON: \(error)")
+    }
+  }
 }

@@ -17,16 +17,7 @@ public struct AliasService: Sendable {
     _ request: CreateAliasRequest, folder: FolderRecord, acl: [FolderID], by subject: String
   ) async throws(PlatformError) -> AliasRecord {
     let name = AliasValidation.bare(request.name)
-    try ResourceName.check(name)
-    let nodes = try await world.store.allNodes()
-    let spec = AliasSpec(
-      description: request.description ?? "", shares: try shares(request.shares, folder.id, nodes),
-      access: try access(request.access), acl: acl.isEmpty ? [folder.id] : acl,
-      sticky: lowered(request.sticky),
-      rules: try rules(request.rules ?? [], folder.id, nodes), metadata: request.metadata ?? [:],
-      showNode: request.showNode ?? false)
-    try check(spec, nodes)
-    if request.allowBreaking != true { try checkContract(spec.shares, of: nil, nodes) }
+    let spec = try judge(request, folder: folder.id, acl: acl, former: nil, try await world.store.allNodes())
     let now = world.now()
     let record = AliasRecord(
       id: .random(), folderID: folder.id, name: name, specJSON: try StoredJSON.text(spec),
@@ -35,6 +26,23 @@ public struct AliasService: Sendable {
     try await world.store.createAlias(record)
     await fleet.aliasesChanged()
     return record
+  }
+
+  /// What a whole request comes to; throws what is wrong with it.
+  func judge(
+    _ request: CreateAliasRequest, folder: FolderID, acl: [FolderID], former: AliasSpec?,
+    _ nodes: [NodeRecord]
+  ) throws(PlatformError) -> AliasSpec {
+    try ResourceName.check(AliasValidation.bare(request.name))
+    let spec = AliasSpec(
+      description: request.description ?? "", shares: try shares(request.shares, folder, nodes),
+      access: try access(request.access), acl: acl.isEmpty ? [folder] : acl,
+      sticky: lowered(request.sticky),
+      rules: try rules(request.rules ?? [], folder, nodes), metadata: request.metadata ?? [:],
+      showNode: request.showNode ?? false)
+    try check(spec, nodes)
+    if request.allowBreaking != true { try checkContract(spec.shares, of: former?.shares, nodes) }
+    return spec
   }
 
   /// Changes what `fields` name.

@@ -46,7 +46,9 @@ enum JSONValue: Codable, Equatable {
 
 /// What differs between two specs, member by member.
 enum SpecChanges {
-  static func between(_ before: NodeSpec, _ after: NodeSpec) throws(PlatformError) -> [FieldChange] {
+  static func between<Spec: Codable>(
+    _ before: Spec, _ after: Spec
+  ) throws(PlatformError) -> [FieldChange] {
     var old: [String: String] = [:]
     var new: [String: String] = [:]
     flatten(try StoredJSON.value(JSONValue.self, from: try StoredJSON.text(before)), "", &old)

@@ -55,7 +55,8 @@ struct LastingParts: Sendable {
         loops: configuration.loops ?? 0, accessLogFolder: data.path + "/logs",
         logLimits: configuration.logs, spans: spans),
       verifier: Credentials(authority: authority, keys: apiKeys), responder: responder,
-      observe: { [feeds] in feeds.observed($0) }, captured: { [feeds] in feeds.captured($0) }, logger: logger, metrics: metrics)
+      observe: { [feeds] in feeds.observed($0) }, captured: { [feeds] in feeds.captured($0) }, logger: logger,
+      metrics: metrics)
     metrics.add { [feeds] in feeds.write(&$0) }
   }
 

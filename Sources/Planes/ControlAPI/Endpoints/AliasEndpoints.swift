@@ -39,9 +39,7 @@ enum AliasEndpoints {
     try call.allowQuery("update_mask")
     let alias = try await find(call, .develop, api)
     let request = try call.body(UpdateAliasRequest.self)
-    let fields = try UpdateMask.fields(
-      call,
-      known: ["shares", "description", "access", "acl", "sticky", "rules", "metadata", "showNode"])
+    let fields = try UpdateMask.fields(call, known: AliasService.fields)
     let acl = try await NodeEndpoints.folders(request.acl ?? [], api)
     let record = try await api.aliases.update(alias, request, fields: fields, acl: acl)
     try await Audit.record("UpdateAlias", record.id.text, call, api)

@@ -26,7 +26,7 @@ extension NodeEndpoints {
         makesRelease: applied.makesRelease, operation: operation))
   }
 
-  private static func dryRun(_ call: Call) throws(PlatformError) -> Bool {
+  static func dryRun(_ call: Call) throws(PlatformError) -> Bool {
     switch call.query["dry_run"] {
     case nil, "false": return false
     case "true": return true

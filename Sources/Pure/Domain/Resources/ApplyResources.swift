@@ -1,8 +1,10 @@
 /// What applying a request for a node comes to: it is created, changed to be as asked, or is so already.
 public struct ApplyResource: Sendable, Codable, Equatable {
+  /// `node` or `alias`.
+  public var resource: String
   public var name: String
   public var action: ApplyAction
-  /// Against the node as it was; empty for a new one.
+  /// Against what it was; empty for a new one.
   public var changes: [FieldChange]
   /// Its instances are replaced.
   public var makesRelease: Bool
@@ -10,9 +12,11 @@ public struct ApplyResource: Sendable, Codable, Equatable {
   public var operation: OperationResource?
 
   public init(
-    name: String, action: ApplyAction, changes: [FieldChange] = [], makesRelease: Bool = false,
+    resource: String = "node", name: String, action: ApplyAction, changes: [FieldChange] = [],
+    makesRelease: Bool = false,
     operation: OperationResource? = nil
   ) {
+    self.resource = resource
     self.name = name
     self.action = action
     self.changes = changes
@@ -21,7 +25,7 @@ public struct ApplyResource: Sendable, Codable, Equatable {
   }
 }
 
-/// What is done to a node, or would be.
+/// What is done to a node or an alias, or would be.
 public enum ApplyAction: String, Sendable, Codable {
   case created, changed, unchanged
 }

@@ -5,9 +5,9 @@ internal import YAMLText
 /// `roost apply`
 enum Apply {
   static let command: Command = Command(
-    "apply", "create or change nodes as files say",
+    "apply", "create or change nodes and aliases as files say",
     purpose:
-      "Makes nodes be as YAML files say: creates those that are not there, changes those that differ, and says which are so already. What a file leaves out gets its default. All documents are checked before anything is done.",
+      "Makes nodes and aliases be as YAML files say: creates those that are not there, changes those that differ, and says which are so already. What a file leaves out gets its default. All documents are checked before anything is done; nodes come before the aliases in front of them.",
     arguments: [],
     flags: [NodeFile.flag, Flag("dry-run", .toggle, "check everything and change nothing")]
       + OperationWaiter.flags,
@@ -24,7 +24,10 @@ enum Apply {
         return try Apply.show(plans, context, prefix: "would be ")
       }
       var done: [ApplyResource] = []
-      for (document, plan) in zip(documents, plans) {
+      // An alias needs its nodes to be there.
+      for (document, plan) in Array(zip(documents, plans)).filter({ !$0.0.isAlias })
+        + Array(zip(documents, plans)).filter({ $0.0.isAlias })
+      {
         guard plan.action != .unchanged else {
           done.append(plan)
           continue
@@ -44,14 +47,18 @@ enum Apply {
     })
 
   static func plans(_ documents: [NodeFile.Document], _ client: ControlClient) throws -> [ApplyResource] {
-    try documents.map { try send($0, client, dryRun: true) }
+    let nodes = documents.filter { !$0.isAlias }.map(\.name)
+    return try documents.map { try send($0, client, dryRun: true, newNodes: nodes) }
   }
 
   static func send(
-    _ document: NodeFile.Document, _ client: ControlClient, dryRun: Bool
+    _ document: NodeFile.Document, _ client: ControlClient, dryRun: Bool, newNodes: [String] = []
   ) throws(CommandFailure) -> ApplyResource {
     do throws(ClientError) {
-      return try client.applyNode(Array(document.node.json.utf8), dryRun: dryRun)
+      let json = Array(document.json.utf8)
+      return document.isAlias
+        ? try client.applyAlias(json, dryRun: dryRun, newNodes: newNodes)
+        : try client.applyNode(json, dryRun: dryRun)
     } catch { throw NodeFile.failure(error, document) }
   }
 
@@ -65,7 +72,7 @@ enum Apply {
         let release = one.action == .changed && one.makesRelease ? ", a new release" : ""
         let operation = one.operation.map { " (operation \($0.id))" } ?? ""
         let word = one.action == .unchanged ? "unchanged" : prefix + one.action.rawValue
-        context.print("node \(one.name): \(word)\(release)\(operation)")
+        context.print("\(one.resource) \(one.name): \(word)\(release)\(operation)")
       }
     }
   }

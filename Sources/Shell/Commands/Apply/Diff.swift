@@ -21,9 +21,10 @@ enum Diff {
   static func text(_ plan: ApplyResource) -> String {
     let head =
       switch plan.action {
-      case .created: "node \(plan.name): would be created"
-      case .unchanged: "node \(plan.name): unchanged"
-      case .changed: "node \(plan.name): would be changed\(plan.makesRelease ? ", a new release" : "")"
+      case .created: "\(plan.resource) \(plan.name): would be created"
+      case .unchanged: "\(plan.resource) \(plan.name): unchanged"
+      case .changed:
+        "\(plan.resource) \(plan.name): would be changed\(plan.makesRelease ? ", a new release" : "")"
       }
     let lines = plan.changes.flatMap { change in
       [change.before.map { "- \(change.field): \($0)" }, change.after.map { "+ \(change.field): \($0)" }]

@@ -2,7 +2,7 @@ internal import ControlClient
 internal import Domain
 internal import YAMLText
 
-/// Files that describe nodes: each YAML document is the body of a creation, with its `kind`.
+/// Files that describe nodes and aliases: each YAML document is the body of a creation, with its `kind`.
 struct NodeFile {
   /// One document.
   struct Document {
@@ -10,6 +10,13 @@ struct NodeFile {
     var file: String
     var node: YAMLNode
     var name: String
+    var isAlias = false
+
+    /// The body of the creation: the kind of an alias is said by where it goes.
+    var json: String {
+      guard isAlias, case .map(let members, let mark) = node else { return node.json }
+      return YAMLNode.map(members.filter { $0.name != "kind" }, mark).json
+    }
 
     /// `FILE:line:column: ` before a message.
     func place(of field: String) -> String {
@@ -31,7 +38,9 @@ struct NodeFile {
     for file in files {
       let bytes = file == "-" ? context.surroundings.readAll() : try LocalFile.read(file)
       for document in try documents(bytes, file: file == "-" ? "stdin" : file) {
-        if let twin = found.first(where: { $0.name == document.name }) {
+        if let twin = found.first(where: {
+          $0.name == document.name && $0.isAlias == document.isAlias
+        }) {
           throw failure(
             "\(document.place(of: "name"))name: '\(document.name)' is there twice (also \(twin.place(of: "name").dropLast(2)))"
           )
@@ -55,7 +64,7 @@ struct NodeFile {
 
   private static func document(_ node: YAMLNode, file: String) throws(CommandFailure) -> Document {
     var document = Document(file: file, node: node, name: "")
-    let kinds = NodeKind.allCases.map(\.rawValue)
+    let kinds = NodeKind.allCases.map(\.rawValue) + ["alias"]
     func text(_ field: String) throws(CommandFailure) -> String {
       guard case .map(let members, _) = node else {
         throw failure("\(document.place(of: ""))a document must be a map, like kind: image")
@@ -78,6 +87,7 @@ struct NodeFile {
       )
     }
     document.name = try text("name")
+    document.isAlias = kind == "alias"
     return document
   }
 
@@ -87,6 +97,11 @@ struct NodeFile {
     var failure = CommandFailure(error)
     failure.details.removeAll { $0.hasPrefix("field: ") }
     failure.message = document.place(of: field) + suggested(error.message, field)
+    if error.message.hasSuffix("missing; it is required"), let word = field.split(separator: ".").last,
+      let near = Suggestion.nearest(String(word), among: document.node.names(beside: field))
+    {
+      failure.message += "; did you mean it by '\(near)'?"
+    }
     return failure
   }
 
