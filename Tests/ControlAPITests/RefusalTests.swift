@@ -49,13 +49,16 @@ private struct Served {
         ServiceAccountRecord(id: id, folderID: folder.id, name: id.text, createdAt: time.wall()))
     }
     try await store.grant(GrantRecord(subject: Self.account.text, role: "admin", folderID: folder.id))
+    let vault = try await SecretVault.open(store: store, keyFile: home.path + "/secrets.json")
+    let recordings = AliasRecordings(
+      world: world, fleet: fleet, vault: vault, folder: home.path + "/recordings")
     responder = APIResponder(
       APIWorld(
         world: world, fleet: fleet, nodes: NodeService(world: world, fleet: fleet),
         checkpoints: CheckpointService(store: store, blobs: blobs, time: time),
-        secrets: SecretService(
-          world: world,
-          vault: try await SecretVault.open(store: store, keyFile: home.path + "/secrets.json")),
+        secrets: SecretService(world: world, vault: vault),
+        mirrors: AliasMirrors(world: world, fleet: fleet), recordings: recordings,
+        replays: AliasReplays(world: world, fleet: fleet, recordings: recordings),
         authority: authority,
         exchange: TokenExchange(store: store, authority: authority, now: time.wall), apiKeys: keys,
         metrics: { "" }, logs: { _, _, _ in LogPage(lines: [], cursor: "1-0") }, requests: { _ in nil },

@@ -192,4 +192,30 @@ private final class World: Sendable {
     let again = try await world.open()
     for record in records { #expect(try await again.value(of: record.id) == Array(record.name.utf8)) }
   }
+
+  @Test func `recordings can be read after a rotation and a restart, and not without their key`() async throws
+  {
+    let world = try await World()
+    let vault = try await world.open()
+    let alias = AliasRecord(
+      id: .random(), folderID: world.folder.id, name: "prod", specJSON: "{}", slotsJSON: "[]",
+      createdAt: start, createdBy: "sva", updatedAt: start)
+    try await world.store.createAlias(alias)
+    let first = try await vault.recordingCipher(of: alias.id)
+    #expect(first.isNew)
+    let sealed = try first.cipher.seal(Array("request".utf8), segment: 3)
+    #expect(first.cipher.open(sealed, segment: 4) == nil)
+    let before = try await world.store.recordingKey(of: alias.id)
+    let report = try await vault.rotate()
+    #expect(try await world.store.recordingKey(of: alias.id)?.masterKey == report.masterKey)
+    #expect(try await world.store.recordingKey(of: alias.id) != before)
+    let again = try await world.open().recordingCipher(of: alias.id)
+    #expect(!again.isNew && again.cipher.open(sealed, segment: 3) == Array("request".utf8))
+    // Another key file: the recording begins anew.
+    try FileManager.default.removeItem(atPath: world.keyFile)
+    let other = try await world.open().recordingCipher(of: alias.id)
+    #expect(other.isNew && other.cipher.open(sealed, segment: 3) == nil)
+    try await world.store.removeAlias(alias.id)
+    #expect(try await world.store.recordingKey(of: alias.id) == nil)
+  }
 }

@@ -19,16 +19,16 @@ public final class SecretVault: Sendable {
   /// Throws `failedPrecondition` when others may read the file, `dataLoss` when it is damaged. A key file that is missing is
   /// made anew; values of before can then not be read, `unreadable` says how many.
   public static func open(store: Store, keyFile path: String) async throws(PlatformError) -> SecretVault {
-    let used = try await store.masterKeysInUse()
+    let used = try await store.allMasterKeysInUse()
     let keys: MasterKeys
     if let found = try MasterKeys.read(path) {
       keys = found
     } else {
-      keys = try MasterKeys(firstNumber: (used.keys.max() ?? 0) + 1)
+      keys = try MasterKeys(firstNumber: (used.max() ?? 0) + 1)
       try keys.write(path)
     }
     let vault = SecretVault(store: store, path: path, keys: keys)
-    if keys.keys.count > 1 || used.keys.contains(where: { $0 != keys.current && keys.keys[$0] != nil }) {
+    if keys.keys.count > 1 || used.contains(where: { $0 != keys.current && keys.keys[$0] != nil }) {
       _ = try await vault.resealAll()
     }
     return vault
@@ -132,6 +132,39 @@ public final class SecretVault: Sendable {
     return plain
   }
 
+  // MARK: Recordings
+
+  /// What an alias' recorded requests are sealed with. Made when there is none, or none that can be read: `isNew` then, and records of before
+  /// can't be read any more.
+  public func recordingCipher(of alias: AliasID) async throws(PlatformError) -> (
+    cipher: RecordingCipher, isNew: Bool
+  ) {
+    try await store.atomically { store throws(PlatformError) in
+      if let sealed = try store.recordingKey(of: alias), let key = self.opened(sealed) {
+        return (RecordingCipher(alias: alias, key: key), false)
+      }
+      let key = try SecretCipher.random(SecretCipher.keyBytes)
+      try store.setRecordingKey(try self.sealed(recordingKey: key, of: alias))
+      return (RecordingCipher(alias: alias, key: key), true)
+    }
+  }
+
+  private func sealed(recordingKey key: [UInt8], of alias: AliasID) throws(PlatformError)
+    -> SealedRecordingKey
+  {
+    let (number, master) = keys.withLock { ($0.current, $0.currentKey) }
+    return SealedRecordingKey(
+      aliasID: alias, masterKey: number,
+      sealed: try SecretCipher.seal(key, key: master, purpose: Self.purpose(alias)))
+  }
+
+  private func opened(_ value: SealedRecordingKey) -> [UInt8]? {
+    guard let master = keys.withLock({ $0.keys[value.masterKey] }) else { return nil }
+    return SecretCipher.open(value.sealed, key: master, purpose: Self.purpose(value.aliasID))
+  }
+
+  private static func purpose(_ alias: AliasID) -> [UInt8] { Array("roost recording key \(alias)".utf8) }
+
   /// Binds a value to its secret and version: a row that was put in the place of another does not open.
   private static func purpose(_ id: SecretID, _ version: Int) -> [UInt8] {
     Array("roost secret \(id) version \(version)".utf8)
@@ -145,7 +178,7 @@ public final class SecretVault: Sendable {
   /// with it, and the old ones until no value needs them. The next start goes on.
   public func rotate() async throws(PlatformError) -> RotatedKeyResource {
     try await store.atomically { store throws(PlatformError) in
-      let used = try store.masterKeysInUse().keys.max() ?? 0
+      let used = try store.allMasterKeysInUse().max() ?? 0
       var next = self.keys.withLock { $0 }
       try next.add(above: used)
       try next.write(self.path)
@@ -168,12 +201,17 @@ public final class SecretVault: Sendable {
           report.unreadable.append(record.name)
         }
       }
+      for sealed in try store.recordingKeys(sealedOtherThan: current) {
+        // One that can't be read leaves recordings that can't; the next one to be made begins anew.
+        guard let plain = self.opened(sealed) else { continue }
+        try store.setRecordingKey(try self.sealed(recordingKey: plain, of: sealed.aliasID))
+      }
       return report
     }
     // Old values would stand there, for whoever has an old key.
     try await store.emptyWriteAheadLog()
     try await store.atomically { store throws(PlatformError) in
-      let used = try store.masterKeysInUse().keys
+      let used = try store.allMasterKeysInUse()
       var next = self.keys.withLock { $0 }
       next.prune(keeping: used)
       try next.write(self.path)

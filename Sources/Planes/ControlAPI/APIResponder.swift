@@ -16,6 +16,8 @@ public struct APIWorld: Sendable {
   public var environments: EnvironmentService?
   public var secrets: SecretService
   public var mirrors: AliasMirrors
+  public var recordings: AliasRecordings
+  public var replays: AliasReplays
   public var authority: TokenAuthority
   /// IAM tokens for JWTs of authorized keys.
   public var exchange: TokenExchange
@@ -32,7 +34,8 @@ public struct APIWorld: Sendable {
   public init(
     world: NodeWorld, fleet: Fleet, nodes: NodeService, checkpoints: CheckpointService,
     environments: EnvironmentService? = nil,
-    secrets: SecretService, mirrors: AliasMirrors? = nil, authority: TokenAuthority, exchange: TokenExchange,
+    secrets: SecretService, mirrors: AliasMirrors, recordings: AliasRecordings, replays: AliasReplays,
+    authority: TokenAuthority, exchange: TokenExchange,
     apiKeys: APIKeys,
     metrics: @escaping @Sendable () async -> String,
     logs: @escaping @Sendable (NodeID, LogQuery, Int) async throws(PlatformError) -> LogPage,
@@ -47,7 +50,9 @@ public struct APIWorld: Sendable {
     self.checkpoints = checkpoints
     self.environments = environments
     self.secrets = secrets
-    self.mirrors = mirrors ?? AliasMirrors(world: world, fleet: fleet)
+    self.mirrors = mirrors
+    self.recordings = recordings
+    self.replays = replays
     self.authority = authority
     self.exchange = exchange
     self.apiKeys = apiKeys

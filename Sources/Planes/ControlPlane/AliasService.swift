@@ -72,6 +72,7 @@ public struct AliasService: Sendable {
     try check(spec, nodes)
     let former = try StoredJSON.value(AliasSpec.self, from: alias.specJSON)
     if request.allowBreaking != true { try checkContract(spec.shares, of: former.shares, nodes) }
+    try await AliasGate.check(alias, spec.shares, after: former.shares, world, fleet)
     var record = alias
     record.specJSON = try StoredJSON.text(spec)
     let slots = try StoredJSON.value([NodeID].self, from: alias.slotsJSON)

@@ -157,6 +157,7 @@ final class TermFeeds: Sendable {
   private struct State {
     var observations: AsyncStream<GatewayObservation>.Continuation?
     var copies: AsyncStream<CapturedExchange>.Continuation?
+    var records: AsyncStream<CapturedExchange>.Continuation?
     var meters: NodeMeters?
   }
 
@@ -165,20 +166,26 @@ final class TermFeeds: Sendable {
   /// Ends what the term before was fed with.
   func set(
     _ observations: AsyncStream<GatewayObservation>.Continuation?,
-    _ copies: AsyncStream<CapturedExchange>.Continuation?, _ meters: NodeMeters?
+    _ copies: AsyncStream<CapturedExchange>.Continuation?,
+    _ records: AsyncStream<CapturedExchange>.Continuation?, _ meters: NodeMeters?
   ) {
     let former = state.withLock { state in
-      defer { state = State(observations: observations, copies: copies, meters: meters) }
+      defer { state = State(observations: observations, copies: copies, records: records, meters: meters) }
       return state
     }
     former.observations?.finish()
     former.copies?.finish()
+    former.records?.finish()
   }
 
   /// False when nobody takes it.
   func captured(_ exchange: CapturedExchange) -> Bool {
-    guard let copies = state.withLock({ $0.copies }) else { return false }
-    return if case .enqueued = copies.yield(exchange) { true } else { false }
+    let (copies, records) = state.withLock { ($0.copies, $0.records) }
+    guard let copies, let records else { return false }
+    var isTaken = true
+    if exchange.forMirror, case .dropped = copies.yield(exchange) { isTaken = false }
+    if exchange.forRecording, case .dropped = records.yield(exchange) { isTaken = false }
+    return isTaken
   }
 
   func observed(_ observation: GatewayObservation) {

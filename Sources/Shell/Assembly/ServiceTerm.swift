@@ -38,6 +38,8 @@ struct ServiceTerm {
   private let mirrors: AliasMirrors
   private let observations: AsyncStream<GatewayObservation>
   private let copies: AsyncStream<CapturedExchange>
+  private let recordings: AliasRecordings
+  private let records: AsyncStream<CapturedExchange>
 
   /// Opens the database and finds the instances of the term before; the first routing table is published.
   ///
@@ -89,9 +91,13 @@ struct ServiceTerm {
       of: GatewayObservation.self, bufferingPolicy: .bufferingNewest(1024))
     let copies = AsyncStream.makeStream(
       of: CapturedExchange.self, bufferingPolicy: .bufferingOldest(1024))
+    let records = AsyncStream.makeStream(
+      of: CapturedExchange.self, bufferingPolicy: .bufferingOldest(1024))
     try await APIKeyStart.load(parts.apiKeys, store)
     let fleet = Fleet(world: world, sink: GatewaySink(gateway: gateway, predecessor: parts.predecessor))
     let mirrors = AliasMirrors(world: world, fleet: fleet)
+    let recordings = AliasRecordings(
+      world: world, fleet: fleet, vault: vault, folder: data.path + "/recordings")
     let exchange = TokenExchange(
       store: store, authority: authority, endpoints: configuration.endpoints,
       now: { AssembledService.now() })
@@ -101,12 +107,13 @@ struct ServiceTerm {
       world: world, fleet: fleet, nodes: NodeService(world: world, fleet: fleet),
       checkpoints: CheckpointService(store: store, blobs: blobs, time: time),
       environments: environments, secrets: SecretService(world: world, vault: vault),
-      mirrors: mirrors,
+      mirrors: mirrors, recordings: recordings,
+      replays: AliasReplays(world: world, fleet: fleet, recordings: recordings),
       authority: authority,
       exchange: exchange, apiKeys: parts.apiKeys,
       metrics: { [metrics = parts.metrics] in
         String(decoding: metrics.text(), as: UTF8.self) + ReleaseMetrics.text(await fleet.views())
-          + (await mirrors.metrics())
+          + (await mirrors.metrics()) + (await recordings.metrics())
           + ProcessMetrics.text(version: AssembledService.version)
       },
       logs: { node, query, wait throws(PlatformError) in
@@ -130,9 +137,13 @@ struct ServiceTerm {
     self.observations = observations.stream
     self.copies = copies.stream
     self.mirrors = mirrors
-    parts.feeds.set(observations.continuation, copies.continuation, world.meters)
+    self.records = records.stream
+    self.recordings = recordings
+    parts.feeds.set(
+      observations.continuation, copies.continuation, records.continuation, world.meters)
     try await fleet.recover()
     try await mirrors.recover()
+    try await recordings.recover()
     parts.responder.set(APIResponder(api))
   }
 
@@ -156,6 +167,7 @@ struct ServiceTerm {
     let (world, fleet, images, environments) = (world, fleet, images, environments)
     let (observations, housekeeping, gateway) = (observations, housekeeping, parts.gateway)
     let (mirrors, copies, replacer) = (mirrors, copies, api.replacer)
+    let (recordings, records, replays) = (recordings, records, api.replays)
     let end = await withDiscardingTaskGroup(returning: End.self) { group in
       group.addTask { await fleet.run() }
       group.addTask { await images.run() }
@@ -163,6 +175,8 @@ struct ServiceTerm {
       group.addTask { await environments.run() }
       group.addTask { await replacer.run() }
       group.addTask { await mirrors.run(copies) }
+      group.addTask { await recordings.run(records) }
+      group.addTask { await replays.run() }
       group.addTask { await world.meters.run(fleet) { world.driver(of: $0) } }
       group.addTask { for await observation in observations { await fleet.observed(observation) } }
       group.addTask { await housekeeping.run() }
@@ -180,7 +194,7 @@ struct ServiceTerm {
       group.cancelAll()
       cells.close()
       images.close()
-      parts.feeds.set(nil, nil, nil)
+      parts.feeds.set(nil, nil, nil, nil)
       await fleet.stop()
       return end
     }

@@ -50,6 +50,8 @@ enum AliasEndpoints {
     try call.allowQuery()
     let alias = try await find(call, .develop, api)
     try await api.aliases.delete(alias)
+    await api.mirrors.forget(alias.id)
+    await api.recordings.forget(alias.id)
     try await Audit.record("DeleteAlias", alias.id.text, call, api)
     return Answer.empty()
   }

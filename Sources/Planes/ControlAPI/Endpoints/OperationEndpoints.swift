@@ -38,7 +38,21 @@ enum OperationEndpoints {
       try await Audit.record("CancelOperation", seen.id.text, call, api)
       return try await resource(ended, call, api)
     }
+    if !seen.done, seen.kind == AliasReplays.kind, let ended = try await cancelReplay(seen, call, api) {
+      return try await resource(ended, call, api)
+    }
     return try await resource(seen, call, api)
+  }
+
+  private static func cancelReplay(
+    _ seen: OperationRecord, _ call: Call, _ api: APIWorld
+  ) async throws(PlatformError) -> OperationRecord? {
+    guard let alias = try await api.store.allAliases().first(where: { $0.id.text == seen.resourceID }) else {
+      return nil
+    }
+    try call.require(.develop, on: alias.folderID)
+    try await Audit.record("CancelOperation", seen.id.text, call, api)
+    return try await api.replays.cancel(seen.id)
   }
 
   /// An operation by its id.
@@ -65,6 +79,10 @@ enum OperationEndpoints {
   ) async throws(PlatformError) -> Bool {
     if record.createdBy == call.subject { return true }
     if let folder = record.folderID { return call.sees(folder) }
+    if AliasID(record.resourceID) != nil {
+      let alias = try await api.store.allAliases().first { $0.id.text == record.resourceID }
+      return alias.map { call.sees($0.folderID) } ?? false
+    }
     guard let id = NodeID(record.resourceID), let node = try await api.store.node(id) else { return false }
     return call.sees(node.folderID)
   }
@@ -96,6 +114,13 @@ enum OperationEndpoints {
     }
     if let environment = EnvironmentID(record.resourceID) {
       resource.progress = record.done ? nil : await api.environments?.progress(of: environment)
+      resource.error = try record.errorJSON.map { (text) throws(PlatformError) in
+        try StoredJSON.value(StatusResource.self, from: text)
+      }
+      return resource
+    }
+    if AliasID(record.resourceID) != nil {
+      resource.progress = record.done ? nil : await api.replays.progress(of: record.id)
       resource.error = try record.errorJSON.map { (text) throws(PlatformError) in
         try StoredJSON.value(StatusResource.self, from: text)
       }

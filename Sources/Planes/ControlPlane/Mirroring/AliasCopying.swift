@@ -14,7 +14,11 @@ enum AliasCopying {
         guard resting(mirror, spec) == nil else { continue }
         copying.mirrorPermyriad = permyriad(mirror.percent)
         copying.mostBodyBytes = max(copying.mostBodyBytes, mirror.maxBodyBytes)
-      case .record: continue
+      case .record:
+        let record = try StoredJSON.value(AliasRecordSpec.self, from: setting.settingsJSON)
+        guard record.enabled else { continue }
+        copying.recordPermyriad = permyriad(record.percent)
+        copying.mostBodyBytes = max(copying.mostBodyBytes, record.maxBodyBytes)
       }
     }
     return copying.mirrorPermyriad + copying.recordPermyriad > 0 ? copying : nil

@@ -9,13 +9,15 @@ extension AliasMirrors {
     var found: [(labels: [(String, String)], status: AliasMirrorResource)] = []
     do throws(PlatformError) {
       for alias in try await world.store.allAliases() {
-        let status = try await status(alias, showsValues: false)
+        let status = try await status(alias)
         guard status.state != .off else { continue }
         found.append(([("alias_name", alias.name), ("node_id", status.spec?.nodeId.text ?? "")], status))
       }
     } catch { world.log(.error, "mirrors not measured", ["error": error.message]) }
     guard !found.isEmpty else { return "" }
-    text.family("alias_mirror_requests_total", .counter, "Copies of an alias' requests that a candidate got.")
+    text.family(
+      "alias_mirror_requests_total", .counter, "Copies of an alias' requests for which a candidate was asked."
+    )
     for entry in found { text.sample("alias_mirror_requests_total", entry.labels, entry.status.sent) }
     text.family(
       "alias_mirror_answers_total", .counter,

@@ -84,30 +84,22 @@ public actor AliasMirrors {
     await fleet.aliasesChanged()
   }
 
-  /// - Parameter showsValues: of answers; without them only places are told.
-  public func status(_ alias: AliasRecord, showsValues: Bool) async throws(PlatformError)
-    -> AliasMirrorResource
-  {
+  /// The alias was deleted.
+  public func forget(_ alias: AliasID) { mirrors[alias] = nil }
+
+  public func status(_ alias: AliasRecord) async throws(PlatformError) -> AliasMirrorResource {
     guard let mirror = mirrors[alias.id] else { return AliasMirrorResource(alias: alias.name, state: .off) }
     let shares = try StoredJSON.value(AliasSpec.self, from: alias.specJSON)
     let node = try await world.store.node(mirror.spec.nodeId)
     var reason = AliasCopying.resting(mirror.spec, shares)
     if node == nil || node?.deletedAt != nil { reason = "the node was deleted: name another one, or --off" }
     if reason == nil, let refusal = await fleet.refusal(of: mirror.spec.nodeId) { reason = refusal }
-    var worst = mirror.worst.all
-    if !showsValues {
-      for index in worst.indices {
-        for place in worst[index].places.indices {
-          worst[index].places[place].expected = nil
-          worst[index].places[place].found = nil
-        }
-      }
-    }
     return AliasMirrorResource(
       alias: alias.name, state: reason == nil ? .on : .resting, reason: reason,
       nodeName: node?.name ?? mirror.spec.nodeId.text, spec: mirror.spec, since: mirror.since,
       sent: mirror.sent, equal: mirror.equal, different: mirror.different, failed: mirror.failed,
-      dropped: await drops(alias.id, mirror), latency: mirror.latency.comparison, worst: worst)
+      dropped: await drops(alias.id, mirror), latency: mirror.latency.comparison,
+      worst: mirror.worst.all)
   }
 
   private func drops(_ alias: AliasID, _ mirror: Mirror) async -> MirrorDrops {
@@ -185,6 +177,7 @@ public actor AliasMirrors {
     switch result {
     case .busy: mirror.busy += 1
     case .failed:
+      mirror.sent += 1
       mirror.failed += 1
       if let difference { mirror.worst.add(difference) }
     case .answered(_, _, _, let microseconds, let byNode):

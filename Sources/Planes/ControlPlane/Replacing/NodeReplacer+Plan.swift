@@ -36,6 +36,7 @@ extension NodeReplacer {
       if isWanted {
         let replaced = try aliases.replaced(
           alias, node.id, by: successor.id, allowBreaking: request.allowBreaking ?? false, all)
+        try await AliasGate.check(alias.id, gives: node.id, to: successor.id, world, fleet)
         if let replaced { shares.append(replaced.share) }
       } else {
         let spec = try StoredJSON.value(AliasSpec.self, from: alias.specJSON)

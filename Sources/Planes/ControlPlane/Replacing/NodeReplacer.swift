@@ -182,6 +182,9 @@ public actor NodeReplacer {
     memo.replace = next
     let (text, aliases, now) = (try StoredJSON.text(memo), self.aliases, world.now())
     let (id, wanted) = (operation.id, step)
+    for share in wanted.shares {
+      try await AliasGate.check(share.aliasId, gives: node, to: wanted.successor, world, fleet)
+    }
     let moved = try await world.store.atomically { store throws(PlatformError) in
       let nodes = try store.allNodes()
       var changed: [AliasID] = []

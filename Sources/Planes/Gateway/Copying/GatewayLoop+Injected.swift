@@ -148,7 +148,7 @@ extension GatewayLoop {
     let tag = upstream.ownerTag
     guard let exchange = injected[tag] else { return self.upstream.cancel(upstream) }
     exchange.status = Int(upstream.head.status)
-    if exchange.status == 101 || fields.isEventStream {
+    if exchange.status == 101 || (fields.isEventStream && upstream.head.contentLength < 0) {
       return endInjected(tag, .failed("it answered with a stream"))
     }
     let name = Array("content-type".utf8)

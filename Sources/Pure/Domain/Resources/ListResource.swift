@@ -29,6 +29,7 @@ extension ServiceAccountResource: Listed { public static let listName = "service
 extension AuthorizedKeyResource: Listed { public static let listName = "keys" }
 extension APIKeyResource: Listed { public static let listName = "apiKeys" }
 extension EnvironmentResource: Listed { public static let listName = "environments" }
+extension ReplayResource: Listed { public static let listName = "replays" }
 extension SecretResource: Listed { public static let listName = "secrets" }
 
 extension ListResource: Codable where Item: Listed {

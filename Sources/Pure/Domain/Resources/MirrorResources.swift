@@ -126,6 +126,18 @@ public struct AnswerDifference: Sendable, Codable, Equatable {
   }
 }
 
+extension AnswerDifference {
+  /// The places without what stands there.
+  public var withoutValues: AnswerDifference {
+    var copy = self
+    for index in copy.places.indices {
+      copy.places[index].expected = nil
+      copy.places[index].found = nil
+    }
+    return copy
+  }
+}
+
 /// How long two nodes took for the same requests.
 public struct LatencyComparison: Sendable, Codable, Equatable {
   /// Requests that both answered.
@@ -195,7 +207,7 @@ public struct AliasMirrorResource: Sendable, Codable, Equatable {
   public var nodeName: String?
   public var spec: AliasMirrorSpec?
   public var since: Timestamp?
-  /// Copies that the candidate got.
+  /// Copies for which the candidate was asked: equal, different and failed ones.
   public var sent: Int
   public var equal: Int
   public var different: Int

@@ -22,6 +22,14 @@ enum AnswerFlags {
     try part("tolerance", context, command)
   }
 
+  /// Nil: none was given.
+  static func rules(_ context: Context, _ command: Command) throws -> AnswerRules? {
+    let (ignore, unordered) = (context.parsed.texts("ignore"), context.parsed.texts("unordered"))
+    let tolerance = try tolerance(context, command)
+    guard tolerance != nil || !ignore.isEmpty || !unordered.isEmpty else { return nil }
+    return AnswerRules(tolerance: tolerance ?? 0, ignore: ignore, unordered: unordered)
+  }
+
   static func part(_ name: String, _ context: Context, _ command: Command) throws -> Double? {
     guard let text = context.parsed.text(name) else { return nil }
     let isPercent = text.hasSuffix("%")
