@@ -146,6 +146,27 @@ def test_an_instance_is_not_stopped_while_the_former_process_uses_it(folder: pat
         assert instance["id"] not in {i["id"] for i in server.healthy(node, 1)}
 
 
+def test_an_instance_that_hangs_at_the_former_process_is_replaced(folder: pathlib.Path) -> None:
+    with serving(folder) as server:
+        # What would end a cell that takes too long does not reach it.
+        cell = "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM, signal.SIGUSR1])\ntime.sleep(x)\ny = x"
+        server.checkpoint("import signal, time\nx = 1", cell, name="stuck")
+        node = server.node("stuck", inputs=["x:int"], outputs=["y:int"], instances={"count": 1}, timeoutSeconds=8)
+        (instance,) = server.healthy(node, 1)
+        answers: list[Answer] = []
+        thread = threading.Thread(target=lambda: answers.append(server.execute(node, {"x": 400})))
+        thread.start()
+        running = f'roost_gateway_in_flight_requests{{node="{node}"}} 1'
+        wait_for("the request runs", lambda: running in server.call("GET", "/metrics").body.decode())
+        server.upgrade()
+        assert [i["id"] for i in server.instances(node)] == [instance["id"]]
+        thread.join()
+        assert answers[0].status == 504, answers
+        wait_for("another instance", lambda: instance["id"] not in {i["id"] for i in server.instances(node)})
+        server.healthy(node, 1)
+        assert server.execute(node, {"x": 0}).status == 200
+
+
 def test_requests_of_the_api_wait_for_the_hand_over(folder: pathlib.Path) -> None:
     with serving(folder) as server:
         statuses: list[int] = []

@@ -65,7 +65,7 @@ extension GatewayServer {
     guard !threads.isEmpty else { return }
     shared.post(.leave)
     await drained(within: limit)
-    if !shared.isDrained {
+    if !hasLeft {
       shared.post(.endStreams)
       await drained(within: .seconds(10))
     }
@@ -75,8 +75,18 @@ extension GatewayServer {
 
   private func drained(within limit: Duration) async {
     let end = ContinuousClock.now + limit
-    while !shared.isDrained, ContinuousClock.now < end, !Task.isCancelled {
+    while !hasLeft, ContinuousClock.now < end, !Task.isCancelled {
       try? await Task.sleep(for: .milliseconds(10))
     }
+  }
+
+  /// No connection is open, and no instance has a request: one whose caller was told that it takes too long may still be found
+  /// to hang, and only this process sees that.
+  private var hasLeft: Bool {
+    shared.isDrained
+      && state.withLock { state in
+        let routed = state.table?.nodes.lazy.flatMap(\.instances).contains { $0.load > 0 } ?? false
+        return !routed && !state.leaving.values.contains { $0.load > 0 }
+      }
   }
 }

@@ -24,11 +24,12 @@ public enum AssembledService {
     let level = LogLevel.allCases.first { $0.name == configuration.logLevel } ?? .info
     let logger = Logger(label: "roost", level: level)
     let responder = ResponderSwitch()
+    let feeds = TermFeeds()
     var predecessor: Predecessor?
     do throws(PlatformError) {
       let arrival = try Arrival.take()
-      predecessor = arrival.connection.map { Predecessor($0, responder: responder) }
-      let parts = try LastingParts(configuration, logger, signals, responder, arrival, predecessor)
+      predecessor = arrival.connection.map { Predecessor($0, responder: responder, feeds: feeds) }
+      let parts = try LastingParts(configuration, logger, signals, responder, feeds, arrival, predecessor)
       try await serve(parts)
       return 0
     } catch {

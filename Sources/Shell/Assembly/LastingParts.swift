@@ -23,19 +23,20 @@ struct LastingParts: Sendable {
   let apiKeys = APIKeys()
   let upstreamTLS: TLSContext
   let metrics = MetricsRegistry()
-  let feeds = TermFeeds()
+  let feeds: TermFeeds
   let gateway: GatewayServer
   /// The service manager opened sockets, which it keeps open while nobody serves.
   let hasManagedSockets: Bool
 
   init(
     _ configuration: ServeConfiguration, _ logger: Logger, _ signals: TerminationSignals,
-    _ responder: ResponderSwitch, _ arrival: Arrival, _ predecessor: Predecessor?
+    _ responder: ResponderSwitch, _ feeds: TermFeeds, _ arrival: Arrival, _ predecessor: Predecessor?
   ) throws(PlatformError) {
     self.configuration = configuration
     self.logger = logger
     self.signals = signals
     self.responder = responder
+    self.feeds = feeds
     self.predecessor = predecessor
     hasManagedSockets = arrival.sockets.contains { !$0.isHandedOver }
     data = try DataFolder(configuration.dataFolder, handed: arrival.lock)
@@ -132,6 +133,7 @@ struct LastingParts: Sendable {
   /// The other process serves: this one drains, and ends.
   func leave(to successor: Successor, _ call: UpgradeCall, heldSince: ContinuousClock.Instant) async {
     responder.set(successor)
+    feeds.forward { successor.observed($0) }
     data.lock.leave()
     let held = (ContinuousClock.now - heldSince) / .seconds(1)
     let pid = Int(successor.process.pid)
@@ -159,6 +161,7 @@ final class TermFeeds: Sendable {
     var copies: AsyncStream<CapturedExchange>.Continuation?
     var records: AsyncStream<CapturedExchange>.Continuation?
     var meters: NodeMeters?
+    var other: (@Sendable (GatewayObservation) -> Void)?
   }
 
   private let state = Mutex(State())
@@ -188,8 +191,16 @@ final class TermFeeds: Sendable {
     return isTaken
   }
 
+  /// The closure gets the observations from now on; it may block for some seconds.
+  func forward(_ other: @escaping @Sendable (GatewayObservation) -> Void) {
+    state.withLock { $0.other = other }
+  }
+
   func observed(_ observation: GatewayObservation) {
-    _ = state.withLock { $0.observations }?.yield(observation)
+    let (own, other) = state.withLock { ($0.observations, $0.other) }
+    _ = own?.yield(observation)
+    // Loops must not wait for another process.
+    if let other { startThread { other(observation) } }
   }
 
   func write(_ text: inout PrometheusText) { state.withLock { $0.meters }?.write(&text) }

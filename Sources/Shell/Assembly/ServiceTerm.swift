@@ -160,7 +160,15 @@ struct ServiceTerm {
   }
 
   /// From here on the process changes things.
-  func begin() async throws(PlatformError) { try await housekeeping.refreshAdminToken() }
+  func begin() async throws(PlatformError) {
+    try await housekeeping.refreshAdminToken()
+    guard parts.predecessor != nil else { return }
+    try await store.addAudit(
+      AuditRecord(
+        id: Identifier<RequestKind>.random().text, at: world.now(), subject: housekeeping.subject,
+        eventType: "yandex.cloud.audit.datasphere.UpgradeService", resourceID: "process-\(getpid())",
+        detailsJSON: "{\"version\":\"\(AssembledService.version)\"}", requestID: ""))
+  }
 
   /// Keeps every node as wanted, until the process is to stop or another one is ready to take over.
   func run() async -> End {

@@ -1,3 +1,4 @@
+import Domain
 import FoundationEssentials
 import HTTPModel
 import Sandboxing
@@ -27,9 +28,33 @@ enum HandOverMessage: Codable, Sendable {
   /// The data folder is the other's; `healthy` get requests.
   case take(healthy: [String])
   case listen
+  /// What its gateway saw of an instance or a node, for the process that can do something about it.
+  case unreachable(instance: String, reason: String)
+  case hung(instance: String, request: String)
+  case waiting(node: String)
   /// A request of the API, for the process that can answer it.
   case request(ask: Int, request: HandedRequest)
   case count(ask: Int, requests: Int)
+}
+
+extension HandOverMessage {
+  init(_ observation: GatewayObservation) {
+    switch observation {
+    case .unreachable(let id, let reason): self = .unreachable(instance: id.text, reason: reason)
+    case .hung(let id, let request): self = .hung(instance: id.text, request: request)
+    case .waiting(let node): self = .waiting(node: node.text)
+    }
+  }
+
+  /// Nil for other messages.
+  var observation: GatewayObservation? {
+    switch self {
+    case .unreachable(let id, let reason): InstanceID(id).map { .unreachable($0, reason: reason) }
+    case .hung(let id, let request): InstanceID(id).map { .hung($0, requestID: request) }
+    case .waiting(let node): NodeID(node).map { .waiting($0) }
+    default: nil
+    }
+  }
 }
 
 /// A request of the API on its way to another process.

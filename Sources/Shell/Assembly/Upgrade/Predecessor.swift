@@ -51,9 +51,15 @@ struct Arrival: Sendable {
 final class Predecessor: Sendable {
   private let channel: HandOverChannel
 
-  /// - Parameter responder: answers the requests of the API that still arrive there.
-  init(_ connection: UnixConnection, responder: any HTTPResponder) {
+  /// - Parameters:
+  ///   - responder: answers the requests of the API that still arrive there.
+  ///   - feeds: take what its gateway sees.
+  init(_ connection: UnixConnection, responder: any HTTPResponder, feeds: TermFeeds) {
     channel = HandOverChannel(connection) { message, channel in
+      if let observation = message.observation {
+        feeds.observed(observation)
+        return true
+      }
       guard case .request(let ask, let request) = message else { return false }
       Task {
         let response = await responder.respond(to: request.request)

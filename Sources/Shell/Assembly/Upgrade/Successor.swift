@@ -142,7 +142,10 @@ final class Successor: HTTPResponder {
 
   private var odd: PlatformError { failed("said something that this process does not understand") }
 
-  // MARK: Requests that still arrive here
+  // MARK: What still happens here
+
+  /// Tells what the gateway saw.
+  func observed(_ observation: GatewayObservation) { channel.send(HandOverMessage(observation)) }
 
   func respond(to request: HTTPRequest) async -> HTTPResponse {
     await ask(request, within: .seconds(120))
