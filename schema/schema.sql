@@ -289,3 +289,16 @@ CREATE TABLE alias_replay (
   report_json TEXT NOT NULL
 ) STRICT;
 CREATE INDEX alias_replay_alias ON alias_replay (alias_id, ended_at);
+
+-- Networks that image nodes of a folder share, each in one zone.
+CREATE TABLE subnet (
+  id TEXT PRIMARY KEY,
+  folder_id TEXT NOT NULL REFERENCES folder (id),
+  name TEXT NOT NULL,
+  zone TEXT NOT NULL,
+  cidr TEXT NOT NULL,
+  is_internal INTEGER NOT NULL,
+  created_at INTEGER NOT NULL,
+  created_by TEXT NOT NULL,
+  UNIQUE (folder_id, name)
+) STRICT;

@@ -85,7 +85,7 @@ import Testing
       for step in NodePlanner.plan(view) {
         switch step {
         case .prepareHost: view.hosts = [.init(host: .ready)]
-        case .launch(let count, _, let epoch):
+        case .launch(let count, _, let epoch, _):
           #expect(epoch == view.epoch)
           for _ in 0..<count {
             view.instances.append(.init(id: InstanceID(using: &random), epoch: epoch, status: .healthy))

@@ -124,7 +124,7 @@ import Testing
     mutating func act(_ step: NodeStep) {
       switch step {
       case .prepareHost(let release): setHost(release, .ready)
-      case .launch(let count, let release, let epoch):
+      case .launch(let count, let release, let epoch, _):
         #expect(view.host(of: release).host == .ready)
         for _ in 0..<count {
           view.instances.append(

@@ -20,17 +20,18 @@ PASSWORD = "p w:d/1"
 
 
 class UnixConnection(http.client.HTTPConnection):
-    def __init__(self) -> None:
+    def __init__(self, path: str) -> None:
         super().__init__("engine", timeout=60)
+        self.path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(60)
-        self.sock.connect(SOCKET)
+        self.sock.connect(self.path)
 
 
-def ask(method: str, path: str, body: Any = None) -> Any:
-    connection = UnixConnection()
+def ask(method: str, path: str, body: Any = None, at: str = SOCKET) -> Any:
+    connection = UnixConnection(at)
     data = None if body is None else json.dumps(body)
     connection.request(method, f"/v1.41{path}", data, {"content-type": "application/json"})
     answer = connection.getresponse()
@@ -44,15 +45,15 @@ def _labelled(node: str) -> str:
     return urllib.parse.quote(json.dumps({"label": [f"roost.node={node}"]}))
 
 
-def containers(node: str) -> list[dict[str, Any]]:
-    return list(ask("GET", f"/containers/json?all=1&filters={_labelled(node)}"))
+def containers(node: str, at: str = SOCKET) -> list[dict[str, Any]]:
+    return list(ask("GET", f"/containers/json?all=1&filters={_labelled(node)}", at=at))
 
 
-def left_of(node: str) -> list[str]:
+def left_of(node: str, at: str = SOCKET) -> list[str]:
     """Names of whatever there is of a node."""
-    names = [str(c["Names"][0]) for c in containers(node)]
-    names += [str(n["Name"]) for n in ask("GET", f"/networks?filters={_labelled(node)}")]
-    names += [str(v["Name"]) for v in ask("GET", f"/volumes?filters={_labelled(node)}")["Volumes"] or []]
+    names = [str(c["Names"][0]) for c in containers(node, at)]
+    names += [str(n["Name"]) for n in ask("GET", f"/networks?filters={_labelled(node)}", at=at)]
+    names += [str(v["Name"]) for v in ask("GET", f"/volumes?filters={_labelled(node)}", at=at)["Volumes"] or []]
     return names
 
 

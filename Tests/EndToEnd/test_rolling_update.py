@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import engine
 import pytest
 from conftest import Roost, wait_for
-from engine import SOCKET, Engine, left_of
+from engine import SOCKET, Engine, containers, left_of
 from load import Load, evidence
 
 pytestmark = pytest.mark.skipif(not SOCKET, reason=engine.MISSING)

@@ -54,6 +54,13 @@ extension GatewayFixture {
     return line.flatMap { $0.split(separator: " ").last }.flatMap { Int($0) } ?? -1
   }
 
+  /// The time to drain of instances that left is over.
+  func endStreams() {
+    for index in 0..<2 {
+      if let id = InstanceID("ins0000000000000000\(index)") { server.endStreams(on: id) }
+    }
+  }
+
   /// Nothing of any request is left: no place is taken, nobody waits.
   func settled() async {
     await eventually {

@@ -255,8 +255,31 @@ import Testing
     raw.write("GET /ws HTTP/1.1\r\n\(gateway.rawHeaders)connection: Upgrade\r\nupgrade: websocket\r\n\r\n")
     #expect(raw.read(until: "he").contains("101"))
     gateway.publish(addresses: [], generation: 2)
+    gateway.endStreams()
     let bytes = Array(raw.read().utf8)
     #expect(bytes.starts(with: Array("llo".utf8)) && bytes.count > 4)
+    raw.close()
+    await gateway.settled()
+    await gateway.stop()
+    server.stop()
+  }
+
+  @Test func `a WebSocket at an instance that leaves goes on until its time to drain is over`() async throws {
+    let server = try scripted(
+      #"[["head", b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\r\n", "echo"]]"#
+    )
+    let gateway = try GatewayFixture()
+    gateway.publish(addresses: [server.address])
+    let raw = gateway.dial()
+    raw.write("GET /ws HTTP/1.1\r\n\(gateway.rawHeaders)connection: Upgrade\r\nupgrade: websocket\r\n\r\n")
+    #expect(raw.read(until: "\r\n\r\n").contains("101"))
+    gateway.publish(addresses: [], generation: 2)
+    for _ in 0..<3 {
+      raw.write("\u{1}\u{5}hello")
+      #expect(raw.read(until: "hello").hasSuffix("hello"))
+    }
+    gateway.endStreams()
+    #expect(raw.readBytes().prefix(4) == [0x88, 0x02, 0x03, 0xe9])
     raw.close()
     await gateway.settled()
     await gateway.stop()
@@ -275,7 +298,10 @@ import Testing
     raw.write("GET /ws HTTP/1.1\r\n\(gateway.rawHeaders)connection: Upgrade\r\nupgrade: websocket\r\n\r\n")
     await eventually { gateway.metric("roost_gateway_in_flight_requests") == 1 }
     let draining = Task { if drains { await gateway.server.drain(grace: .seconds(30)) } }
-    if !drains { gateway.publish(addresses: [], generation: 2) }
+    if !drains {
+      gateway.publish(addresses: [], generation: 2)
+      gateway.endStreams()
+    }
     let bytes = raw.readBytes()
     #expect(String(decoding: bytes, as: UTF8.self).hasPrefix("HTTP/1.1 101 "))
     #expect(bytes.suffix(4) == [0x88, 0x02, 0x03, 0xe9], "a close frame of status 1001")

@@ -267,6 +267,7 @@ import Testing
         await gateway.server.drain(grace: .seconds(20))
       } else {
         gateway.publish(addresses: [], generation: 2)
+        gateway.endStreams()
       }
       await caller.value
       #expect(
@@ -367,6 +368,7 @@ import Testing
       raw.write([0x81, 0x85, 0, 0, 0, 0, 0x68, 0x65])
       #expect(await eventually { await shell(seen) == "818500000000" + "6865" })
       gateway.publish(addresses: [], generation: 2)
+      gateway.endStreams()
       #expect(raw.readBytes() == [0x88, 0x02, 0x03, 0xe9])
       raw.write([0x6c, 0x6c, 0x6f])
       // It neither answers nor ends the stream: after a while that is done for it.

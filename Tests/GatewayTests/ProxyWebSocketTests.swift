@@ -119,6 +119,7 @@ import Testing
     #expect(caller.read(until: "\r\n\r\n").contains("101 "))
     await eventually { gateway.metric("roost_gateway_in_flight_requests") == 1 }
     gateway.publish(addresses: [staying.address], generation: 2)
+    gateway.endStreams()
     _ = caller.read()
     caller.close()
     // When this is answered, the loop has seen that the caller went.

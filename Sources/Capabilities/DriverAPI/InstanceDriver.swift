@@ -45,6 +45,12 @@ public protocol InstanceDriver: Sendable {
   func progress(of node: NodeID) async -> String?
   /// The node is deleted and all its hosts are retired: nothing of it needs to be known any more.
   func forget(_ node: NodeID) async
+  /// The pools in which instances can be put, the usual one first; empty: this driver knows none.
+  func zones() async -> [DriverZone]
+  /// Removes networks that nodes shared, but for these.
+  func keepSubnets(_ kept: Set<SubnetID>) async
+  /// In which zones instances of a release can be started.
+  func preparedZones(of node: NodeID, release: Int) async -> Set<String>
 }
 
 extension InstanceDriver {
@@ -54,6 +60,9 @@ extension InstanceDriver {
   public func trouble() async -> String? { nil }
   public func progress(of node: NodeID) async -> String? { nil }
   public func forget(_ node: NodeID) async {}
+  public func zones() async -> [DriverZone] { [] }
+  public func keepSubnets(_ kept: Set<SubnetID>) async {}
+  public func preparedZones(of node: NodeID, release: Int) async -> Set<String> { [] }
 
   /// Ends all hosts but these. Only while no node is made.
   public func sweep(keeping kept: [(node: NodeID, release: Int)]) async { await sweep { kept } }
@@ -112,6 +121,10 @@ public struct NodeLaunch: Sendable, Codable, Equatable {
   public var environment: EnvironmentPin?
   /// Of cell nodes: variables of instances and the names of the secrets that are their values.
   public var secrets: [String: String]?
+  /// The zones of its instances with what network they get there; nil: the usual zone, a network of the node's own.
+  public var placements: [LaunchPlacement]?
+  /// Of `start`: where this instance is put; nil: in the usual zone.
+  public var zone: String?
 
   public init(
     node: NodeID, nodeName: String, release: Int, manifestPath: String, blobPaths: [String],
@@ -206,10 +219,14 @@ public struct InstanceHandle: Sendable, Codable, Hashable {
   public var pid: Int32
   public var startTicks: UInt64
   public var endpoint: Endpoint
+  /// The pool that it is in; nil: the driver's usual one.
+  public var zone: String?
 
   public init(
-    instance: InstanceID, node: NodeID, release: Int, pid: Int32, startTicks: UInt64, endpoint: Endpoint
+    instance: InstanceID, node: NodeID, release: Int, pid: Int32, startTicks: UInt64, endpoint: Endpoint,
+    zone: String? = nil
   ) {
+    self.zone = zone
     self.instance = instance
     self.node = node
     self.release = release

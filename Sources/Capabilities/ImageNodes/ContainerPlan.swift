@@ -8,10 +8,12 @@ enum ContainerPlan {
   static let nameLabel = "roost.node-name"
   static let releaseLabel = "roost.release"
   static let instanceLabel = "roost.instance"
+  static let subnetLabel = "roost.subnet"
 
   static func container(_ instance: InstanceID) -> String { "roost-\(instance)" }
   static func volume(_ instance: InstanceID) -> String { "roost-\(instance)-disk" }
   static func network(_ node: NodeID) -> String { "roost-\(node)" }
+  static func network(_ subnet: SubnetID) -> String { "roost-\(subnet)" }
 
   static func labels(_ launch: NodeLaunch, owner: String) -> [String: String] {
     [
@@ -25,7 +27,7 @@ enum ContainerPlan {
   ///   - cpus: that the machine has.
   static func body(
     _ instance: InstanceID, _ launch: NodeLaunch, _ source: ImageSource, image: String, owner: String,
-    cpus: Int, secrets: InstanceSecrets = InstanceSecrets()
+    cpus: Int, secrets: InstanceSecrets = InstanceSecrets(), network: String? = nil
   ) -> ContainerBody {
     var labels = labels(launch, owner: owner)
     labels[instanceLabel] = instance.text
@@ -52,7 +54,7 @@ enum ContainerPlan {
         NanoCpus: Int64(min(launch.cpus, Double(cpus)) * 1e9), Memory: launch.memoryBytes,
         MemorySwap: launch.memoryBytes, PidsLimit: launch.pids, ReadonlyRootfs: source.readOnlyRoot,
         CapAdd: source.capabilities, Tmpfs: Dictionary(tmpfs) { first, _ in first },
-        ShmSize: source.sharedMemoryBytes, Init: true, NetworkMode: network(launch.node),
+        ShmSize: source.sharedMemoryBytes, Init: true, NetworkMode: network ?? Self.network(launch.node),
         Mounts: (disk.map { [$0] } ?? []) + files))
   }
 }

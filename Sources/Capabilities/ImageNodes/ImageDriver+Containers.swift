@@ -44,9 +44,11 @@ extension ImageDriver {
     _ secrets: InstanceSecrets
   ) async throws(EngineError) -> InstanceHandle {
     let name = ContainerPlan.container(id)
+    let network =
+      subnet(of: launch).map { ContainerPlan.network($0.id) } ?? ContainerPlan.network(launch.node)
     let body = ContainerPlan.body(
       id, launch, source, image: prepared.pinned, owner: owner, cpus: prepared.cpus,
-      secrets: secrets)
+      secrets: secrets, network: network)
     if source.diskGigabytes != nil {
       var labels = ContainerPlan.labels(launch, owner: owner)
       labels[ContainerPlan.instanceLabel] = id.text
@@ -68,14 +70,14 @@ extension ImageDriver {
     guard let details = try await engine.container(name) else {
       throw EngineError(.refused(404), "the container was removed as soon as it was started")
     }
-    let address = details.address(in: ContainerPlan.network(launch.node)) ?? ""
+    let address = details.address(in: network) ?? ""
     let pid = details.State.Pid ?? 0
     let handle = InstanceHandle(
       instance: id, node: launch.node, release: launch.release, pid: pid,
       startTicks: (try? ProcessHandle(pid: pid))?.startTicks ?? 0,
       endpoint: Endpoint(
         address: "\(address.isEmpty ? "0.0.0.0" : address):\(source.port)",
-        wireProtocol: source.endpoint.type == "http" ? .http1 : .http2))
+        wireProtocol: source.endpoint.type == "http" ? .http1 : .http2), zone: zone)
     state.withLock { $0.containers[id]?.handle = handle }
     follow(id)
     // It may be over already, and its event may have come before anybody knew of it.

@@ -9,7 +9,10 @@ struct InstanceSecrets: Sendable {
 }
 
 extension ImageDriver {
-  var secretFiles: SecretFiles { SecretFiles(owner: owner) }
+  var secretFiles: SecretFiles {
+    // Each zone removes what its engine has no container for.
+    SecretFiles(owner: configuration.place == 0 ? owner : "\(owner)-\(zone)")
+  }
 
   /// Gets the values for a new instance, and writes those that are files.
   func secrets(

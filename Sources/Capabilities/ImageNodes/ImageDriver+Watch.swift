@@ -25,6 +25,7 @@ extension ImageDriver {
       let began = "\(Int(Date().timeIntervalSince1970) - 1)"
       do throws(EngineError) {
         try await engine.ping()
+        try await meet()
         clearTrouble()
         pause = .milliseconds(100)
         try await reconcile()

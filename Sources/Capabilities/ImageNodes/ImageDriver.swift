@@ -27,9 +27,17 @@ public final class ImageDriver: InstanceDriver {
     var progress: [NodeID: String] = [:]
     /// Why the engine can't be worked with, and since when.
     var trouble: EngineTrouble?
+    var machine: DriverZone.Machine?
   }
 
-  public init(configuration: ImageDriverConfiguration) {
+  private let claims: EngineClaims
+
+  public convenience init(configuration: ImageDriverConfiguration) {
+    self.init(configuration: configuration, claims: EngineClaims())
+  }
+
+  init(configuration: ImageDriverConfiguration, claims: EngineClaims) {
+    self.claims = claims
     self.configuration = configuration
     engine = EngineClient(socket: configuration.socket)
     owner = configuration.owner
@@ -45,7 +53,38 @@ public final class ImageDriver: InstanceDriver {
     followings.finish()
   }
 
-  public func trouble() async -> String? { state.withLock { $0.trouble?.message } }
+  public func trouble() async -> String? { troubleNow }
+
+  var zone: String { configuration.zone }
+  var troubleNow: String? { state.withLock { $0.trouble?.message } }
+  func isPrepared(_ host: HostName) -> Bool { state.withLock { $0.prepared[host] != nil } }
+
+  /// What is known of the zone without asking.
+  var seen: DriverZone {
+    state.withLock {
+      DriverZone(
+        name: zone, endpoint: configuration.socket, trouble: $0.trouble?.message, since: $0.trouble?.since,
+        machine: $0.machine)
+    }
+  }
+
+  /// What the engine says of its machine. Throws when it is another zone's.
+  @discardableResult
+  func meet() async throws(EngineError) -> EngineInfo {
+    let info = try await engine.info()
+    // Engines of one machine may have one id; that each has a folder of its own is sure.
+    let name = "\(info.ID ?? "") \(info.DockerRootDir ?? "")"
+    if name != " ", let other = claims.claim(name, for: zone) {
+      throw EngineError(
+        .malformed, "the engine at \(configuration.socket) is that of zone \(other); give each zone its own")
+    }
+    state.withLock {
+      $0.machine = DriverZone.Machine(
+        version: info.ServerVersion ?? "", cpus: info.NCPU, memoryBytes: info.MemTotal,
+        storageDriver: info.Driver ?? "")
+    }
+    return info
+  }
 
   public func progress(of node: NodeID) async -> String? { state.withLock { $0.progress[node] } }
 
@@ -77,7 +116,7 @@ public final class ImageDriver: InstanceDriver {
     _ launch: NodeLaunch, _ source: ImageSource, _ words: ImageWords
   ) async throws(EngineError) -> PreparedImage {
     let ping = try await engine.ping()
-    let info = try await engine.info()
+    let info = try await meet()
     var prepared = try await obtain(launch, source, words, isPodman: ping.isPodman)
     if prepared.refusal != nil { return prepared }
     prepared.cpus = max(1, info.NCPU)
@@ -101,6 +140,7 @@ public final class ImageDriver: InstanceDriver {
   }
 
   private func makeNetwork(_ launch: NodeLaunch) async throws(EngineError) {
+    if let subnet = subnet(of: launch) { return try await makeSubnet(subnet) }
     let name = ContainerPlan.network(launch.node)
     let isInternal = launch.subnet == .none
     if let there = try await engine.network(name) {
@@ -108,7 +148,9 @@ public final class ImageDriver: InstanceDriver {
       try await engine.removeNetwork(name)
     }
     var last = EngineError(.malformed, "no subnet is left in the pool of node networks")
-    for subnet in configuration.network.candidates(for: launch.node) {
+    let candidates = configuration.network.candidates(
+      for: launch.node, place: configuration.place, of: configuration.zoneCount)
+    for subnet in candidates {
       do throws(EngineError) {
         return try await engine.createNetwork(
           name, subnet: subnet, isInternal: isInternal,
@@ -119,6 +161,36 @@ public final class ImageDriver: InstanceDriver {
       }
     }
     throw last
+  }
+
+  /// The network that instances of a node share with others in this zone; nil: they have one of the node's own.
+  func subnet(of launch: NodeLaunch) -> LaunchSubnet? {
+    launch.placements?.first { $0.zone == zone }?.subnet
+  }
+
+  private func makeSubnet(_ subnet: LaunchSubnet) async throws(EngineError) {
+    let name = ContainerPlan.network(subnet.id)
+    if try await engine.network(name) != nil { return }
+    do throws(EngineError) {
+      try await engine.createNetwork(
+        name, subnet: subnet.cidr, isInternal: subnet.isInternal,
+        labels: [ContainerPlan.ownerLabel: owner, ContainerPlan.subnetLabel: subnet.id.text])
+    } catch {
+      // Another node of it came first.
+      guard error.kind == .refused(409) else { throw error }
+    }
+  }
+
+  /// One that containers are in stays.
+  public func keepSubnets(_ kept: Set<SubnetID>) async {
+    guard
+      let networks = try? await engine.networks(labelled: ["\(ContainerPlan.ownerLabel)=\(owner)"])
+    else { return }
+    for network in networks {
+      guard let text = network.Labels?[ContainerPlan.subnetLabel], !kept.contains(where: { $0.text == text })
+      else { continue }
+      try? await engine.removeNetwork(network.Name)
+    }
   }
 
   /// Containers that a crash left between their making and their record.
@@ -142,6 +214,7 @@ public final class ImageDriver: InstanceDriver {
   }
 
   public func retire(_ node: NodeID, release: Int) async {
+    state.withLock { $0.prepared[HostName(node, release)] = nil }
     await insist { () throws(EngineError) in
       let labels = [
         "\(ContainerPlan.ownerLabel)=\(self.owner)", "\(ContainerPlan.nodeLabel)=\(node)",
@@ -161,7 +234,6 @@ public final class ImageDriver: InstanceDriver {
       }
       if rest.isEmpty, !others { try await self.engine.removeNetwork(ContainerPlan.network(node)) }
     }
-    state.withLock { $0.prepared[HostName(node, release)] = nil }
   }
 
   public func forget(_ node: NodeID) async { pins.remove(node, keeping: []) }
@@ -214,7 +286,9 @@ public final class ImageDriver: InstanceDriver {
     }
   }
 
-  var pins: ImagePins { ImagePins(folder: "\(configuration.dataFolder)/images") }
+  var pins: ImagePins {
+    ImagePins(folder: "\(configuration.dataFolder)/images", zone: configuration.place == 0 ? nil : zone)
+  }
 }
 
 /// A release of a node.

@@ -2,8 +2,16 @@ public import Domain
 
 /// What an image driver works with.
 public struct ImageDriverConfiguration: Sendable {
+  /// The zone of a server that names none.
+  public static let usualZone = "local"
+
   /// Path of the engine's socket.
   public var socket: String
+  /// What the engine is called where there are several.
+  public var zone: String
+  /// Its place among the zones and their number: each takes networks of its own from the pool.
+  var place = 0
+  var zoneCount = 1
   /// Absolute; tells the containers of this server from those of others.
   public var dataFolder: String
   /// Subnets of nodes are taken from here, a /25 each.
@@ -21,7 +29,8 @@ public struct ImageDriverConfiguration: Sendable {
   public var newestLine: @Sendable (NodeID, InstanceID) -> String?
 
   public init(
-    socket: String, dataFolder: String, network: NetworkPool = .default, loginFile: String? = nil,
+    socket: String, zone: String = ImageDriverConfiguration.usualZone, dataFolder: String,
+    network: NetworkPool = .default, loginFile: String? = nil,
     secret: @escaping @Sendable (NodeID, String) async throws(PlatformError) -> [UInt8] = {
       (_, name) throws(PlatformError) in
       throw PlatformError(.notFound, "secret '\(name)' does not exist: this server keeps no secrets")
@@ -31,6 +40,7 @@ public struct ImageDriverConfiguration: Sendable {
     newestLine: @escaping @Sendable (NodeID, InstanceID) -> String? = { _, _ in nil }
   ) {
     self.socket = socket
+    self.zone = zone
     self.dataFolder = dataFolder
     self.network = network
     self.loginFile = loginFile
@@ -56,6 +66,9 @@ public struct NetworkPool: Sendable, Equatable {
   static let subnetBits = 25
 
   public static let `default` = NetworkPool(base: 10 << 24 | 213 << 16, bits: 16)
+
+  /// The pool that a server has that was given this one.
+  public static func text(_ given: String?) -> String { given ?? "10.213.0.0/16" }
 
   private init(base: UInt32, bits: Int) {
     self.base = base
@@ -83,9 +96,10 @@ public struct NetworkPool: Sendable, Equatable {
     return "\(parts.joined(separator: "."))/\(Self.subnetBits)"
   }
 
-  /// Subnets in the order in which a node tries them: each node begins elsewhere.
-  func candidates(for node: NodeID) -> [String] {
+  /// Subnets in the order in which a node tries them: each node begins elsewhere. Of several zones each has its own, since
+  /// their engines, which don't know of each other, share this machine's routes.
+  func candidates(for node: NodeID, place: Int = 0, of zones: Int = 1) -> [String] {
     let start = Int(node.text.utf8.reduce(UInt32(5381)) { $0 &* 33 &+ UInt32($1) } % UInt32(count))
-    return (0..<min(count, 512)).map { subnet(start + $0) }
+    return (0..<min(count, 512)).map { start + $0 }.filter { $0 % count % zones == place }.map { subnet($0) }
   }
 }

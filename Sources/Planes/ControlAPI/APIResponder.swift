@@ -11,6 +11,7 @@ public struct APIWorld: Sendable {
   public var nodes: NodeService
   public var aliases: AliasService
   public var replacer: NodeReplacer
+  public var zones: ZoneService
   public var checkpoints: CheckpointService
   /// Nil where no environments can be made.
   public var environments: EnvironmentService?
@@ -47,6 +48,7 @@ public struct APIWorld: Sendable {
     self.nodes = nodes
     aliases = AliasService(world: world, fleet: fleet)
     replacer = NodeReplacer(world: world, fleet: fleet, nodes: nodes, aliases: aliases)
+    zones = ZoneService(world: world, fleet: fleet)
     self.checkpoints = checkpoints
     self.environments = environments
     self.secrets = secrets

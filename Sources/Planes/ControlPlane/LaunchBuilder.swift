@@ -10,11 +10,13 @@ struct LaunchBuilder {
     let spec = intent.spec
     if let image = spec.image {
       let configuration = try Configuration.named(spec.configuration)
-      return NodeLaunch(
+      var launch = NodeLaunch(
         node: record.id, nodeName: record.name, release: record.release, manifestPath: "", blobPaths: [],
         inputs: [], outputs: [], subnet: spec.subnet == "none" ? .none : .host,
         cpus: spec.cpus ?? configuration.cpus, memoryBytes: spec.memoryBytes ?? configuration.memoryBytes,
         pids: 4096, image: image)
+      launch.placements = try await placements(spec, in: record.folderID)
+      return launch
     }
     guard let cell = spec.cell else {
       // What an address node needs is its endpoint, which differs by instance.
@@ -40,6 +42,23 @@ struct LaunchBuilder {
       memoryBytes: spec.memoryBytes ?? configuration.memoryBytes, checkpoint: checkpoint.label,
       warmUp: cell.warmUp.flatMap(NodeLaunch.WarmUp.init), example: cell.warmUp == nil ? nil : intent.example,
       environment: cell.environment, secrets: cell.secrets)
+  }
+
+  private func placements(_ spec: NodeSpec, in folder: FolderID) async throws(PlatformError)
+    -> [LaunchPlacement]?
+  {
+    var result: [LaunchPlacement] = []
+    for zone in spec.zones {
+      var placement = LaunchPlacement(zone: zone.zone)
+      if let name = zone.subnet {
+        guard let subnet = try await world.store.subnet(named: name, in: folder) else {
+          throw PlatformError(.notFound, "subnet '\(name)' of zone \(zone.zone) is gone")
+        }
+        placement.subnet = LaunchSubnet(id: subnet.id, cidr: subnet.cidr, isInternal: subnet.isInternal)
+      }
+      result.append(placement)
+    }
+    return result.isEmpty ? nil : result
   }
 
   private func paths(of digests: [String]) throws(PlatformError) -> [String] {

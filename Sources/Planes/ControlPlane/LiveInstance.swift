@@ -23,6 +23,8 @@ struct LiveInstance: Sendable {
   var hostDied = false
   /// The place that it takes, for nodes whose instances can't stand in for each other.
   var slot: String?
+  /// Where it is put, for kinds of nodes that have zones.
+  var zone: String?
   var probes: ProbeMachine?
   var lastProbe: ProbeResource?
   /// Uptime at which its last probe ended, or its first could begin.

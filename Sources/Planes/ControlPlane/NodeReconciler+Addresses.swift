@@ -37,7 +37,7 @@ extension NodeReconciler {
     intent.spec.address?.slots.first { $0.key == instance.slot }
   }
 
-  func zone(of instance: LiveInstance) -> String? { slot(of: instance)?.zone }
+  func zone(of instance: LiveInstance) -> String? { slot(of: instance)?.zone ?? instance.zone }
 
   /// Takes a place and watches it until the instance leaves.
   func occupy(_ instance: InstanceID) async {

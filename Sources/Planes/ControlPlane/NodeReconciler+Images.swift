@@ -8,7 +8,8 @@ extension NodeReconciler {
   /// Starts an instance and watches it until it leaves.
   func run(_ instance: InstanceID) async {
     do throws(DriverFailure) {
-      let launch = try await launchSpec(release(of: instance))
+      var launch = try await launchSpec(release(of: instance))
+      launch.zone = instances[instance]?.zone
       let handle = try await driver.start(instance, of: launch)
       if let times = await driver.startTimes(of: instance) {
         world.meters.coldStart(.image, .create, times.create)
@@ -126,6 +127,7 @@ extension NodeReconciler {
     facts += [
       ("Image", image), ("HealthCheck", healthFact()), ("Engine", engine), ("Subnet", network),
     ]
+    facts += zoneFacts()
     if let telemetry = world.telemetry.fact(of: id) { facts.append(("Telemetry", telemetry)) }
     return facts
   }
@@ -151,7 +153,7 @@ extension NodeReconciler {
       instances[stored.id] = LiveInstance(
         id: stored.id, release: stored.release, epoch: memo.epoch, status: .preparing, handle: memo.handle,
         createdAt: stored.createdAt, madeAt: .nanoseconds(instances.count), startedAt: stored.startedAt,
-        outSince: world.uptime())
+        zone: memo.handle.zone, outSince: world.uptime())
     }
     await withDiscardingTaskGroup { group in
       for instance in instances.values { group.addTask { await self.recoverImage(instance) } }

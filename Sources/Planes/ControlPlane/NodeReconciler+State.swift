@@ -289,7 +289,9 @@ extension NodeReconciler {
     let current = instances.values.count {
       $0.epoch == intent.epoch && $0.release == target && $0.status == .healthy
     }
-    let settled = current >= seen.desiredCount && instances.count == current && stable == target
+    // What can't be ended while its zone is down is not waited for.
+    let present = seen.instances.count { seen.waits(for: $0) }
+    let settled = current >= seen.desiredCount && present == current && stable == target
     switch operation.kind {
     case "deleteNode": return gone ? .reached : nil
     case _ where gone: return .failed("node '\(record.name)' was deleted meanwhile")

@@ -45,6 +45,12 @@ actor NodeReconciler {
   private(set) var isForgotten = false
   /// How many instances there should be, where the load decides.
   var scaling = Scaling()
+  /// The zones of the node as they were last seen.
+  var zones: [DriverZone] = []
+  /// Those of them in which the target release is ready.
+  var preparedZones: Set<String> = []
+  /// The next try to make a zone ready, by the uptime.
+  var zonesNotBefore = Duration.zero
   /// The instances of the last run are being looked for.
   var isRecovering = false
 
@@ -91,11 +97,13 @@ actor NodeReconciler {
     await withDiscardingTaskGroup { group in
       group.addTask { await self.tick() }
       group.addTask { await self.scale() }
+      if intent.spec.image != nil { group.addTask { await self.keepZones() } }
       for id in isProbed ? Array(instances.keys) : [] { group.addTask { await self.watch(id) } }
       var alarm: Duration?
       var passes = wakeups.makeAsyncIterator()
       while !Task.isCancelled, !isForgotten {
         await judgeRollOut()
+        await seeZones()
         for step in NodePlanner.plan(observation()) {
           for work in begin(step) { group.addTask { await work() } }
         }
@@ -130,20 +138,6 @@ actor NodeReconciler {
     }
   }
 
-  func observation() -> NodeObservation {
-    NodeObservation(
-      now: world.uptime(), isDeleting: record.deletedAt != nil, isSuspended: record.suspended,
-      epoch: intent.epoch,
-      desiredCount: wantedCount, slots: intent.spec.address?.slots.map(\.key), release: record.release,
-      stable: stable, isHalted: halt != nil, policy: rollOutPolicy,
-      hosts: releases.map { .init(release: $0, host: $1.host, notBefore: $1.notBefore) }.sorted {
-        $0.release < $1.release
-      },
-      instances: instances.values.map {
-        .init(id: $0.id, release: $0.release, epoch: $0.epoch, status: $0.status, slot: $0.slot)
-      }.sorted { $0.id < $1.id })
-  }
-
   // MARK: Steps
 
   /// Marks a step as begun, so that the next plan doesn't repeat it, and returns the work.
@@ -152,11 +146,11 @@ actor NodeReconciler {
     case .prepareHost(let release):
       releases[release]?.host = .preparing
       return [{ await self.prepareHost(release) }]
-    case .launch(let count, let release, let epoch):
+    case .launch(let count, let release, let epoch, let zone):
       return (0..<count).map { _ in
         let instance = LiveInstance(
           id: .random(), release: release, epoch: epoch, status: .undefined, createdAt: world.now(),
-          madeAt: world.uptime())
+          madeAt: world.uptime(), zone: zone ?? zones.first?.name)
         instances[instance.id] = instance
         return { await self.isProbed ? self.run(instance.id) : self.launch(instance.id) }
       }

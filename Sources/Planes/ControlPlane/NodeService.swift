@@ -37,6 +37,7 @@ public struct NodeService: Sendable {
     spec.rollOut = request.rollOut
     try NodeSpecBuilder.check(spec)
     try await world.store.checkSecrets(of: spec, in: folder.id)
+    try await world.checkZones(of: spec, in: folder.id)
     return (spec, warnings)
   }
 

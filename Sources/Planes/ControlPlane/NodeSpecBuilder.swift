@@ -67,11 +67,6 @@ enum NodeSpecBuilder {
       throw .invalid(
         "description", "description: at most 1024 bytes, this has \(spec.description.utf8.count)")
     }
-    for (index, zone) in spec.zones.enumerated() where zone.zone != "local" {
-      throw .invalid(
-        "zones[\(index)].zone",
-        "zones[\(index)].zone: '\(zone.zone)' is unknown; this server has one zone, local")
-    }
   }
 
   private static func checkRollOut(_ spec: NodeSpec) throws(PlatformError) {

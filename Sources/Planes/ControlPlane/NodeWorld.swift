@@ -106,6 +106,8 @@ public struct NodeWorld: Sendable {
   public var meters: NodeMeters
   public var store: Store
   public var blobs: BlobStore
+  /// `ADDRESS/BITS` from which networks of nodes are taken.
+  public var nodeNetworks: String?
   public var time: TimeSource
   /// A constant message with metadata.
   public var log: @Sendable (_ level: LogLevel, _ message: StaticString, _ metadata: [String: String]) -> Void

@@ -43,10 +43,7 @@ extension GatewayLoop {
     }
     useAliases(next)
     for link in oldLinks.values { retire(link) }
-    for target in oldTargets.values {
-      upstream.retire(target.upstream)
-      closeWebSockets(at: target)
-    }
+    for target in oldTargets.values { upstream.retire(target.upstream) }
     for node in oldNodes.values {
       node.links = []
       node.targets = []

@@ -25,11 +25,10 @@ extension GatewayLoop {
         endStreamedCalls()
         server.endLeaving()
         endStreams(at: nil)
-        closeWebSockets(at: nil)
       case .drain:
         endStreamedCalls()
         server.drain()
-        closeWebSockets(at: nil)
+        closeWebSockets()
         counters.connections.set(server.openCount)
         counters.drains.add()
       case .cancelAll: cancelAll()

@@ -141,7 +141,7 @@ public final class GatewayServer: Sendable {
   }
 
   /// Ends the streams of an instance that is about to be stopped, as cleanly as their protocols can: calls of gRPC with UNAVAILABLE,
-  /// event streams with the end of their answer. Other requests are left to the instance.
+  /// event streams with the end of their answer, WebSockets with close frames. Other requests are left to the instance.
   public func endStreams(on id: InstanceID) {
     state.withLock { state in
       switch state.life {

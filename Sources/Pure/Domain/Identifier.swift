@@ -13,6 +13,7 @@ public enum ResourceKind: String, Sendable, CaseIterable {
   case alias = "ali"
   case environment = "env"
   case secret = "sec"
+  case subnet = "sub"
 }
 
 /// The kind of a typed id.
@@ -31,6 +32,7 @@ public enum RequestKind: IdentifiedKind { public static let kind = ResourceKind.
 public enum AliasKind: IdentifiedKind { public static let kind = ResourceKind.alias }
 public enum EnvironmentKind: IdentifiedKind { public static let kind = ResourceKind.environment }
 public enum SecretKind: IdentifiedKind { public static let kind = ResourceKind.secret }
+public enum SubnetKind: IdentifiedKind { public static let kind = ResourceKind.subnet }
 
 public typealias FolderID = Identifier<FolderKind>
 public typealias ProjectID = Identifier<ProjectKind>
@@ -44,6 +46,7 @@ public typealias UploadID = Identifier<UploadKind>
 public typealias AliasID = Identifier<AliasKind>
 public typealias EnvironmentID = Identifier<EnvironmentKind>
 public typealias SecretID = Identifier<SecretKind>
+public typealias SubnetID = Identifier<SubnetKind>
 
 /// An opaque id: 20 characters `[a-z0-9]`, the first three say the kind. Ids of different kinds can't be mixed.
 public struct Identifier<Kind: IdentifiedKind>: Sendable, Hashable, Comparable, Codable,

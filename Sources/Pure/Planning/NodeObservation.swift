@@ -14,8 +14,14 @@ public struct NodeObservation: Sendable, Equatable {
     public var status: InstanceStatus
     /// The place that it takes, for nodes whose instances can't stand in for each other.
     public var slot: String?
+    /// Where it is, for nodes that have zones.
+    public var zone: String?
 
-    public init(id: InstanceID, release: Int = 1, epoch: Int, status: InstanceStatus, slot: String? = nil) {
+    public init(
+      id: InstanceID, release: Int = 1, epoch: Int, status: InstanceStatus, slot: String? = nil,
+      zone: String? = nil
+    ) {
+      self.zone = zone
       self.id = id
       self.release = release
       self.epoch = epoch
@@ -56,12 +62,16 @@ public struct NodeObservation: Sendable, Equatable {
   public var policy: RollOutPolicy
   public var hosts: [ReleaseHost]
   public var instances: [Instance]
+  /// Where instances are put; empty: all in one place.
+  public var zones: [ZoneView]
 
   public init(
     now: Duration, isDeleting: Bool = false, isSuspended: Bool = false, epoch: Int = 0, desiredCount: Int,
     slots: [String]? = nil, release: Int = 1, stable: Int? = nil, isHalted: Bool = false,
-    policy: RollOutPolicy = .surge(1), hosts: [ReleaseHost], instances: [Instance] = []
+    policy: RollOutPolicy = .surge(1), hosts: [ReleaseHost], instances: [Instance] = [],
+    zones: [ZoneView] = []
   ) {
+    self.zones = zones
     self.now = now
     self.isDeleting = isDeleting
     self.isSuspended = isSuspended

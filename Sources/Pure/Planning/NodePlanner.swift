@@ -4,8 +4,8 @@ public import Domain
 public enum NodeStep: Equatable, Sendable {
   /// Bring the host of a release up, or adopt it.
   case prepareHost(release: Int)
-  /// Start this many instances of this release and epoch.
-  case launch(count: Int, release: Int, epoch: Int)
+  /// Start this many instances of this release and epoch, in this zone where the node has zones.
+  case launch(count: Int, release: Int, epoch: Int, zone: String? = nil)
   /// Start the instance of a place.
   case fill(slot: String, epoch: Int)
   /// Take an instance out of rotation, let its requests end, stop it.
@@ -21,7 +21,7 @@ public enum NodePlanner {
   /// New instances first; old ones leave only when enough new ones are healthy.
   public static func plan(_ seen: NodeObservation) -> [NodeStep] {
     if seen.isDeleting || seen.isSuspended { return wind(down: seen) }
-    return hosts(seen) + instances(seen)
+    return hosts(seen) + ZoneSpread.divide(instances(seen), seen)
   }
 
   /// Hosts that are needed and down come up; those that nothing needs any more end.
@@ -36,7 +36,7 @@ public enum NodePlanner {
   }
 
   private static func instances(_ seen: NodeObservation) -> [NodeStep] {
-    let alive = seen.instances.filter { $0.status != .deleting }
+    let alive = seen.instances.filter { $0.status != .deleting && seen.counts($0) }
     if let slots = seen.slots {
       return seen.host(of: seen.target).host == .ready ? fill(slots, alive, seen) : []
     }
@@ -51,15 +51,22 @@ public enum NodePlanner {
         ? [.launch(count: seen.desiredCount - current.count, release: target, epoch: seen.epoch)] : []
     }
     guard current.count(where: { $0.status == .healthy }) >= seen.desiredCount else { return [] }
-    return (old + surplus(current, over: seen.desiredCount)).map { .drainAndStop($0.id) }
+    let leaving = old + surplus(current, over: seen.desiredCount, zones: seen.zones)
+    if leaving.isEmpty, current.count == seen.desiredCount, seen.mayLaunch(target),
+      let zone = ZoneSpread.emptier(current, seen.zones)
+    {
+      return [.launch(count: 1, release: target, epoch: seen.epoch, zone: zone)]
+    }
+    return leaving.map { .drainAndStop($0.id) }
   }
 
-  /// Unhealthy and youngest leave first, so that a smaller count keeps the longest proven.
+  /// Unhealthy and youngest leave first, so that a smaller count keeps the longest proven; of several zones the fullest gives first.
   static func surplus(
-    _ instances: [NodeObservation.Instance], over count: Int
+    _ instances: [NodeObservation.Instance], over count: Int, zones: [ZoneView] = []
   ) -> [NodeObservation.Instance] {
     let ranked =
       instances.filter { $0.status == .healthy } + instances.filter { $0.status != .healthy }
+    if zones.count > 1 { return ZoneSpread.surplus(ranked, over: count, zones) }
     return Array(ranked.dropFirst(count))
   }
 

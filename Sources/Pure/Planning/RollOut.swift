@@ -33,6 +33,8 @@ struct RollOut {
 
   private var desired: Int { seen.desiredCount }
   private var isReturning: Bool { seen.stable == target }
+  /// Instances that are about to go.
+  private var leaving: Int { seen.instances.count { $0.status == .deleting && seen.waits(for: $0) } }
 
   var steps: [NodeStep] {
     let useless = leftovers
@@ -45,7 +47,8 @@ struct RollOut {
       steps.append(.launch(count: refill, release: stable, epoch: seen.epoch))
     }
     let drained = healthyOld.prefix(spare)
-    let surplus = healthyCurrent >= desired ? NodePlanner.surplus(current, over: desired) : []
+    let surplus =
+      healthyCurrent >= desired ? NodePlanner.surplus(current, over: desired, zones: seen.zones) : []
     return steps + (useless + drained + surplus).map { .drainAndStop($0.id) }
   }
 
@@ -55,7 +58,7 @@ struct RollOut {
     case .surge(let extra): max(0, desired + max(1, extra) - current.count - kept)
     // One that is leaving holds its memory and its devices until it is gone.
     case .recreate:
-      max(0, desired - current.count - kept - seen.instances.count { $0.status == .deleting })
+      max(0, desired - current.count - kept - leaving)
     case .atOnce: max(0, 2 * desired - current.count - kept)
     }
   }
@@ -99,7 +102,6 @@ struct RollOut {
       // They leave to make place, not for its own sake.
       let place = seen.host(of: target).host == .ready ? max(0, desired - current.count) : 0
       let crowd = max(0, current.count + old.count - desired)
-      let leaving = seen.instances.count { $0.status == .deleting }
       let wish = healthyCurrent >= desired ? healthyOld.count : max(crowd, min(place, max(1, step)) - leaving)
       return max(0, min(healthyOld.count, healthy - floor, wish))
     case .atOnce: return healthyCurrent >= desired ? healthyOld.count : 0

@@ -9,17 +9,32 @@ import Telemetry
 enum EngineStart {
   static let defaultSocket = "/var/run/docker.sock"
 
-  static func configuration(
+  /// One for each zone, the usual one first.
+  static func configurations(
     _ configuration: ServeConfiguration, _ data: DataFolder, _ logs: NodeLogs, _ vault: SecretVault,
     _ logger: Logger
+  ) -> [ImageDriverConfiguration] {
+    let usual = EngineOption(
+      zone: ImageDriverConfiguration.usualZone, socket: variableSocket ?? defaultSocket)
+    let engines = configuration.engines.isEmpty ? [usual] : configuration.engines
+    return engines.map { engine in
+      self.configuration(engine, configuration, data, logs, vault, logger, named: engines.count > 1)
+    }
+  }
+
+  private static func configuration(
+    _ engine: EngineOption, _ configuration: ServeConfiguration, _ data: DataFolder, _ logs: NodeLogs,
+    _ vault: SecretVault, _ logger: Logger, named: Bool
   ) -> ImageDriverConfiguration {
     ImageDriverConfiguration(
-      socket: configuration.engine ?? variableSocket ?? defaultSocket, dataFolder: data.path,
+      socket: engine.socket, zone: engine.zone, dataFolder: data.path,
       network: configuration.nodeNetworks.flatMap { NetworkPool($0) } ?? .default,
       loginFile: loginFile,
       secret: { node, name throws(PlatformError) in try await vault.value(named: name, of: node) },
       now: { AssembledService.now() },
-      log: { logger.info("container engine", ["what": .text($0)]) },
+      log: {
+        logger.info("container engine", ["what": .text(named ? "zone \(engine.zone): \($0)" : $0)])
+      },
       record: { logs.append($0, $1) }, newestLine: { logs.newestTime($0, of: $1) })
   }
 

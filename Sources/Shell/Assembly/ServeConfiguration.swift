@@ -40,8 +40,8 @@ public struct ServeConfiguration: Sendable {
   /// Where this server is; requests prefer instances of the same zone.
   public var zone: String?
 
-  /// Path of the container engine's socket; nil: that of `DOCKER_HOST`, else Docker's own.
-  public var engine: String?
+  /// Container engines, the usual zone's first; empty: that of `DOCKER_HOST`, else Docker's own.
+  public var engines: [EngineOption]
   /// `ADDRESS/BITS`: where the networks of image nodes are taken from; nil: 10.213.0.0/16.
   public var nodeNetworks: String?
   public var environments: EnvironmentOptions
@@ -64,7 +64,7 @@ public struct ServeConfiguration: Sendable {
     proxyProtocol: [String] = [], trustedProxies: String? = nil, endpoints: [String] = [],
     aliasDomain: String? = nil, zone: String? = nil, upstreamAuthorities: String? = nil,
     otlpEndpoint: String? = nil, otlpRatio: Double = 1, logs: LogLimits = LogLimits(),
-    engine: String? = nil, nodeNetworks: String? = nil,
+    engines: [EngineOption] = [], nodeNetworks: String? = nil,
     environments: EnvironmentOptions = EnvironmentOptions()
   ) {
     self.environments = environments
@@ -87,7 +87,7 @@ public struct ServeConfiguration: Sendable {
     self.otlpEndpoint = otlpEndpoint
     self.otlpRatio = otlpRatio
     self.logs = logs
-    self.engine = engine
+    self.engines = engines
     self.nodeNetworks = nodeNetworks
   }
 }

@@ -30,7 +30,7 @@ struct ServiceTerm {
   private let world: NodeWorld
   private let fleet: Fleet
   private let cells: CellDriver
-  private let images: ImageDriver
+  private let images: ZonedImageDriver
   private let prober: Prober
   private let environments: EnvironmentService
   private let api: APIWorld
@@ -58,9 +58,9 @@ struct ServiceTerm {
     let subject = try await FirstStart.ensure(store, at: AssembledService.now())
     let vault = try await FirstStart.vault(data, store, logger)
     let logs = NodeLogs(folder: data.path + "/logs", limits: configuration.logs)
-    let imageConfiguration = EngineStart.configuration(configuration, data, logs, vault, logger)
+    let engines = EngineStart.configurations(configuration, data, logs, vault, logger)
     let maker = EnvironmentStart.builder(
-      configuration, data, python, logger, ImageUnpacker(configuration: imageConfiguration))
+      configuration, data, python, logger, ImageUnpacker(configuration: engines[0]))
     let driver = CellDriver(
       configuration: CellDriverConfiguration(
         dataFolder: data.path, python: python.python, pythonPath: python.packageFolder,
@@ -70,7 +70,7 @@ struct ServiceTerm {
         secret: { node, name throws(PlatformError) in try await vault.value(named: name, of: node) },
         now: { AssembledService.now() },
         log: { logger.debug("cell driver", ["what": .text($0)]) }))
-    let images = ImageDriver(configuration: imageConfiguration)
+    let images = ZonedImageDriver(engines)
     let time = TimeSource(wall: { AssembledService.now() }, uptime: { AssembledService.uptime() })
     let prober = Prober(tls: parts.upstreamTLS)
     var world = NodeWorld(
@@ -87,6 +87,7 @@ struct ServiceTerm {
         logs.append(node, instance: instance, release: release, message: message, at: AssembledService.now())
       })
     world.healthyBefore = trusted
+    world.nodeNetworks = NetworkPool.text(configuration.nodeNetworks)
     let observations = AsyncStream.makeStream(
       of: GatewayObservation.self, bufferingPolicy: .bufferingNewest(1024))
     let copies = AsyncStream.makeStream(
@@ -95,6 +96,7 @@ struct ServiceTerm {
       of: CapturedExchange.self, bufferingPolicy: .bufferingOldest(1024))
     try await APIKeyStart.load(parts.apiKeys, store)
     let fleet = Fleet(world: world, sink: GatewaySink(gateway: gateway, predecessor: parts.predecessor))
+    let zones = ZoneService(world: world, fleet: fleet)
     let mirrors = AliasMirrors(world: world, fleet: fleet)
     let recordings = AliasRecordings(
       world: world, fleet: fleet, vault: vault, folder: data.path + "/recordings")
@@ -114,6 +116,7 @@ struct ServiceTerm {
       metrics: { [metrics = parts.metrics] in
         String(decoding: metrics.text(), as: UTF8.self) + ReleaseMetrics.text(await fleet.views())
           + (await mirrors.metrics()) + (await recordings.metrics())
+          + ZoneMetrics.text(await zones.zones { _ in true })
           + ProcessMetrics.text(version: AssembledService.version)
       },
       logs: { node, query, wait throws(PlatformError) in

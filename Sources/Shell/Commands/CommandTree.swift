@@ -25,6 +25,8 @@ enum CommandTree {
     APIKeyCreate.command, APIKeyList.command, APIKeyDelete.command,
     SecretCreate.command, SecretList.command, SecretGet.command, SecretUpdate.command, SecretDelete.command,
     SecretRotateKey.command, SecretImport.command,
+    ZoneList.command, ZoneShow.command, SubnetCreate.command, SubnetList.command, SubnetShow.command,
+    SubnetDelete.command,
     ConfigurationList.command, ProfileSet.command, ProfileUse.command, ProfileList.command,
     Explain.command, VersionShow.command, CompletionShow.command, HelpShow.command, CompletionWords.command,
   ]
@@ -46,6 +48,7 @@ enum CommandTree {
     ("service-account", "principals that are not people"), ("key", "authorized keys of service accounts"),
     ("api-key", "API keys of service accounts"),
     ("secret", "encrypted values for nodes"),
+    ("zone", "where instances of image nodes are put"), ("subnet", "networks that image nodes share"),
     ("configuration", "sizes of instances"),
     ("profile", "named servers of yours"), ("explain", "what was done with a recent request"),
     ("version", "versions of this program and of the server"),

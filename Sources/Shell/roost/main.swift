@@ -15,7 +15,7 @@ let shell = Shell(
         endpoints: options.endpoints, aliasDomain: options.aliasDomain, zone: options.zone,
         upstreamAuthorities: options.upstreamAuthorities,
         otlpEndpoint: options.otlpEndpoint, otlpRatio: options.otlpRatio, logs: options.logs,
-        engine: options.engine, nodeNetworks: options.nodeNetworks,
+        engines: options.engines, nodeNetworks: options.nodeNetworks,
         environments: options.environments))
   },
   doctor: { options in await Doctor.run(python: options.python, asJSON: options.json) },

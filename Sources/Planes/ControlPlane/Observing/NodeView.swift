@@ -10,6 +10,7 @@ public struct NodeView: Sendable {
     public var status: InstanceStatus
     public var handle: InstanceHandle?
     public var createdAt: Timestamp
+    public var zone: String?
   }
 
   public var id: NodeID
@@ -28,7 +29,8 @@ extension NodeReconciler {
       rollOut: rollOutResource(),
       instances: instances.values.map {
         NodeView.Instance(
-          id: $0.id, release: $0.release, status: $0.status, handle: $0.handle, createdAt: $0.createdAt)
+          id: $0.id, release: $0.release, status: $0.status, handle: $0.handle, createdAt: $0.createdAt,
+          zone: $0.zone)
       }.sorted { $0.id < $1.id })
   }
 }

@@ -258,9 +258,7 @@ extension GatewayLoop {
     if hasEnded { self.upstream.end(upstream) }
     arm(request)
     // The gateway or the instance may have begun to leave while the instance made up its mind.
-    if request.isWebSocket,
-      server.isDraining && !server.isLeaving || request.target?.upstream.isRetired == true
-    {
+    if request.isWebSocket, server.isDraining && !server.isLeaving || request.target?.isOver == true {
       closeWebSocket(request)
     }
   }

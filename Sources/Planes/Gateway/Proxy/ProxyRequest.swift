@@ -153,6 +153,8 @@ final class ProxyTarget {
   let shared: SharedInstance
   let upstream: UpstreamTarget
   let instanceKey: NodeKey?
+  /// It has left and its time to drain is over.
+  var isOver = false
   /// Known to be in another zone than the gateway.
   let isElsewhere: Bool
 

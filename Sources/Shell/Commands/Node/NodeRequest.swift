@@ -18,6 +18,10 @@ enum NodeRequest {
       Flag(
         "subnet", .choice(["none", "host", "default"]),
         "what an instance can reach (none; of image nodes default: a network with a way out)"),
+      Flag(
+        "zone", .text, value: "ZONE[=SUBNET]",
+        "an image node: a zone to spread its instances over, and its network there (the first zone, a network of its own)",
+        repeatable: true),
       Flag("timeout", .duration, "longest time of a request (15s)"),
       Flag("memory", .size, "memory of an instance, instead of the configuration's"),
       Flag("cpus", .number, "vCPU of an instance, instead of the configuration's"),
@@ -59,6 +63,7 @@ enum NodeRequest {
       warmUp: parsed.text("warm-up"), environment: parsed.text("environment"),
       strictEnvironment: parsed.toggle("strict-environment") ? true : nil,
       secrets: try ImageFlags.secrets(parsed, command), subnet: parsed.text("subnet"),
+      zones: zones(parsed),
       timeoutSeconds: parsed.duration("timeout").map(\.fractionalSeconds),
       queueLimit: parsed.integer("queue-limit"),
       addresses: addresses, image: image, endpoint: AddressFlags.endpoint(parsed),
@@ -74,6 +79,15 @@ enum NodeRequest {
     let (count, min, max) = (parsed.integer("instances"), parsed.integer("min"), parsed.integer("max"))
     return count == nil && min == nil && max == nil
       ? nil : RequestedInstances(min: min, max: max, count: count)
+  }
+
+  /// `a` or `a=apps`.
+  static func zones(_ parsed: ParsedArguments) -> [ZonePlacement]? {
+    let zones = parsed.texts("zone").map { text in
+      let sides = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+      return ZonePlacement(zone: sides[0], subnet: sides.count == 2 ? sides[1] : nil)
+    }
+    return zones.isEmpty ? nil : zones
   }
 
   /// `x:int` → a variable.

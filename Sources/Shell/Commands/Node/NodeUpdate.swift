@@ -53,6 +53,7 @@ enum NodeUpdate {
     request.secrets = try ImageFlags.secrets(parsed, command)
     request.configuration = parsed.text("configuration")
     request.subnet = parsed.text("subnet")
+    request.zones = NodeRequest.zones(parsed)
     request.memoryBytes = parsed.size("memory")
     request.cpus = parsed.number("cpus")
     request.image = try ImageFlags.image(parsed, command, isUpdate: true)
@@ -72,6 +73,7 @@ enum NodeUpdate {
       ("environment", request.environment != nil),
       ("secrets", request.secrets != nil),
       ("configuration", request.configuration != nil), ("subnet", request.subnet != nil),
+      ("zones", request.zones != nil),
       ("memoryBytes", request.memoryBytes != nil), ("cpus", request.cpus != nil),
       ("image", request.image != nil), ("rollOut", request.rollOut != nil),
     ]

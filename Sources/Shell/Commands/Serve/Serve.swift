@@ -43,8 +43,9 @@ enum Serve {
         "upstream-ca", .text, value: "FILE", "authorities of https:// addresses, PEM (those of the system)"),
       Flag("python", .text, value: "PATH", "Python of cell nodes (found by itself)"),
       Flag(
-        "engine", .text, value: "PATH",
-        "socket of the container engine of image nodes (that of DOCKER_HOST, else /var/run/docker.sock)"),
+        "engine", .text, value: "[ZONE=]PATH",
+        "socket of the container engine of image nodes (that of DOCKER_HOST, else /var/run/docker.sock); several make as many zones",
+        repeatable: true),
       Flag(
         "node-networks", .text, value: "ADDRESS/BITS",
         "where the networks of image nodes are taken from, 126 addresses each (10.213.0.0/16)"),
@@ -72,6 +73,7 @@ enum Serve {
       "roost serve --tls-listen 0.0.0.0:8443 --tls-cert chain.pem --tls-key key.pem",
       "roost serve --listen unix:/run/roost/api.sock --trusted-proxies unix",
       "roost serve --listen 0.0.0.0:8800 --proxy-protocol 0.0.0.0:8800=10.0.0.0/8",
+      "roost serve --engine a=/run/docker-a.sock --engine b=/run/docker-b.sock",
     ],
     run: { context in
       let parsed = context.parsed
@@ -124,16 +126,46 @@ enum Serve {
         aliasDomain: parsed.text("alias-domain"), zone: parsed.text("zone"),
         upstreamAuthorities: parsed.text("upstream-ca"),
         otlpEndpoint: parsed.text("otlp-endpoint"), otlpRatio: parsed.number("otlp-ratio") ?? 1,
-        logs: try logs(parsed), engine: try engine(parsed), nodeNetworks: try networks(parsed),
+        logs: try logs(parsed), engines: try engines(parsed), nodeNetworks: try networks(parsed),
         environments: try environments(parsed))
       throw ProgramEnd(code: await context.shell.serve(options))
     })
 }
 
 extension Serve {
-  /// A path, also as Docker writes it.
-  private static func engine(_ parsed: ParsedArguments) throws(CommandFailure) -> String? {
-    guard var path = parsed.text("engine") else { return nil }
+  /// `[ZONE=]PATH`, the path also as Docker writes it.
+  private static func engines(_ parsed: ParsedArguments) throws(CommandFailure) -> [EngineOption] {
+    let texts = parsed.texts("engine")
+    var result: [EngineOption] = []
+    for text in texts {
+      let engine = try engine(text)
+      if texts.count > 1, !text.contains("=") {
+        throw .usage("--engine: several engines need names; write ZONE=\(text)", command)
+      }
+      if let other = result.first(where: { $0.zone == engine.zone || $0.socket == engine.socket }) {
+        let what = other.zone == engine.zone ? "zone \(engine.zone)" : engine.socket
+        throw .usage("--engine: \(what) is given twice; each zone has an engine of its own", command)
+      }
+      result.append(engine)
+    }
+    return result
+  }
+
+  private static func engine(_ text: String) throws(CommandFailure) -> EngineOption {
+    var zone = "local"
+    var path = text
+    if let sign = text.firstIndex(of: "="), !text.hasPrefix("/") {
+      zone = String(text[..<sign])
+      path = String(text[text.index(after: sign)...])
+      let isName =
+        (1...63).contains(zone.utf8.count)
+        && zone.utf8.allSatisfy {
+          (0x61...0x7a).contains($0) || (0x30...0x39).contains($0) || $0 == 0x2d
+        }
+      guard isName else {
+        throw .usage("--engine: '\(zone)' is no name of a zone: 1 to 63 of a-z, 0-9 and -", command)
+      }
+    }
     for prefix in ["unix://", "unix:"] where path.hasPrefix(prefix) {
       path = String(path.dropFirst(prefix.utf8.count))
     }
@@ -141,7 +173,7 @@ extension Serve {
       throw .usage(
         "--engine: '\(path)' is not an absolute path of a socket, like /var/run/docker.sock", command)
     }
-    return path
+    return EngineOption(zone: zone, socket: path)
   }
 
   private static func environments(_ parsed: ParsedArguments) throws(CommandFailure) -> EnvironmentOptions {
