@@ -85,7 +85,9 @@ final class Capture: AnswerWitness {
   }
 
   func add(head bytes: UnsafeBufferPointer<UInt8>) {
-    guard takes(bytes.count, beside: 0) else { return }
+    // The limit is one of bodies.
+    guard !isDone else { return }
+    guard room.grow(by: bytes.count) else { return giveUp(\.overMemory) }
     head.append(contentsOf: bytes)
   }
 
