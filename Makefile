@@ -5,7 +5,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 SWIFT_FLAGS := --explicit-target-dependency-import-check error
 
-.PHONY: check-pythons check-torch help setup build demo test check bench fmt fuzz soak zero-loss check-sanitizers clean
+.PHONY: check-pythons check-torch drill help setup build demo test check bench fmt fuzz soak zero-loss check-sanitizers clean
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -43,6 +43,9 @@ soak: build ## ten minutes of real clients, bad manners and killed instances; SO
 
 zero-loss: build ## five minutes of load of every kind while aliases, nodes and processes change; ZERO_LOSS=SECONDS
 	@ROOST_ZERO_LOSS_SECONDS=$(or $(ZERO_LOSS),300) scripts/with-engine $(PY) -m pytest -q -s Tests/EndToEnd/test_zero_loss.py
+
+drill: build ## five minutes of an alias under load while instances are killed, frozen, slowed; DRILL=SECONDS
+	@ROOST_DRILL_SECONDS=$(or $(DRILL),300) $(PY) -m pytest -q -s Tests/EndToEnd/test_drill.py -k nothing_is_lost
 
 check-sanitizers: setup ## every Swift test with address, leak and thread sanitizer
 	@scripts/check-sanitizers

@@ -1,6 +1,7 @@
 public import Domain
 public import DriverAPI
 import FoundationEssentials
+import Glibc
 import Sandboxing
 import Synchronization
 
@@ -175,6 +176,11 @@ extension CellDriver {
 
   public func kill(_ handle: InstanceHandle) async {
     ProcessHandle(pid: handle.pid, startTicks: handle.startTicks)?.signal(9)
+  }
+
+  public func freeze(_ handle: InstanceHandle, _ isFrozen: Bool) async -> Bool {
+    ProcessHandle(pid: handle.pid, startTicks: handle.startTicks)?.signal(isFrozen ? SIGSTOP : SIGCONT)
+      ?? false
   }
 
   public func usage(_ handle: InstanceHandle) async -> InstanceUsage? {

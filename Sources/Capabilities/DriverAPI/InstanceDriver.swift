@@ -23,6 +23,8 @@ public protocol InstanceDriver: Sendable {
   func stop(_ handle: InstanceHandle, grace: Duration) async
   /// SIGKILL now; the exit is reported by `exits`.
   func kill(_ handle: InstanceHandle) async
+  /// Stops the instance from running for a while (SIGSTOP), or lets it go on (SIGCONT). False when that can't be.
+  func freeze(_ handle: InstanceHandle, _ isFrozen: Bool) async -> Bool
   /// Exits of instances, of hosts and of processes of single requests, as they happen. One consumer.
   func exits() -> AsyncStream<InstanceExit>
   /// Ends the host of a release with all its instances; removes sockets, cgroups and files.
@@ -54,6 +56,7 @@ public protocol InstanceDriver: Sendable {
 }
 
 extension InstanceDriver {
+  public func freeze(_ handle: InstanceHandle, _ isFrozen: Bool) async -> Bool { false }
   public func startTimes(of instance: InstanceID) async -> (create: Duration, start: Duration)? { nil }
   public func meters(_ handles: [InstanceHandle]) async -> [InstanceID: InstanceMeter] { [:] }
   public func postmortem(_ handle: InstanceHandle) async -> LastError? { nil }

@@ -158,6 +158,17 @@ extension ImageDriver {
     }
   }
 
+  public func freeze(_ handle: InstanceHandle, _ isFrozen: Bool) async -> Bool {
+    do throws(EngineError) {
+      try await engine.kill(
+        ContainerPlan.container(handle.instance), signal: isFrozen ? "SIGSTOP" : "SIGCONT")
+      return true
+    } catch {
+      noteTrouble(error)
+      return false
+    }
+  }
+
   /// What was last seen: an engine takes up to a second to answer, and who lists instances must not wait for each.
   public func usage(_ handle: InstanceHandle) async -> InstanceUsage? {
     state.withLock { state in

@@ -144,6 +144,9 @@ public final class ZonedImageDriver: InstanceDriver {
     await driver(handle)?.stop(handle, grace: grace)
   }
   public func kill(_ handle: InstanceHandle) async { await driver(handle)?.kill(handle) }
+  public func freeze(_ handle: InstanceHandle, _ isFrozen: Bool) async -> Bool {
+    await driver(handle)?.freeze(handle, isFrozen) ?? false
+  }
   public func usage(_ handle: InstanceHandle) async -> InstanceUsage? {
     await driver(handle)?.usage(handle)
   }

@@ -12,6 +12,7 @@ public struct APIWorld: Sendable {
   public var aliases: AliasService
   public var replacer: NodeReplacer
   public var zones: ZoneService
+  public var disturber: Disturber
   public var checkpoints: CheckpointService
   /// Nil where no environments can be made.
   public var environments: EnvironmentService?
@@ -47,6 +48,7 @@ public struct APIWorld: Sendable {
     self.fleet = fleet
     self.nodes = nodes
     aliases = AliasService(world: world, fleet: fleet)
+    disturber = Disturber(world: world, fleet: fleet)
     replacer = NodeReplacer(world: world, fleet: fleet, nodes: nodes, aliases: aliases)
     zones = ZoneService(world: world, fleet: fleet)
     self.checkpoints = checkpoints

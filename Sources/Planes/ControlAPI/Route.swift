@@ -94,6 +94,7 @@ enum RouteTable {
     Route("POST", "/v1/environments/*:check", EnvironmentEndpoints.check),
     Route("GET", "/v1/instances", InstanceEndpoints.list),
     Route("GET", "/v1/instances/*", InstanceEndpoints.get),
+    Route("POST", "/v1/instances/*:disturb", InstanceEndpoints.disturb),
     Route("GET", "/nodes/*/openapi.json", ContractEndpoints.openAPI),
     Route("GET", "/nodes/*/node.proto", ContractEndpoints.proto),
     Route("GET", "/v1/operations", OperationEndpoints.list),

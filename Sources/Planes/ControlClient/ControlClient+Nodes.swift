@@ -115,6 +115,12 @@ extension ControlClient {
     try get("/v1/instances/\(Self.escaped(id))")
   }
 
+  /// Kills, freezes or slows an instance.
+  public func disturb(_ instance: String, _ request: DisturbRequest) throws(ClientError) {
+    _ = try call(
+      "POST", "/v1/instances/\(Self.escaped(instance)):disturb", body: try Self.encode(request))
+  }
+
   /// Lines behind the cursor; waits for some when there are none. `filter`: more parameters of the call.
   public func logs(
     of node: String, after cursor: String?, tail: Int?, waitSeconds: Int, filter: [(String, String)] = []

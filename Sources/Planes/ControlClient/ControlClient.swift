@@ -18,6 +18,9 @@ public struct ControlClient: Sendable {
     self.token = token
   }
 
+  /// The line of a head that says who calls.
+  var credentials: String { token.map { "authorization: Bearer \($0)\r\n" } ?? "" }
+
   // MARK: Calls
 
   /// Calls the server; the body of its good answer.

@@ -64,6 +64,8 @@ final class ExecuteRequest {
   /// Where its frame begins in all that was ever written to the instance.
   var frameStart = 0
   var reportedHung = false
+  /// The caller says (`idempotency-key`) that it may run more than once; then its input is kept until it is answered.
+  var isRepeatable = false
 
   init(slot: Int) { self.slot = slot }
 

@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Domain
 internal import HTTPTransport
 internal import Reactor
@@ -49,8 +50,20 @@ extension GatewayLoop {
     request.peer = server.peerAddress(exchange)
     request.path = form == .rest ? nil : pathCounters(node, exchange)
     request.inputCount = inputCount
+    request.isRepeatable = hasIdempotencyKey(exchange, fields)
     exchange.ownerTag = request.tag
     return request
+  }
+
+  /// Whether the caller says that nothing bad comes of its request being run more than once
+  /// (draft-ietf-httpapi-idempotency-key-header).
+  func hasIdempotencyKey(_ exchange: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>) -> Bool {
+    guard let base = exchange.base else { return false }
+    let name: StaticString = "idempotency-key"
+    for index in 0..<Int(exchange.head.fieldCount) where fields[index].nameCount == 15 {
+      if scan_equals_lower(base + Int(fields[index].nameStart), name.utf8Start, 15) != 0 { return true }
+    }
+    return false
   }
 
   func start(_ request: ExecuteRequest, _ node: LoopNode, _ input: [UInt8]) {

@@ -375,6 +375,10 @@ extension GatewayLoop {
         requeue(request, base + offset + before, request.inputCount)
         continue
       }
+      if request.state == .sent, request.isRepeatable, request.attempts < Self.mostAttempts {
+        requeue(request)
+        continue
+      }
       if request.state == .sent {
         let message =
           "the instance \(link.shared.routed.id) ended before it had answered: \(reason); the cell may have run in part; why it ended: roost node describe \(request.node?.entry.routed.name ?? "")"

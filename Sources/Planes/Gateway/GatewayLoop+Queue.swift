@@ -14,6 +14,7 @@ extension GatewayLoop {
     let request = requests[slot]
     request.form = .rest
     request.isPlain = false
+    request.isRepeatable = false
     request.dispatched = 0
     request.ticket = 0
     request.reportedHung = false
@@ -47,6 +48,7 @@ extension GatewayLoop {
   func start(_ request: ExecuteRequest, _ node: LoopNode, _ input: UnsafePointer<UInt8>, _ count: Int) {
     if request.choice?.alias.isCopied == true { copy(request, input, count) }
     if node.shared.queueLength == 0, let link = acquire(node) {
+      if request.isRepeatable { request.input.append(input, count) }
       return dispatch(request, to: link, input, count)
     }
     request.state = .queued
@@ -133,7 +135,7 @@ extension GatewayLoop {
       loop.cancel(&request.timer)
       guard let base = request.input.base else { continue }
       dispatch(request, to: link, base, request.input.count)
-      request.input.clear()
+      if !request.isRepeatable { request.input.clear() }
     }
   }
 
@@ -188,10 +190,15 @@ extension GatewayLoop {
 
   /// Puts a request back that was dispatched but never written. It stands at the front, past the queue's limit.
   func requeue(_ request: ExecuteRequest, _ input: UnsafePointer<UInt8>, _ count: Int) {
-    guard let node = request.node else { return }
-    loop.cancel(&request.timer)
     request.input.clear()
     request.input.append(input, count)
+    requeue(request)
+  }
+
+  /// The same of one that has its input still.
+  func requeue(_ request: ExecuteRequest) {
+    guard let node = request.node else { return }
+    loop.cancel(&request.timer)
     request.state = .queued
     request.link = nil
     request.dispatched = 0

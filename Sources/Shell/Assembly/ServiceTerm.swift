@@ -177,7 +177,7 @@ struct ServiceTerm {
   func run() async -> End {
     let (world, fleet, images, environments) = (world, fleet, images, environments)
     let (observations, housekeeping, gateway) = (observations, housekeeping, parts.gateway)
-    let (mirrors, copies, replacer) = (mirrors, copies, api.replacer)
+    let (mirrors, copies, replacer, disturber) = (mirrors, copies, api.replacer, api.disturber)
     let (recordings, records, replays) = (recordings, records, api.replays)
     let end = await withDiscardingTaskGroup(returning: End.self) { group in
       group.addTask { await fleet.run() }
@@ -185,6 +185,7 @@ struct ServiceTerm {
       group.addTask { await world.telemetry.run { await fleet.views() } }
       group.addTask { await environments.run() }
       group.addTask { await replacer.run() }
+      group.addTask { await disturber.run() }
       group.addTask { await mirrors.run(copies) }
       group.addTask { await recordings.run(records) }
       group.addTask { await replays.run() }

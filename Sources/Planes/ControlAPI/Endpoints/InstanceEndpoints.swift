@@ -24,6 +24,17 @@ enum InstanceEndpoints {
     return try Answer.json(try await find(call.segments[0], call, api))
   }
 
+  /// Kills, freezes or slows one, for drills.
+  static func disturb(_ call: Call, _ api: APIWorld) async throws(PlatformError) -> HTTPResponse {
+    try call.allowQuery()
+    let found = try await find(call.segments[0], call, api)
+    let node = try await NodeEndpoints.find(found.nodeId.text, call, .develop, api)
+    let request = try call.body(DisturbRequest.self)
+    try await Audit.record("DisturbInstance", found.id.text, call, api)
+    try await api.disturber.disturb(found.id, of: node, request)
+    return Answer.empty()
+  }
+
   /// Instances come and go: one that is not there any more is the common case.
   private static func find(_ text: String, _ call: Call, _ api: APIWorld) async throws(PlatformError)
     -> InstanceResource

@@ -128,6 +128,7 @@ extension GatewayLoop {
         request.callerSetDeadline = true
       }
       frame(request, exchange)
+      if !request.isIdempotent { request.isIdempotent = hasIdempotencyKey(exchange, fields.fields) }
       try writeHead(
         request, exchange, fields, route, passesCredentials: node.plan.passesCredentials)
       if request.choice?.alias.isCopied == true { copy(request) }
