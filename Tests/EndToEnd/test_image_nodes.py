@@ -285,3 +285,10 @@ def test_an_engine_that_hangs_ends_and_comes_back_is_told_and_outlived(server: R
     wait_for("others", lambda: not before & {i["id"] for i in server.instances(node)})
     server.healthy(node, 2)
     assert images(server, node, "GET", "/id").status == 200
+
+
+def test_gpus_that_the_engine_can_not_give_are_said(server: Roost) -> None:
+    node, said = failure(server, "gpus", {"reference": "testapp:1"}, configuration="g1.1", memoryBytes=256 << 20, cpus=1)
+    assert "has 1 GPU, and the container engine can give none: install NVIDIA's driver and container toolkit" in said, said
+    server.call("DELETE", f"/v1/nodes/{node}")
+    wait_for("nothing is left", lambda: left_of(node) == [])

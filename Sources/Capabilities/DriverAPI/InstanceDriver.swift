@@ -126,6 +126,8 @@ public struct NodeLaunch: Sendable, Codable, Equatable {
   public var secrets: [String: String]?
   /// The zones of its instances with what network they get there; nil: the usual zone, a network of the node's own.
   public var placements: [LaunchPlacement]?
+  /// GPUs of an instance; nil: none.
+  public var gpus: Int?
   /// Of `start`: where this instance is put; nil: in the usual zone.
   public var zone: String?
 

@@ -55,6 +55,7 @@ enum ContainerPlan {
         MemorySwap: launch.memoryBytes, PidsLimit: launch.pids, ReadonlyRootfs: source.readOnlyRoot,
         CapAdd: source.capabilities, Tmpfs: Dictionary(tmpfs) { first, _ in first },
         ShmSize: source.sharedMemoryBytes, Init: true, NetworkMode: network ?? Self.network(launch.node),
-        Mounts: (disk.map { [$0] } ?? []) + files))
+        Mounts: (disk.map { [$0] } ?? []) + files,
+        DeviceRequests: launch.gpus.map { [.init(Driver: "nvidia", Count: $0, Capabilities: [["gpu"]])] }))
   }
 }

@@ -46,7 +46,7 @@ extension ImageDriver {
     let name = ContainerPlan.container(id)
     let network =
       subnet(of: launch).map { ContainerPlan.network($0.id) } ?? ContainerPlan.network(launch.node)
-    let body = ContainerPlan.body(
+    var body = ContainerPlan.body(
       id, launch, source, image: prepared.pinned, owner: owner, cpus: prepared.cpus,
       secrets: secrets, network: network)
     if source.diskGigabytes != nil {
@@ -55,12 +55,11 @@ extension ImageDriver {
       try await engine.createVolume(ContainerPlan.volume(id), labels: labels)
     }
     let asked = ContinuousClock.now
-    do throws(EngineError) {
-      let made = try await engine.create(name, body)
-      for warning in made.warnings { note(launch, "instance \(id): the engine warns: \(warning)") }
-    } catch {
-      // Made by a call whose answer was lost.
-      guard error.kind == .refused(409) else { throw error }
+    do throws(EngineError) { try await make(name, body, launch, id) } catch {
+      // Podman without its program that reaps processes: the image's own first process has to.
+      guard error.message.contains("container-init binary not found") else { throw error }
+      body.HostConfig.Init = nil
+      try await make(name, body, launch, id)
     }
     try await give(secrets.files, to: name, source, prepared)
     let created = ContinuousClock.now
@@ -83,6 +82,18 @@ extension ImageDriver {
     // It may be over already, and its event may have come before anybody knew of it.
     if !details.State.Running { await look(at: id) }
     return handle
+  }
+
+  private func make(
+    _ name: String, _ body: ContainerBody, _ launch: NodeLaunch, _ id: InstanceID
+  ) async throws(EngineError) {
+    do throws(EngineError) {
+      let made = try await engine.create(name, body)
+      for warning in made.warnings { note(launch, "instance \(id): the engine warns: \(warning)") }
+    } catch {
+      // Made by a call whose answer was lost.
+      guard error.kind == .refused(409) else { throw error }
+    }
   }
 
   public func startTimes(of instance: InstanceID) async -> (create: Duration, start: Duration)? {

@@ -24,16 +24,15 @@ extension ImageDriver {
         ?? logins.login(for: image.registry)
     } catch { return refused(error) }
     let former = pins.read(host, reference: source.reference)
+    if isPodman { return try await obtainByPulling(launch, source, words, image, login, logins, former) }
     if let here = try await engine.image(former ?? image.text), here.RepoDigests?.isEmpty ?? true {
       // Nothing to ask: it comes from no registry.
       return try pin(here, as: former ?? here.Id, host, source, words)
     }
     var pinned = former
     do throws(EngineError) {
-      if !isPodman {
-        let asked = former.flatMap { try? ImageReference($0) } ?? image
-        pinned = image.pinned(try await engine.distribution(of: asked, as: login).Descriptor.digest).text
-      }
+      let asked = former.flatMap { try? ImageReference($0) } ?? image
+      pinned = image.pinned(try await engine.distribution(of: asked, as: login).Descriptor.digest).text
     } catch {
       guard let former, !error.isRefusalOfRegistry, let here = try await engine.image(former) else {
         if error.isOfEngine { throw error }
@@ -58,6 +57,39 @@ extension ImageDriver {
         words.failure(.launch, .missing, "image \(source.reference) was pulled and is not there"))
     }
     return try pin(here, as: pinned ?? here.RepoDigests?.first ?? here.Id, host, source, words)
+  }
+
+  /// Podman can't be asked what a registry has: a pull asks it, with the login, also when all layers are here. What is called
+  /// `localhost/...` was made here and comes from no registry.
+  private func obtainByPulling(
+    _ launch: NodeLaunch, _ source: ImageSource, _ words: ImageWords, _ image: ImageReference,
+    _ login: RegistryLogin?, _ logins: RegistryLogins, _ former: String?
+  ) async throws(EngineError) -> PreparedImage {
+    let host = HostName(launch.node, launch.release)
+    if image.registry == "localhost" {
+      guard let here = try await engine.image(former ?? image.text) else {
+        return refused(
+          words.failure(
+            .launch, .missing,
+            "image \(image.text) is not there: what is called localhost/... must be built or imported first"))
+      }
+      return try pin(here, as: former ?? here.Id, host, source, words)
+    }
+    let asked = former.flatMap { try? ImageReference($0) } ?? image
+    do throws(EngineError) { try await pull(asked, login, launch) } catch {
+      guard let former, !error.isRefusalOfRegistry, let here = try await engine.image(former) else {
+        if error.isOfEngine { throw error }
+        return refused(words.registry(error, image: image, login: login, logins))
+      }
+      configuration.log("\(launch.node): the registry can't be asked (\(error.message)); the image is here")
+      return try pin(here, as: former, host, source, words)
+    }
+    guard let here = try await engine.image(asked.text) else {
+      return refused(
+        words.failure(.launch, .missing, "image \(source.reference) was pulled and is not there"))
+    }
+    let own = here.RepoDigests?.first { $0.hasPrefix("\(image.repository)@") }
+    return try pin(here, as: former ?? own ?? here.RepoDigests?.first ?? here.Id, host, source, words)
   }
 
   private func refused(_ failure: DriverFailure) -> PreparedImage {

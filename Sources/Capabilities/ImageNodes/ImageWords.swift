@@ -88,6 +88,12 @@ struct ImageWords: Sendable {
         "image.secretFiles: the container engine does not see the folder in memory where roost puts them (\(said)): run both on the same machine, or give the secrets as variables"
       )
     }
+    if said.contains("could not select device driver") || said.contains("nvidia.com/gpu") {
+      return failure(
+        .launch, .refused,
+        "the configuration of node '\(launch.nodeName)' has \(launch.gpus ?? 0) GPU, and the container engine can give none: install NVIDIA's driver and container toolkit and restart the engine, or take a configuration without GPU (roost configuration list): \(said)"
+      )
+    }
     if said.contains("unable to find user") {
       return failure(
         .launch, .missing,

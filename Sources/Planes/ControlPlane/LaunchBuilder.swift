@@ -15,6 +15,7 @@ struct LaunchBuilder {
         inputs: [], outputs: [], subnet: spec.subnet == "none" ? .none : .host,
         cpus: spec.cpus ?? configuration.cpus, memoryBytes: spec.memoryBytes ?? configuration.memoryBytes,
         pids: 4096, image: image)
+      launch.gpus = configuration.gpus > 0 ? configuration.gpus : nil
       launch.placements = try await placements(spec, in: record.folderID)
       return launch
     }

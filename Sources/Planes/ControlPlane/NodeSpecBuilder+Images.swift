@@ -18,13 +18,8 @@ extension NodeSpecBuilder {
       throw .invalid(
         "addresses", "addresses: belongs to nodes of kind address; leave it out of one of kind image")
     }
+    // Whether there are GPUs only the engine knows, which says so at the first start.
     let configuration = try Configuration.named(request.configuration ?? "c1.4")
-    guard configuration.gpus == 0 else {
-      throw .invalid(
-        "configuration",
-        "configuration: '\(configuration.name)' has GPUs, and this machine's pool has none; use a c1 configuration"
-      )
-    }
     let source = try ImageValidation.source(
       image, endpoint: request.endpoint, healthCheck: request.healthCheck,
       telemetry: request.telemetry)
