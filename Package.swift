@@ -156,7 +156,8 @@ let package = Package(
     .testTarget(
       name: "GatewayTests",
       dependencies: [
-        "Gateway", "Domain", "HTTPModel", "Wire", "Access", "HTTPTransport", "Reactor", "Telemetry", "CLinux",
+        "Gateway", "Domain", "Planning", "HTTPModel", "Wire", "Access", "HTTPTransport", "Reactor",
+        "Telemetry", "CLinux",
         "TestSupport",
       ]),
     .testTarget(

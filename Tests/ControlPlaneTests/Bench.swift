@@ -33,6 +33,14 @@ actor RecordingSink: RoutingSink {
   private var loads: [NodeID: NodeLoad] = [:]
   func load(of node: NodeID) -> NodeLoad? { loads[node] }
   func set(_ load: NodeLoad, on node: NodeID) { loads[node] = load }
+
+  private var answered: [NodeID: RampWindow] = [:]
+  func compared(ofAlias alias: AliasID) -> [NodeID: RampWindow] { answered }
+  func answer(_ window: RampWindow, by node: NodeID) {
+    answered[node] = (answered[node] ?? RampWindow()) + window
+  }
+  /// As a gateway that was started again.
+  func forgetAnswers() { answered = [:] }
 }
 
 /// Counts the failures that reconcilers speak of.

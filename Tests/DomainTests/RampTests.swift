@@ -1,11 +1,12 @@
 import Domain
+import FoundationEssentials
 import Planning
 import Testing
 
 /// Ramps against scripted candidates on a clock of numbers: how often they are wrong is counted.
 @Suite struct RampTests {
   typealias SplitMix = AliasTests.SplitMix
-  /// Ramps that each case plays; docs/aliases.md has the rates of 5000.
+  /// Ramps that each case plays; docs/ramps.md has the rates of 5000.
   static let runs = 60
 
   /// How a node answers at a moment of the ramp.
@@ -37,29 +38,26 @@ import Testing
   ) -> End {
     var random = SplitMix(state: seed)
     let machine = RampMachine(plan)
-    var step = 0
-    var began = 0
-    var (ours, theirs, before) = (RampWindow(), RampWindow(), RampWindow())
-    for second in 0..<3600 {
-      for _ in 0..<rate {
-        if Int.random(in: 0..<100, using: &random) < plan.steps[step] {
-          answer(candidate, Double(second), &ours, &random)
-        } else {
-          answer(current, Double(second), &theirs, &random)
+    var progress = RampProgress()
+    for second in stride(from: 0, to: 3600, by: 5) {
+      let percent = machine.percent(progress.step)
+      var (ours, theirs) = (RampWindow(), RampWindow())
+      for moment in second..<(second + 5) {
+        for _ in 0..<rate {
+          if Int.random(in: 0..<100, using: &random) < percent {
+            answer(candidate, Double(moment), &ours, &random)
+          } else {
+            answer(current, Double(moment), &theirs, &random)
+          }
         }
       }
-      guard second % 5 == 4 else { continue }
-      switch machine.decide(
-        step: step, elapsed: Double(second - began + 1), candidate: ours,
-        others: plan.steps[step] == 100 ? before : theirs)
-      {
+      machine.note(
+        &progress, seconds: 5, candidate: ours, others: theirs, isServing: true, isPaused: false)
+      switch machine.decide(progress) {
       case .hold: break
-      case .advance:
-        step += 1
-        began = second + 1
-        (ours, theirs, before) = (RampWindow(), RampWindow(), theirs)
-      case .complete: return .completed(seconds: second)
-      case .rollBack: return .rolledBack(seconds: second, atPercent: plan.steps[step])
+      case .advance: progress.advance()
+      case .complete: return .completed(seconds: second + 5)
+      case .rollBack: return .rolledBack(seconds: second + 5, atPercent: percent)
       }
     }
     return .unfinished
@@ -123,9 +121,61 @@ import Testing
 
   @Test func `without traffic nothing is decided`() {
     let machine = RampMachine(RampPlan())
-    let decision = machine.decide(step: 0, elapsed: 100_000, candidate: RampWindow(), others: RampWindow())
-    guard case .hold(let why) = decision else { return #expect(Bool(false), "\(decision)") }
+    var progress = RampProgress()
+    progress.elapsed = 100_000
+    let decision = machine.decide(progress)
+    guard case .hold(.traffic, let why) = decision else { return #expect(Bool(false), "\(decision)") }
     #expect(why.contains("0 of at least 100 requests"))
+  }
+
+  @Test func `what turns bad in a long step is found as fast as in a new one`() {
+    let machine = RampMachine(RampPlan(stepSeconds: 1_000_000))
+    for seed in 0..<6 {
+      var random = SplitMix(state: UInt64(seed))
+      var progress = RampProgress()
+      var found: Int?
+      for second in stride(from: 0, to: 2000, by: 5) where found == nil {
+        let bad = second >= 1800
+        let candidate =
+          seed % 2 == 0
+          ? Behaviour(failureRate: { _ in bad ? 0.05 : 0.001 }) : Behaviour(slowness: { _ in bad ? 1.3 : 1 })
+        var (ours, theirs) = (RampWindow(), RampWindow())
+        for _ in 0..<50 { answer(candidate, 0, &ours, &random) }
+        for _ in 0..<50 { answer(Behaviour(), 0, &theirs, &random) }
+        machine.note(
+          &progress, seconds: 5, candidate: ours, others: theirs, isServing: true, isPaused: true)
+        if case .rollBack = machine.decide(progress) { found = second }
+      }
+      // Ten requests a second: some hundred of them are enough.
+      #expect(found.map { (1800..<1920).contains($0) } == true, "\(seed): \(String(describing: found))")
+    }
+  }
+
+  @Test func `a candidate that takes no requests is given up after a while`() {
+    let machine = RampMachine(RampPlan(stepSeconds: 600))
+    var progress = RampProgress()
+    for second in 0..<60 {
+      machine.note(
+        &progress, seconds: 1, candidate: RampWindow(), others: RampWindow(), isServing: second < 20,
+        isPaused: false)
+      let decision = machine.decide(progress, refusal: "no healthy instance")
+      if case .rollBack(let why) = decision {
+        #expect(second == 49 && why.contains("no healthy instance"))
+        return
+      }
+    }
+    Issue.record("it was never given up")
+  }
+
+  @Test func `what a ramp has seen outlives its process`() throws {
+    var random = SplitMix(state: 1)
+    var progress = RampProgress()
+    for _ in 0..<100 { answer(Behaviour(), 0, &progress.candidate, &random) }
+    progress.elapsed = 12.5
+    progress.advance()
+    progress.before = progress.candidate
+    let text = try JSONEncoder().encode(progress)
+    #expect(try JSONDecoder().decode(RampProgress.self, from: text) == progress)
   }
 
   @Test func `weights keep the others' proportions and sum to 100`() {

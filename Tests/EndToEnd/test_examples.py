@@ -9,7 +9,7 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import engine
 import pytest
@@ -65,6 +65,27 @@ def test_blue_and_green_work_as_their_readme_says(roost: Roost) -> None:
         {"price": 237.0, "model": "green"},
     ]
     assert [share["nodeName"] for share in roost.get("/v1/aliases/price")["shares"]] == ["green"]
+
+
+def test_a_ramp_works_word_for_word(tmp_path: pathlib.Path, make_server: Callable[..., Roost]) -> None:
+    server = make_server()
+    readme = (ROOT / "examples" / "ramp" / "README.md").read_text()
+    script = "\n".join(re.findall(r"```sh\n(.*?)```", readme, re.S))
+    path = os.pathsep.join([str(ROOT / "bin"), os.path.dirname(sys.executable), os.environ["PATH"]])
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], cwd=ROOT, env={**server.environment, "PATH": path}, text=True, timeout=300,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    at = 0
+    for words in [
+        "alias homes is published", "ended ROLLED_BACK: errors: ", "STARTED", "ROLLED_BACK", "first", "answered:", "failed with ",
+        "COMPLETED", '"model":"second"', "answered: first ", "second ", "Delete node first: done",
+    ]:  # fmt: skip
+        found = done.stdout.find(words, at)
+        assert found >= 0, f"'{words}' is not where it should be in:\n{done.stdout}"
+        at = found + len(words)
+    assert server.get("/v1/nodes")["nodes"] == []
 
 
 REFUSED = {

@@ -13,6 +13,7 @@ public struct APIWorld: Sendable {
   public var replacer: NodeReplacer
   public var zones: ZoneService
   public var disturber: Disturber
+  public var ramps: RampRunner
   public var checkpoints: CheckpointService
   /// Nil where no environments can be made.
   public var environments: EnvironmentService?
@@ -51,6 +52,7 @@ public struct APIWorld: Sendable {
     disturber = Disturber(world: world, fleet: fleet)
     replacer = NodeReplacer(world: world, fleet: fleet, nodes: nodes, aliases: aliases)
     zones = ZoneService(world: world, fleet: fleet)
+    ramps = RampRunner(world: world, fleet: fleet, aliases: aliases)
     self.checkpoints = checkpoints
     self.environments = environments
     self.secrets = secrets
@@ -60,7 +62,7 @@ public struct APIWorld: Sendable {
     self.authority = authority
     self.exchange = exchange
     self.apiKeys = apiKeys
-    self.metrics = metrics
+    self.metrics = { [meters = ramps.meters] in await metrics() + meters.text }
     self.logs = logs
     self.requests = requests
     self.limits = limits

@@ -51,3 +51,20 @@ extension ControlClient {
     }
   }
 }
+
+/// Ramps.
+extension ControlClient {
+  /// The newest ramp of an alias, with its journal.
+  public func ramp(_ alias: String) throws(ClientError) -> RampResource {
+    try get("/v1/aliases/\(Self.escaped(alias))/ramp")
+  }
+
+  public func startRamp(_ alias: String, _ request: StartRampRequest) throws(ClientError) -> RampResource {
+    try send("POST", "/v1/aliases/\(Self.escaped(alias)):ramp", request)
+  }
+
+  /// `verb`: pause, resume, promote or abort.
+  public func changeRamp(_ alias: String, _ verb: String) throws(ClientError) -> RampResource {
+    try send("POST", "/v1/aliases/\(Self.escaped(alias)):\(verb)")
+  }
+}

@@ -71,19 +71,26 @@ public struct AliasService: Sendable {
     }
     try check(spec, nodes)
     let former = try StoredJSON.value(AliasSpec.self, from: alias.specJSON)
+    if spec.shares != former.shares { try await refuseDuringRamp(of: alias, "shares") }
     if request.allowBreaking != true { try checkContract(spec.shares, of: former.shares, nodes) }
     try await AliasGate.check(alias, spec.shares, after: former.shares, world, fleet)
+    let stored = try await world.store.updateAlias(try changed(alias, spec))
+    await fleet.aliasesChanged()
+    return stored
+  }
+
+  /// The record with another spec, and the slots that go with it.
+  func changed(_ alias: AliasRecord, _ spec: AliasSpec) throws(PlatformError) -> AliasRecord {
     var record = alias
     record.specJSON = try StoredJSON.text(spec)
     let slots = try StoredJSON.value([NodeID].self, from: alias.slotsJSON)
     record.slotsJSON = try StoredJSON.text(self.slots(spec, after: slots))
     record.updatedAt = world.now()
-    let stored = try await world.store.updateAlias(record)
-    await fleet.aliasesChanged()
-    return stored
+    return record
   }
 
   public func delete(_ alias: AliasRecord) async throws(PlatformError) {
+    try await refuseDuringRamp(of: alias)
     try await world.store.removeAlias(alias.id)
     await fleet.aliasesChanged()
   }
@@ -92,6 +99,11 @@ public struct AliasService: Sendable {
   public func release(_ node: NodeRecord) async throws(PlatformError) {
     let aliases = try await world.store.allAliases()
     try refuseUse(of: node, aliases)
+    for alias in aliases {
+      let spec = try StoredJSON.value(AliasSpec.self, from: alias.specJSON)
+      guard spec.shares.contains(where: { $0.nodeId == node.id }) else { continue }
+      try await refuseDuringRamp(of: alias)
+    }
     for alias in aliases {
       var spec = try StoredJSON.value(AliasSpec.self, from: alias.specJSON)
       guard spec.shares.contains(where: { $0.nodeId == node.id }) else { continue }
@@ -208,7 +220,7 @@ public struct AliasService: Sendable {
   /// Whoever calls nodes with a weight now must not notice when a node gets its first part of their requests. Without a
   /// `former` the alias is new, and each node is compared with those before it.
   func checkContract(
-    _ shares: [AliasShare], of former: [AliasShare]?, _ nodes: [NodeRecord]
+    _ shares: [AliasShare], of former: [AliasShare]?, _ nodes: [NodeRecord], field: String? = nil
   ) throws(PlatformError) {
     func spec(_ id: NodeID) throws(PlatformError) -> (name: String, spec: NodeSpec)? {
       guard let node = nodes.first(where: { $0.id == id }) else { return nil }
@@ -224,10 +236,11 @@ public struct AliasService: Sendable {
         guard let old = try spec(share.nodeId) else { continue }
         let found = breaking(from: old.spec, to: new.spec)
         guard !found.isEmpty else { continue }
+        let field = field ?? "shares[\(index)].node"
         throw PlatformError(
           .failedPrecondition,
-          "shares[\(index)].node: callers of '\(old.name)' would notice '\(new.name)': \(found.joined(separator: "; ")). Change the cell, or allow it (allowBreaking, --allow-breaking)",
-          origin: .caller, field: "shares[\(index)].node")
+          "\(field): callers of '\(old.name)' would notice '\(new.name)': \(found.joined(separator: "; ")). Change the cell, or allow it (allowBreaking, --allow-breaking)",
+          origin: .caller, field: field)
       }
     }
   }

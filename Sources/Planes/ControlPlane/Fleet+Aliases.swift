@@ -1,4 +1,5 @@
 public import Domain
+internal import Planning
 internal import Storage
 
 extension Fleet {
@@ -30,6 +31,8 @@ extension Fleet {
 
   /// Requests of an alias that wait because it is held.
   func held(ofAlias alias: AliasID) async -> Int { await sink.held(ofAlias: alias) }
+
+  func compared(ofAlias alias: AliasID) async -> [NodeID: RampWindow] { await sink.compared(ofAlias: alias) }
 
   /// Why a node takes no requests now; nil: it does.
   public func refusal(of node: NodeID) -> String? {

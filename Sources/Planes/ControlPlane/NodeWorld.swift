@@ -23,6 +23,8 @@ public protocol RoutingSink: Sendable {
   func call(_ call: NodeCall) async -> NodeCallResult
   /// What became of copies of an alias' requests; nil when it is not in the table.
   func copies(ofAlias alias: AliasID) async -> (mirrored: CopyCounts, recorded: CopyCounts)?
+  /// What the nodes of an alias answered since the service started to requests that the weights brought to them.
+  func compared(ofAlias alias: AliasID) async -> [NodeID: RampWindow]
 }
 
 extension RoutingSink {
@@ -30,6 +32,7 @@ extension RoutingSink {
   public func held(ofAlias alias: AliasID) async -> Int { 0 }
   public func call(_ call: NodeCall) async -> NodeCallResult { .failed("there is no gateway") }
   public func copies(ofAlias alias: AliasID) async -> (mirrored: CopyCounts, recorded: CopyCounts)? { nil }
+  public func compared(ofAlias alias: AliasID) async -> [NodeID: RampWindow] { [:] }
 }
 
 /// What a node answered to requests of one alias since the service started.

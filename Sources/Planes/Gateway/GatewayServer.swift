@@ -3,6 +3,7 @@ internal import CLinux
 public import Domain
 public import HTTPModel
 internal import HTTPTransport
+public import Planning
 internal import Reactor
 internal import Synchronization
 public import TLS
@@ -197,6 +198,14 @@ public final class GatewayServer: Sendable {
   public func copies(of alias: AliasID) -> (mirrored: CopyCounts, recorded: CopyCounts)? {
     let shared = state.withLock { $0.table?.aliases.first { $0.routed.id == alias }?.shared }
     return shared.map { (CopyCounts($0.mirrored), CopyCounts($0.recorded)) }
+  }
+
+  /// What the nodes of an alias answered since the service started to requests that the weights brought to them.
+  public func compared(of alias: AliasID) -> [NodeID: RampWindow] {
+    let shared = state.withLock { $0.table?.aliases.first { $0.routed.id == alias }?.shared }
+    var found: [NodeID: RampWindow] = [:]
+    for share in shared?.allShares ?? [] { found[share.node] = share.compared.current }
+    return found
   }
 
   /// Requests of a node that were answered since the service started, by how long they took: counts of the buckets of

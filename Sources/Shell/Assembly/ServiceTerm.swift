@@ -10,6 +10,7 @@ import Gateway
 import Glibc
 import HTTPModel
 import ImageNodes
+import Planning
 import Sandboxing
 import Secrets
 import Storage
@@ -177,7 +178,8 @@ struct ServiceTerm {
   func run() async -> End {
     let (world, fleet, images, environments) = (world, fleet, images, environments)
     let (observations, housekeeping, gateway) = (observations, housekeeping, parts.gateway)
-    let (mirrors, copies, replacer, disturber) = (mirrors, copies, api.replacer, api.disturber)
+    let (mirrors, copies, replacer) = (mirrors, copies, api.replacer)
+    let (disturber, ramps) = (api.disturber, api.ramps)
     let (recordings, records, replays) = (recordings, records, api.replays)
     let end = await withDiscardingTaskGroup(returning: End.self) { group in
       group.addTask { await fleet.run() }
@@ -186,6 +188,7 @@ struct ServiceTerm {
       group.addTask { await environments.run() }
       group.addTask { await replacer.run() }
       group.addTask { await disturber.run() }
+      group.addTask { await ramps.run() }
       group.addTask { await mirrors.run(copies) }
       group.addTask { await recordings.run(records) }
       group.addTask { await replays.run() }
@@ -296,6 +299,7 @@ private struct GatewaySink: RoutingSink {
   func copies(ofAlias alias: AliasID) async -> (mirrored: CopyCounts, recorded: CopyCounts)? {
     gateway.copies(of: alias)
   }
+  func compared(ofAlias alias: AliasID) async -> [NodeID: RampWindow] { gateway.compared(of: alias) }
   func traffic(of node: NodeID) async -> NodeTraffic? {
     gateway.durations(of: node).map { NodeTraffic(requests: $0.reduce(0, +), durations: $0) }
   }

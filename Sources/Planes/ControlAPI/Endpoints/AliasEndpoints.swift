@@ -121,6 +121,7 @@ enum AliasEndpoints {
       createdBy: record.createdBy, updatedAt: record.updatedAt, generation: record.generation, spec: spec,
       status: served == weighty.count ? .healthy : served > 0 ? .degraded : .unhealthy, shares: shares,
       executePath: "/datasphere/v1/aliases/\(record.name):execute",
-      hold: try await api.aliases.hold(of: record.id))
+      hold: try await api.aliases.hold(of: record.id),
+      ramp: try await api.ramps.summary(of: record))
   }
 }

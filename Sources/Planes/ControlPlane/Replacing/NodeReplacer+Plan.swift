@@ -37,7 +37,9 @@ extension NodeReplacer {
         let replaced = try aliases.replaced(
           alias, node.id, by: successor.id, allowBreaking: request.allowBreaking ?? false, all)
         try await AliasGate.check(alias.id, gives: node.id, to: successor.id, world, fleet)
-        if let replaced { shares.append(replaced.share) }
+        guard let replaced else { continue }
+        try await aliases.refuseDuringRamp(of: alias)
+        shares.append(replaced.share)
       } else {
         let spec = try StoredJSON.value(AliasSpec.self, from: alias.specJSON)
         let isUsed =

@@ -193,6 +193,9 @@ public actor NodeReplacer {
         let replaced = try aliases.replaced(
           alias, node, by: wanted.successor, allowBreaking: wanted.allowBreaking, nodes)
         guard let replaced else { continue }
+        if let ramp = try store.ramp(of: alias.id), ramp.status.isUnderWay {
+          throw AliasService.underWay(alias, ramp)
+        }
         try store.updateAlias(replaced.record)
         changed.append(alias.id)
       }

@@ -12,6 +12,8 @@ struct AliasChoice {
   let counters: ShareCounters
   /// What the caller is given to stick by; empty: nothing.
   var cookie: [UInt8] = []
+  /// By the weights, not by a rule or the caller's choice.
+  var isWeighed = false
 }
 
 /// Aliases: which of their nodes gets a request.
@@ -131,7 +133,8 @@ extension GatewayLoop {
     var cookie: [UInt8] = []
     guard let place = sticky(alias, verdict, fields, &cookie) ?? alias.next() else { throw alias.refusal }
     let share = alias.shares[place]
-    return AliasChoice(alias: alias, node: share.node, counters: share.counters, cookie: cookie)
+    return AliasChoice(
+      alias: alias, node: share.node, counters: share.counters, cookie: cookie, isWeighed: true)
   }
 
   /// What the header `x-alias-target` names.
@@ -235,9 +238,21 @@ extension GatewayLoop {
   }
 
   /// Counts an answer for the alias: to its path and to the node's share.
-  func count(_ choice: AliasChoice, _ path: PathCounters?, status: Int, microseconds: Int) {
+  func count(
+    _ choice: AliasChoice, _ path: PathCounters?, status: Int, grpcStatus: Int = 0, microseconds: Int
+  ) {
     path?.answered(status: status, microseconds: microseconds)
     choice.counters.answered(status: status, microseconds: microseconds)
+    // A caller who went away (499) waited so long in vain: that is a time like any other, but no failure.
+    guard choice.isWeighed else { return }
+    choice.counters.compared.answered(
+      isFailure: status >= 500 || Self.blamesServer(grpcStatus),
+      microseconds: status == 101 ? nil : microseconds)
+  }
+
+  /// UNKNOWN, DEADLINE_EXCEEDED, INTERNAL, UNAVAILABLE, DATA_LOSS.
+  private static func blamesServer(_ grpcStatus: Int) -> Bool {
+    grpcStatus == 2 || grpcStatus == 4 || (13...15).contains(grpcStatus)
   }
 
   /// The counters of an alias' path.

@@ -1,4 +1,5 @@
 internal import Domain
+internal import Planning
 internal import Synchronization
 internal import Telemetry
 
@@ -8,6 +9,7 @@ final class ShareCounters: Sendable {
   private let total = Atomic<Int>(0)
   private let failed = Atomic<Int>(0)
   let durations = Histogram()
+  let compared = ComparedCounters()
 
   init(node: NodeID) { self.node = node }
 
@@ -19,6 +21,29 @@ final class ShareCounters: Sendable {
     total.wrappingAdd(1, ordering: .relaxed)
     if status >= 500 { failed.wrappingAdd(1, ordering: .relaxed) }
     durations.observe(microseconds: microseconds)
+  }
+}
+
+/// What ramps compare: answers to requests that the weights, or what callers stick to, brought to a node. Those that a rule or a
+/// caller chose are of another kind than the others'.
+final class ComparedCounters: Sendable {
+  private let total = Atomic<Int>(0)
+  private let failed = Atomic<Int>(0)
+  private let buckets: InlineArray<428, Atomic<Int>> = .init { _ in Atomic<Int>(0) }
+
+  /// `microseconds`: nil for what lasts as long as it likes and says nothing of the node, such as a WebSocket.
+  func answered(isFailure: Bool, microseconds: Int?) {
+    total.wrappingAdd(1, ordering: .relaxed)
+    if isFailure { failed.wrappingAdd(1, ordering: .relaxed) }
+    guard let microseconds else { return }
+    buckets[LatencyScale.bucket(microseconds: microseconds)].wrappingAdd(1, ordering: .relaxed)
+  }
+
+  /// All since the service started. What is answered meanwhile may be in one number and not yet in another.
+  var current: RampWindow {
+    RampWindow(
+      requests: total.load(ordering: .relaxed), failures: failed.load(ordering: .relaxed),
+      latencies: LatencyCounts((0..<LatencyScale.bucketCount).map { buckets[$0].load(ordering: .relaxed) }))
   }
 }
 

@@ -336,7 +336,9 @@ extension GatewayLoop {
     let grpcStatus = request.grpcStatus >= 0 ? request.grpcStatus : request.status == 499 ? 1 : 2
     if request.isGRPC { request.path?.answered(grpcStatus: grpcStatus) }
     if let choice = request.choice {
-      count(choice, request.aliasPath, status: request.status, microseconds: microseconds)
+      count(
+        choice, request.aliasPath, status: request.status, grpcStatus: request.isGRPC ? grpcStatus : 0,
+        microseconds: microseconds)
       if request.isGRPC { request.aliasPath?.answered(grpcStatus: grpcStatus) }
     }
     note(request, now: now)

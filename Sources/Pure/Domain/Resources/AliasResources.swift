@@ -133,11 +133,13 @@ public struct AliasResource: Sendable, Codable, Equatable {
   public var executePath: String
   /// Set while its requests wait.
   public var hold: AliasHoldStatus?
+  /// The newest ramp, under way or ended; left out when there never was one.
+  public var ramp: RampResource?
 
   public init(
     id: AliasID, folderId: FolderID, name: String, fullName: String, createdAt: Timestamp, createdBy: String,
     updatedAt: Timestamp, generation: Int, spec: AliasSpec, status: AliasStatus, shares: [AliasShareStatus],
-    executePath: String, hold: AliasHoldStatus? = nil
+    executePath: String, hold: AliasHoldStatus? = nil, ramp: RampResource? = nil
   ) {
     self.id = id
     self.folderId = folderId
@@ -152,6 +154,7 @@ public struct AliasResource: Sendable, Codable, Equatable {
     self.shares = shares
     self.executePath = executePath
     self.hold = hold
+    self.ramp = ramp
   }
 }
 

@@ -49,6 +49,7 @@ enum AliasDescribe {
         share.serving ? "serving" : Table.oneLine(share.reason ?? "not serving", width: 100))
     }
     var text = facts.text + "\n" + table.text
+    if let ramp = alias.ramp { text += "\n" + AliasRamp.summary(ramp) }
     if !spec.rules.isEmpty {
       var rules = Table("RULE", "NODE")
       for rule in spec.rules {
@@ -68,13 +69,13 @@ enum AliasDescribe {
     ].compactMap { $0 }.joined(separator: ", ")
   }
 
-  private static func percent(_ part: Int, of total: Int) -> String {
+  static func percent(_ part: Int, of total: Int) -> String {
     guard total > 0 else { return "-" }
     let tenths = (part * 1000 + total / 2) / total
     return "\(tenths / 10).\(tenths % 10) %"
   }
 
-  private static func time(_ milliseconds: Double?) -> String {
+  static func time(_ milliseconds: Double?) -> String {
     guard let milliseconds else { return "-" }
     let tenths = Int((milliseconds * 10).rounded())
     return "\(tenths / 10).\(tenths % 10) ms"

@@ -30,8 +30,28 @@ public enum LatencyScale {
 }
 
 /// How many requests took how long, by the buckets of `LatencyScale`.
-public struct LatencyCounts: Sendable, Equatable {
+public struct LatencyCounts: Sendable, Equatable, Codable {
   public var counts: [Int]
+
+  /// Written as pairs of a bucket and its count, of those that have one.
+  public init(from decoder: any Decoder) throws {
+    var pairs = try decoder.unkeyedContainer()
+    self.init()
+    while !pairs.isAtEnd {
+      let bucket = try pairs.decode(Int.self)
+      let count = try pairs.decode(Int.self)
+      guard counts.indices.contains(bucket) else { continue }
+      counts[bucket] = count
+    }
+  }
+
+  public func encode(to encoder: any Encoder) throws {
+    var pairs = encoder.unkeyedContainer()
+    for (bucket, count) in counts.enumerated() where count > 0 {
+      try pairs.encode(bucket)
+      try pairs.encode(count)
+    }
+  }
 
   public init(_ counts: [Int] = Array(repeating: 0, count: LatencyScale.bucketCount)) { self.counts = counts }
 

@@ -24,14 +24,22 @@ public struct SequentialTest: Sendable, Equatable {
   }
 
   public func verdict(bad count: Int, of total: Int) -> Verdict {
-    let (low, high) = (max(good, 1e-6), min(max(bad, good + 1e-6), 1 - 1e-9))
-    let evidence =
-      Double(count) * Self.logarithm(high / low)
-      + Double(total - count) * Self.logarithm((1 - high) / (1 - low))
-    if evidence >= Self.logarithm((1 - miss) / falseAlarm) { return .bad }
-    if evidence <= Self.logarithm(miss / (1 - falseAlarm)) { return .good }
+    let evidence = evidence(bad: count, of: total)
+    if evidence >= alarm { return .bad }
+    if evidence <= calm { return .good }
     return evidence <= 0 ? .leansGood : .leansBad
   }
+
+  /// The logarithm of how many times more likely `bad` makes what was seen than `good` does.
+  func evidence(bad count: Int, of total: Int) -> Double {
+    let (low, high) = (max(good, 1e-6), min(max(bad, good + 1e-6), 1 - 1e-9))
+    return Double(count) * Self.logarithm(high / low)
+      + Double(total - count) * Self.logarithm((1 - high) / (1 - low))
+  }
+
+  /// Evidence that is enough for `bad`, and for `good`.
+  var alarm: Double { Self.logarithm((1 - miss) / falseAlarm) }
+  var calm: Double { Self.logarithm(miss / (1 - falseAlarm)) }
 
   /// The natural logarithm of a positive number, to about 15 digits (this layer has no mathematical library).
   static func logarithm(_ value: Double) -> Double {
