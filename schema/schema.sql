@@ -324,3 +324,12 @@ CREATE TABLE ramp_event (
   event_json TEXT NOT NULL
 ) STRICT;
 CREATE INDEX ramp_event_alias ON ramp_event (alias_id);
+
+-- Nodes that are gone, as long as their logs are kept: whose they were.
+CREATE TABLE deleted_node (
+  id TEXT PRIMARY KEY,
+  name TEXT NOT NULL,
+  folder_id TEXT NOT NULL,
+  deleted_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX deleted_node_name ON deleted_node (name, deleted_at);

@@ -136,6 +136,11 @@ def test_what_is_missing_is_refused_with_package_versions_and_fix(server: Roost)
     environment(server, "replaced", "other-greeting")
     answer = server.call("POST", "/v1/environments/replaced:check", {"checkpoint": "greeter"}).json
     assert answer["fits"] and "module greeting comes from other-greeting 5.0" in answer["findings"][0]["message"]
+    said = server.cli(
+        "node", "validate", "nope", "--checkpoint", "greeter", "--environment", "newer", "--input", "name:str", "--output", "said:str"
+    )
+    assert "warning: package greeting is 2.0 in environment 'newer' and was 1.0" in said.stderr, said
+    assert said.stdout == "node nope is valid\n"
     unknown = server.call("POST", "/v1/nodes", {"name": "nope", "checkpoint": "greeter", "environment": "nowhere", "outputs": [{"name": "said", "type": "str"}]})
     assert unknown.status == 404 and "roost environment list" in unknown.json["detail"], unknown
     done = server.cli("environment", "check", "lacking", "--checkpoint", "greeter", check=False)
@@ -215,6 +220,27 @@ def test_a_killed_service_makes_the_environment_again(make_server: Callable[...,
     assert "error" not in done, done
     assert server.get("/v1/environments/slow")["status"] == "READY"
     assert list(building.iterdir()) == []
+
+
+def test_a_build_can_be_cancelled_and_leaves_nothing(make_server: Callable[..., Roost], tmp_path: pathlib.Path) -> None:
+    source(tmp_path, "waiting", "1.0", "import time\n    time.sleep(600)")
+    server = make_server("--wheels", str(tmp_path))
+    body = {"name": "slow", "requirements": "waiting", "offline": True, "allowSource": True}
+    operation = server.call("POST", "/v1/environments", body).json["id"]
+    building = server.data / "environments/work/building"
+    wait_for("the build has begun", lambda: any(building.glob("*/process")))
+    pid, _ = next(building.glob("*/process")).read_text().split()
+    text = server.call("GET", "/metrics").body.decode()
+    assert 'roost_environments{status="BUILDING"} 1' in text, text
+    said = server.cli("operation", "cancel", operation, check=False)
+    assert "environment 'slow' is removed" in said.stdout + said.stderr, said
+    ended = server.finished(operation)
+    assert ended["error"]["code"] == 1 and "cancelled by" in ended["error"]["message"], ended
+    wait_for("the build has ended", lambda: not pathlib.Path(f"/proc/{pid}").exists() or is_zombie(pid))
+    assert server.call("GET", "/v1/environments/slow").status == 404
+    wait_for("its files are gone", lambda: not list(building.iterdir()))
+    assert server.get(f"/v1/operations/{operation}") == ended, "what has ended stays as it is"
+    assert server.call("POST", f"/v1/operations/{operation}:cancel").json == ended
 
 
 def is_zombie(pid: str) -> bool:

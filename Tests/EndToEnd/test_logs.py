@@ -7,6 +7,7 @@ import pathlib
 import subprocess
 import urllib.parse
 from collections.abc import Callable
+from typing import Any
 
 from conftest import BINARY, Roost, wait_for
 
@@ -55,18 +56,42 @@ def test_logs_outlive_their_node_for_a_while(make_server: Callable[..., Roost]) 
     other = server.node("other", checkpoint="short", inputs=[], outputs=["ok:bool"])
     server.cli("node", "delete", "short", "--yes", "--wait")
     assert (server.data / "logs" / node / "node.jsonl").exists()
+    # It is read by name and by id, and again after a restart; nobody else's folder shows it.
+    listed = server.get("/v1/deleted-nodes")["deletedNodes"]
+    assert [one["id"] for one in listed] == [node] and listed[0]["logBytes"] > 0
+    assert node in server.cli("node", "list", "--deleted").stdout
+    server.stop()
+    server.start()
+    for key in ("short", node):
+        assert "restored the checkpoint" in server.cli("node", "logs", key, "--tail", "1000").stdout
+    # A new node of the name has a log of its own; the former one's is there by id.
+    again = server.node("short", inputs=[], outputs=["ok:bool"])
+    assert again != node
+    assert {line.get("instance") for line in lines(server, "short")}.isdisjoint(
+        {line.get("instance") for line in lines(server, node)} - {None}
+    )
     server.stop()
     server.flags = ("--deleted-log-age", "0s")
     server.start()
     wait_for("its log is gone", lambda: not (server.data / "logs" / node).exists())
+    wait_for("it is forgotten", lambda: not server.get("/v1/deleted-nodes")["deletedNodes"], seconds=90)
+    refused = server.call("GET", f"/v1/nodes/{node}/logs")
+    assert refused.status == 404 and "no node" in refused.json["detail"]
     assert (server.data / "logs" / other / "node.jsonl").exists()
     assert (server.data / "logs" / "access.jsonl").exists()
+
+
+def lines(server: Roost, node: str) -> list[dict[str, Any]]:
+    """The newest lines of a node's log."""
+    return list(server.get(f"/v1/nodes/{node}/logs?tail=1000")["lines"])
 
 
 def test_flags_of_logs_name_what_is_wrong(tmp_path: pathlib.Path) -> None:
     for flags, words in [
         (["--log-file-size", "100"], "--log-file-size: must be at least 4KiB"),
         (["--log-files", "0"], "--log-files: 0 must be at least 1"),
+        (["--log-age", "soon"], "--log-age"),
+        (["--folder-log-size", "much"], "--folder-log-size"),
         (["--deleted-log-age", "soon"], "--deleted-log-age"),
     ]:
         done = subprocess.run([BINARY, "serve", "--data", tmp_path / "d", *flags], capture_output=True, text=True, timeout=60)

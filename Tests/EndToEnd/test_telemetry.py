@@ -114,7 +114,7 @@ def test_presets_say_where_metrics_are(server: Roost) -> None:
         body = {"name": "shape", "kind": "image", **more}
         answer = server.call("POST", "/v1/nodes:validate", body)
         assert answer.status == 200, answer
-        return answer.json["image"].get("telemetry")
+        return answer.json["spec"]["image"].get("telemetry")
 
     assert spec(image={"reference": "a", "preset": "triton"})["port"] == 8002
     assert spec(image={"reference": "a", "preset": "fastapi", "port": 9000})["port"] == 9000

@@ -166,6 +166,38 @@ struct NodeLogsTests {
     #expect(bench.logs.nodes() == [nodes[0], nodes[1], living])
   }
 
+  @Test func filesPutAsideGoByAgeAndByTheSizeOfTheirFoldersLogs() throws {
+    let bench = try Bench(LogLimits(age: .seconds(3600), folderBytes: 1000))
+    let (crowded, roomy) = (FolderID.random(), FolderID.random())
+    let nodes = (0..<3).map { _ in NodeID.random() }
+    let folders = [nodes[0]: crowded, nodes[1]: crowded, nodes[2]: roomy]
+    func put(_ node: NodeID, _ name: String, bytes: Int, age: Int) throws {
+      let path = "\(bench.home.path)/\(node)/\(name)"
+      try String(repeating: "x", count: bytes).write(toFile: path, atomically: false, encoding: .utf8)
+      let written = timespec(tv_sec: 1_800_000_000 - time_t(age), tv_nsec: 0)
+      var times = [written, written]
+      #expect(utimensat(AT_FDCWD, path, &times, 0) == 0)
+    }
+    for node in nodes { bench.write(long, to: node) }
+    for node in nodes { try put(node, "node.jsonl", bytes: 300, age: 5000) }
+    try put(nodes[0], "node.1.jsonl", bytes: 300, age: 400)
+    try put(nodes[0], "node.2.jsonl", bytes: 300, age: 200)
+    try put(nodes[1], "node.7.jsonl", bytes: 300, age: 300)
+    try put(nodes[2], "node.1.jsonl", bytes: 300, age: 4000)
+    try put(nodes[2], "node.2.jsonl", bytes: 300, age: 3000)
+    // Of 1500 bytes the two oldest files go; the other folder loses what is too old. What is written to stays.
+    #expect(bench.logs.retain(folders: folders, at: start) == 3)
+    func left(_ node: NodeID) throws -> Set<String> {
+      Set(try FileManager.default.contentsOfDirectory(atPath: "\(bench.home.path)/\(node)"))
+    }
+    #expect(try left(nodes[0]) == ["node.jsonl", "node.2.jsonl"])
+    #expect(try left(nodes[1]) == ["node.jsonl"])
+    #expect(try left(nodes[2]) == ["node.jsonl", "node.2.jsonl"])
+    #expect(bench.logs.bytes(of: nodes[0]) == 600)
+    #expect(bench.logs.bytes(of: .random()) == nil)
+    #expect(bench.logs.retain(folders: folders, at: start) == 0)
+  }
+
   @Test func aCursorThatIsNoneIsRefused() throws {
     let bench = try Bench()
     for cursor in ["", "1", "a-1", "1--1", "-1-0", "1-2-3"] {

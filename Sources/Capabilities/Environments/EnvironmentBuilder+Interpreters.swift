@@ -49,13 +49,17 @@ extension EnvironmentBuilder {
 
   /// `uv` beside the server's Python, else on `PATH`.
   func uv() throws(PlatformError) -> String {
-    let beside = configuration.python.split(separator: "/").dropLast().reduce("") { "\($0)/\($1)" } + "/uv"
-    if Files.exists(beside) { return beside }
-    if let found = Files.findExecutable("uv") { return found }
+    if let found = Self.uv(beside: configuration.python) { return found }
     throw PlatformError(
       .failedPrecondition,
-      "environments can't be made: uv is neither at \(beside) nor on PATH; install it: \(configuration.python) -m pip install uv"
+      "environments can't be made: uv is neither beside \(configuration.python) nor on PATH; install it: \(configuration.python) -m pip install uv"
     )
+  }
+
+  /// Where the `uv` is that would be used with this Python; nil when there is none.
+  public static func uv(beside python: String) -> String? {
+    let beside = python.split(separator: "/").dropLast().reduce("") { "\($0)/\($1)" } + "/uv"
+    return Files.exists(beside) ? beside : Files.findExecutable("uv")
   }
 
   /// Where wheels may be taken from: pages, and folders that the server's operator has named.

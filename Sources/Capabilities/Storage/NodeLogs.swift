@@ -113,6 +113,55 @@ public final class NodeLogs: Sendable {
     return removed
   }
 
+  /// Removes files put aside that are too old, then the oldest of those of each folder that has too much. Returns how many.
+  ///
+  /// What is written to now stays: `rotate` bounds it.
+  public func retain(folders: [NodeID: FolderID], at now: Timestamp) -> Int {
+    struct Aside {
+      var path: String
+      var bytes: Int64
+      var writtenAt: Timestamp
+    }
+    var removed = 0
+    var sizes: [FolderID: Int64] = [:]
+    var aside: [FolderID: [Aside]] = [:]
+    for (node, folder) in folders {
+      for name in Self.list(self.folder(node)) {
+        var info = stat()
+        let path = "\(self.folder(node))/\(name)"
+        guard lstat(path, &info) == 0 else { continue }
+        let file = Aside(path: path, bytes: Int64(info.st_size), writtenAt: Self.writtenAt(info))
+        let isAside = !Self.names.numbers(among: [name]).isEmpty
+        if isAside, now - file.writtenAt > limits.age, unlink(path) == 0 {
+          removed += 1
+          continue
+        }
+        sizes[folder, default: 0] += file.bytes
+        if isAside { aside[folder, default: []].append(file) }
+      }
+    }
+    for (folder, files) in aside {
+      var total = sizes[folder] ?? 0
+      for file in files.sorted(by: { $0.writtenAt < $1.writtenAt }) where total > limits.folderBytes {
+        guard unlink(file.path) == 0 else { continue }
+        total -= file.bytes
+        removed += 1
+      }
+    }
+    return removed
+  }
+
+  private static func writtenAt(_ info: stat) -> Timestamp {
+    Timestamp(
+      microseconds: Int64(info.st_mtim.tv_sec) * 1_000_000 + Int64(info.st_mtim.tv_nsec) / 1000)
+  }
+
+  /// Bytes of a node's log; nil when there is none.
+  public func bytes(of node: NodeID) -> Int64? {
+    let (bytes, newest) = size(node)
+    return newest.microseconds == 0 ? nil : bytes
+  }
+
   /// Bytes of a node's log and when it was last written to.
   private func size(_ node: NodeID) -> (bytes: Int64, newest: Timestamp) {
     var bytes: Int64 = 0
@@ -121,9 +170,7 @@ public final class NodeLogs: Sendable {
       var info = stat()
       guard lstat("\(folder(node))/\(name)", &info) == 0 else { continue }
       bytes += Int64(info.st_size)
-      newest = max(
-        newest,
-        Timestamp(microseconds: Int64(info.st_mtim.tv_sec) * 1_000_000 + Int64(info.st_mtim.tv_nsec) / 1000))
+      newest = max(newest, Self.writtenAt(info))
     }
     return (bytes, newest)
   }
@@ -206,9 +253,7 @@ public final class NodeLogs: Sendable {
       close(source.file)
       return nil
     }
-    let written = Timestamp(
-      microseconds: Int64(info.st_mtim.tv_sec) * 1_000_000 + Int64(info.st_mtim.tv_nsec) / 1000)
-    return (source.file, Int(info.st_size), written)
+    return (source.file, Int(info.st_size), Self.writtenAt(info))
   }
 
   private func newest(_ node: NodeID, _ tail: Int) -> LogPage {

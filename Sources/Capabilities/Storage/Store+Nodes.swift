@@ -140,11 +140,6 @@ extension Store {
     ) { (row) throws(PlatformError) in (try row.next(NodeID.self), try row.next(Int.self)) }
   }
 
-  /// Forgets a node and its releases, once nothing of it runs. Instances must be gone.
-  public func removeNode(_ id: NodeID) throws(PlatformError) {
-    try database.execute("DELETE FROM node WHERE id = ?", [id])
-  }
-
   /// Newest first.
   public func releases(node: NodeID) throws(PlatformError) -> [ReleaseRecord] {
     try database.select("WHERE node_id = ? ORDER BY number DESC", [node])

@@ -29,6 +29,8 @@ public struct APIWorld: Sendable {
   public var metrics: @Sendable () async -> String
   /// Reads a node's log; waits up to `wait` seconds for a first line.
   public var logs: @Sendable (NodeID, LogQuery, _ wait: Int) async throws(PlatformError) -> LogPage
+  /// Bytes that are kept of a node's log; nil when there is none.
+  public var logBytes: @Sendable (NodeID) -> Int64?
   /// What the gateway remembers of a request.
   public var requests: @Sendable (String) -> RequestResource?
   public var limits: @Sendable (NodeSpec) -> [EffectiveLimit]
@@ -42,6 +44,7 @@ public struct APIWorld: Sendable {
     apiKeys: APIKeys,
     metrics: @escaping @Sendable () async -> String,
     logs: @escaping @Sendable (NodeID, LogQuery, Int) async throws(PlatformError) -> LogPage,
+    logBytes: @escaping @Sendable (NodeID) -> Int64? = { _ in nil },
     requests: @escaping @Sendable (String) -> RequestResource?,
     limits: @escaping @Sendable (NodeSpec) -> [EffectiveLimit], version: VersionResource
   ) {
@@ -64,6 +67,7 @@ public struct APIWorld: Sendable {
     self.apiKeys = apiKeys
     self.metrics = { [meters = ramps.meters] in await metrics() + meters.text }
     self.logs = logs
+    self.logBytes = logBytes
     self.requests = requests
     self.limits = limits
     self.version = version

@@ -68,6 +68,7 @@ enum RouteTable {
     Route("GET", "/v1/nodes/*/scaling", NodeEndpoints.scaling),
     Route("POST", "/v1/nodes/*/scaling:whatIf", WhatIfEndpoints.post),
     Route("GET", "/v1/nodes/*/logs", LogEndpoints.get),
+    Route("GET", "/v1/deleted-nodes", LogEndpoints.deletedNodes),
     Route("GET", "/v1/aliases", AliasEndpoints.list),
     Route("POST", "/v1/aliases", AliasEndpoints.create),
     Route("POST", "/v1/aliases:apply", AliasEndpoints.apply),

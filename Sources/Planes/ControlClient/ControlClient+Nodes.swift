@@ -9,6 +9,11 @@ extension ControlClient {
     try all("/v1/nodes", query: folder.map { [("folder", $0)] } ?? [])
   }
 
+  /// Nodes that are gone and whose logs are kept.
+  public func deletedNodes(folder: String? = nil) throws(ClientError) -> ListResource<DeletedNodeResource> {
+    try all("/v1/deleted-nodes", query: folder.map { [("folder", $0)] } ?? [])
+  }
+
   /// A node by id or name.
   public func node(_ node: String) throws(ClientError) -> NodeResource { try get(Self.path(node)) }
 
@@ -30,11 +35,8 @@ extension ControlClient {
   }
 
   /// The static checks of a node that is not made.
-  public func validateNode(_ request: CreateNodeRequest) throws(ClientError) -> JSONTree {
-    let bytes = try call("POST", "/v1/nodes:validate", body: try Self.encode(request))
-    do throws(JSONTreeError) { return bytes.isEmpty ? .object([]) : try JSONTree(parsing: bytes) } catch {
-      throw ClientError(.malformed, "the answer of \(url) is not JSON: \(error)")
-    }
+  public func validateNode(_ request: CreateNodeRequest) throws(ClientError) -> ValidationResource {
+    try send("POST", "/v1/nodes:validate", request)
   }
 
   public func updateNode(

@@ -15,6 +15,7 @@ public actor EnvironmentService {
   private let maker: any EnvironmentMaker
   private let orders: AsyncStream<EnvironmentID>
   private let asked: AsyncStream<EnvironmentID>.Continuation
+  private let meters = EnvironmentMeters()
 
   public init(world: NodeWorld, maker: any EnvironmentMaker) {
     self.world = world
@@ -72,6 +73,36 @@ public actor EnvironmentService {
     maker.cancel(record.id)
     await maker.forget(record.id)
     await sweep()
+  }
+
+  /// Gives up an environment that is being made, and removes it; an operation that has ended is returned as it is.
+  public func cancel(_ id: OperationID, of environment: EnvironmentID, by subject: String)
+    async throws(PlatformError) -> OperationRecord
+  {
+    let now = world.now()
+    let (operation, isCancelled) = try await world.store.atomically { store throws(PlatformError) in
+      guard var operation = try store.operation(id) else {
+        throw PlatformError(.notFound, "operation: no operation '\(id)'", origin: .caller)
+      }
+      guard !operation.done, let record = try store.environment(environment), record.status == .building
+      else {
+        return (operation, false)
+      }
+      try store.deleteEnvironment(record)
+      operation.done = true
+      operation.modifiedAt = max(now, operation.createdAt)
+      operation.errorJSON = try StoredJSON.text(
+        StatusResource(
+          code: PlatformError.Code.cancelled.rpcCode,
+          message: "cancelled by \(subject): environment '\(record.name)' is removed"))
+      try store.endOperation(operation)
+      return (operation, true)
+    }
+    guard isCancelled else { return operation }
+    maker.cancel(environment)
+    await maker.forget(environment)
+    await sweep()
+    return operation
   }
 
   public func log(
@@ -140,6 +171,8 @@ public actor EnvironmentService {
       return try await end(id, error: PlatformError(.cancelled, "the environment was deleted"))
     }
     var failure: PlatformError?
+    let began = ContinuousClock.now
+    defer { meters.note(record.status, ContinuousClock.now - began) }
     do throws(PlatformError) {
       let wanted = try order(record)
       let built = try await buildUntilCancelled(wanted)
@@ -187,6 +220,12 @@ public actor EnvironmentService {
       }
       try await world.store.endOperation(operation)
     }
+  }
+
+  /// Prometheus text: environments by status, and what was made.
+  public func metrics() async -> String {
+    let statuses = (try? await world.store.environments().map(\.status)) ?? []
+    return meters.text(statuses)
   }
 
   /// Removes files that no environment has any more.

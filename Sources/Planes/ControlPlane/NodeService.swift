@@ -18,8 +18,9 @@ public struct NodeService: Sendable {
   public func validate(
     _ request: CreateNodeRequest, project: ProjectRecord, folder: FolderRecord, acl: [FolderID],
     used: CheckpointID? = nil
-  ) async throws(PlatformError) -> NodeSpec {
-    try await judge(request, project: project, folder: folder, acl: acl, used: used).spec
+  ) async throws(PlatformError) -> ValidationResource {
+    let (spec, warnings) = try await judge(request, project: project, folder: folder, acl: acl, used: used)
+    return ValidationResource(spec: spec, warnings: warnings)
   }
 
   /// The spec of a request, and what its maker should know though nothing is refused.

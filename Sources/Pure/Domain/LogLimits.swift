@@ -4,17 +4,23 @@ public struct LogLimits: Sendable, Equatable {
   public var fileBytes: Int
   /// So many files that were put aside are kept of each log; at least 1.
   public var files: Int
+  /// How long files that were put aside are kept, since their last line.
+  public var age: Duration
+  /// How much is kept of all logs of one folder's nodes, in bytes; of those that were put aside the oldest go first.
+  public var folderBytes: Int64
   /// How long the logs of a deleted node are kept.
   public var deletedAge: Duration
   /// How much is kept of the logs of deleted nodes together, in bytes; the oldest go first.
   public var deletedBytes: Int64
 
   public init(
-    fileBytes: Int = 64 << 20, files: Int = 4, deletedAge: Duration = .seconds(30 * 86400),
-    deletedBytes: Int64 = 1 << 30
+    fileBytes: Int = 64 << 20, files: Int = 4, age: Duration = .seconds(30 * 86400),
+    folderBytes: Int64 = 10 << 30, deletedAge: Duration = .seconds(30 * 86400), deletedBytes: Int64 = 1 << 30
   ) {
     self.fileBytes = max(1, fileBytes)
     self.files = max(1, files)
+    self.age = age
+    self.folderBytes = folderBytes
     self.deletedAge = deletedAge
     self.deletedBytes = deletedBytes
   }

@@ -1,3 +1,4 @@
+import Environments
 import FoundationEssentials
 import Glibc
 import Sandboxing
@@ -8,10 +9,24 @@ public enum Doctor {
   public static func run(dataFolder: String = ".", python: String? = nil, asJSON: Bool = false) async -> Int32
   {
     let finder = try? PythonFinder(python)
-    let report = MachineReport.make(
+    var report = MachineReport.make(
       dataFolder: dataFolder, python: finder?.python ?? python, pythonPath: finder?.packageFolder)
+    report.findings.append(uv(finder?.python ?? python ?? "python3"))
     if asJSON { printJSON(report) } else { print(report) }
     return report.verdict == .missing ? 1 : 0
+  }
+
+  private static func uv(_ python: String) -> MachineReport.Finding {
+    let meaning = "makes environments for cell nodes (roost environment create)"
+    guard let path = EnvironmentBuilder.uv(beside: python),
+      let asked = try? CommandOutput.run(path, ["--version"]), asked.succeeded
+    else {
+      return MachineReport.Finding(
+        name: "uv", verdict: .warn, found: "neither beside \(python) nor on PATH", meaning: meaning,
+        advice: "\(python) -m pip install uv")
+    }
+    let version = asked.text.split(separator: "\n").first.map(String.init) ?? "uv"
+    return MachineReport.Finding(name: "uv", verdict: .ok, found: "\(version) at \(path)", meaning: meaning)
   }
 
   private static func printJSON(_ report: MachineReport) {

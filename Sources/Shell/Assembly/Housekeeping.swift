@@ -99,9 +99,18 @@ final class Housekeeping: Sendable {
   private func sweepLogs() async throws(PlatformError) {
     // First the folders: a node that is made meanwhile has none among them.
     let logged = logs.nodes()
-    let deleted = logged.subtracting(try await store.allNodes().map(\.id))
-    let removed = logs.retain(deleted: deleted, at: time.cautious())
+    let gone = try await store.deletedNodes()
+    let nodes = try await store.allNodes()
+    let now = time.cautious()
+    let removed = logs.retain(deleted: logged.subtracting(nodes.map(\.id)), at: now)
     if removed > 0 { logger.info("logs of deleted nodes removed", ["nodes": .integer(removed)]) }
+    var folders = Dictionary(nodes.map { ($0.id, $0.folderID) }) { first, _ in first }
+    for node in gone { folders[node.id] = node.folderID }
+    let files = logs.retain(folders: folders, at: now)
+    if files > 0 { logger.info("old logs removed", ["files": .integer(files)]) }
+    let kept = logs.nodes()
+    let forgotten = gone.map(\.id).filter { !kept.contains($0) }
+    if !forgotten.isEmpty { try await store.forgetDeletedNodes(forgotten) }
   }
 }
 

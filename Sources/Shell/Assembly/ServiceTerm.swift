@@ -114,15 +114,16 @@ struct ServiceTerm {
       replays: AliasReplays(world: world, fleet: fleet, recordings: recordings),
       authority: authority,
       exchange: exchange, apiKeys: parts.apiKeys,
-      metrics: { [metrics = parts.metrics] in
+      metrics: { [metrics = parts.metrics, environments] in
         String(decoding: metrics.text(), as: UTF8.self) + ReleaseMetrics.text(await fleet.views())
-          + (await mirrors.metrics()) + (await recordings.metrics())
+          + (await mirrors.metrics()) + (await recordings.metrics()) + (await environments.metrics())
           + ZoneMetrics.text(await zones.zones { _ in true })
           + ProcessMetrics.text(version: AssembledService.version)
       },
       logs: { node, query, wait throws(PlatformError) in
         try await LogFollower(logs: logs).page(node, query, wait: wait)
       },
+      logBytes: { logs.bytes(of: $0) },
       requests: { gateway.explain($0) },
       limits: {
         let capabilities = $0.kind == .image ? images.capabilities : driver.capabilities

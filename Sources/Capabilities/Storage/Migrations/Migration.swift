@@ -8,7 +8,7 @@ struct Migration: Sendable {
 
   static let all: [Migration] = [
     .initial, .keys, .releases, .aliases, .environments, .secrets, .scaling, .holds, .aliasCopies,
-    .subnets, .ramps,
+    .subnets, .ramps, .deletedNodes,
   ]
 
   /// Brings the database to the schema that this binary knows, each step whole or not at all.

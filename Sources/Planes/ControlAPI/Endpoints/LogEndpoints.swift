@@ -11,7 +11,7 @@ enum LogEndpoints {
     try call.allowQuery(
       "after", "tail", "wait", "since", "until", "instance", "release", "stream", "request", "previous",
       "grep")
-    let node = try await NodeEndpoints.find(call, .view, api)
+    let node = try await logged(call, api)
     let now = api.world.now()
     var query = LogQuery(
       after: call.query["after"], tail: try call.number("tail", default: 100, in: 0...10_000),
@@ -20,11 +20,42 @@ enum LogEndpoints {
     var ended: Set<String>?
     switch call.query["previous"] {
     case nil, "false": break
-    case "true": ended = Set(await api.fleet.view(of: node.id)?.instances.map(\.id.text) ?? [])
+    case "true": ended = Set(await api.fleet.view(of: node)?.instances.map(\.id.text) ?? [])
     case .some(let text): throw .invalid("previous", "previous: '\(text)' must be true or false")
     }
     query.filter = try filter(call, live: ended)
-    return try Answer.json(try await api.logs(node.id, query, wait))
+    return try Answer.json(try await api.logs(node, query, wait))
+  }
+
+  /// Nodes that are gone and whose logs are kept, the last one that was deleted first.
+  static func deletedNodes(_ call: Call, _ api: APIWorld) async throws(PlatformError) -> HTTPResponse {
+    try call.allowQuery("folder", "page_size", "page_token")
+    var records = try await api.store.deletedNodes().filter { call.sees($0.folderID) }
+    if let name = call.query["folder"] {
+      let folder = try await FolderEndpoints.find(name, field: "folder", api)
+      records.removeAll { $0.folderID != folder.id }
+    }
+    let (page, next) = try Paging.page(records, call, key: \.id.text)
+    let items = page.map {
+      DeletedNodeResource(
+        id: $0.id, name: $0.name, folderId: $0.folderID, deletedAt: $0.deletedAt,
+        logBytes: api.logBytes($0.id) ?? 0)
+    }
+    return try Answer.json(ListResource(items: items, nextPageToken: next))
+  }
+
+  /// The node whose log is asked for: by id or name, also one that is gone; of several of one name the last.
+  private static func logged(_ call: Call, _ api: APIWorld) async throws(PlatformError) -> NodeID {
+    do throws(PlatformError) { return try await NodeEndpoints.find(call, .view, api).id } catch {
+      let text = call.segments[0]
+      guard error.code == .notFound,
+        let gone = try await api.store.deletedNodes().first(where: {
+          $0.id.text == text || ($0.name == text && call.sees($0.folderID))
+        })
+      else { throw error }
+      try call.require(.view, on: gone.folderID)
+      return gone.id
+    }
   }
 
   /// What must hold for a line; nil when everything goes. `live`: only lines of other instances than these.

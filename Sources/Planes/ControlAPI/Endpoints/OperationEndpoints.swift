@@ -41,6 +41,14 @@ enum OperationEndpoints {
     if !seen.done, seen.kind == AliasReplays.kind, let ended = try await cancelReplay(seen, call, api) {
       return try await resource(ended, call, api)
     }
+    if !seen.done, let id = EnvironmentID(seen.resourceID), let environments = api.environments,
+      let record = try await api.store.environment(id)
+    {
+      try call.require(.develop, on: record.folderID)
+      let ended = try await environments.cancel(seen.id, of: id, by: call.subject)
+      try await Audit.record("CancelOperation", seen.id.text, call, api)
+      return try await resource(ended, call, api)
+    }
     return try await resource(seen, call, api)
   }
 

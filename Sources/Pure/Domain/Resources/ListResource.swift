@@ -21,6 +21,7 @@ extension ProjectResource: Listed { public static let listName = "projects" }
 extension CheckpointResource: Listed { public static let listName = "checkpoints" }
 extension AliasResource: Listed { public static let listName = "aliases" }
 extension NodeResource: Listed { public static let listName = "nodes" }
+extension DeletedNodeResource: Listed { public static let listName = "deletedNodes" }
 extension InstanceResource: Listed { public static let listName = "instances" }
 extension ZoneResource: Listed { public static let listName = "zones" }
 extension SubnetResource: Listed { public static let listName = "subnets" }

@@ -6,7 +6,7 @@ enum NodeLogs {
   static let command: Command = Command(
     "node logs", "what its instances wrote, and what happened to them",
     purpose:
-      "Prints the log of a node: what the cell or the container wrote, with instance and request, and what happened to instances. Lines are chosen by the server; those of instances that are gone are kept.",
+      "Prints the log of a node: what the cell or the container wrote, with instance and request, and what happened to instances. Lines are chosen by the server; those of instances that are gone are kept, and for a while those of deleted nodes (roost node list --deleted).",
     arguments: [Positional("NODE", "id or name")],
     flags: [
       Flag("follow", short: "f", .toggle, "go on with new lines, until stopped"),

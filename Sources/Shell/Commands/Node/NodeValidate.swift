@@ -12,10 +12,12 @@ enum NodeValidate {
       let request = try NodeRequest.request(context, NodeValidate.command)
       let answer = try context.client().validateNode(request)
       switch context.format {
-      case .json: context.print(answer.pretty)
-      case .yaml: context.surroundings.print(YAMLEmitter.text(answer))
+      case .json: context.print(try Rendered.json(answer).pretty)
+      case .yaml: context.surroundings.print(YAMLEmitter.text(try Rendered.json(answer)))
       case .name: context.print(request.name)
-      case .table: context.print("node \(request.name) is valid")
+      case .table:
+        for warning in answer.warnings { context.note("warning: \(warning)") }
+        context.print("node \(request.name) is valid")
       }
     })
 }

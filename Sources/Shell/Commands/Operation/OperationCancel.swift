@@ -6,7 +6,7 @@ enum OperationCancel {
   static let command: Command = Command(
     "operation cancel", "take a change back",
     purpose:
-      "Takes a change back that is not done yet: a node whose creation is cancelled is deleted, an update, suspend or resume gives way to what was before. Resets and deletions can't be cancelled.",
+      "Takes a change back that is not done yet: a node whose creation is cancelled is deleted, an update, suspend or resume gives way to what was before, an environment that is being made is removed. Resets and deletions can't be cancelled.",
     arguments: [Positional("OPERATION", "id")], examples: ["roost operation cancel OPERATION_ID"],
     run: { context in
       let seen = try context.client().cancelOperation(context.first)

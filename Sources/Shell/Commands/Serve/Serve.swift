@@ -63,6 +63,8 @@ enum Serve {
       Flag("log-level", .choice(["debug", "info", "warn", "error"]), "least level that is logged (info)"),
       Flag("log-file-size", .size, "a node's log or the access log above this is put aside (64MiB)"),
       Flag("log-files", .integer, value: "N", "files of a log that were put aside and are kept (4)"),
+      Flag("log-age", .duration, "how long files of a log that were put aside are kept (30d)"),
+      Flag("folder-log-size", .size, "how much is kept of the logs of one folder's nodes together (10GiB)"),
       Flag("deleted-log-age", .duration, "how long logs of deleted nodes are kept (30d)"),
       Flag("deleted-log-size", .size, "how much is kept of the logs of deleted nodes together (1GiB)"),
       Flag("otlp-endpoint", .text, value: "URL", "collector of spans, OTLP over HTTP (none)"),
@@ -218,6 +220,8 @@ extension Serve {
       guard files >= 1 else { throw .usage("--log-files: \(files) must be at least 1", command) }
       limits.files = files
     }
+    limits.age = parsed.duration("log-age") ?? limits.age
+    limits.folderBytes = parsed.size("folder-log-size") ?? limits.folderBytes
     limits.deletedAge = parsed.duration("deleted-log-age") ?? limits.deletedAge
     limits.deletedBytes = parsed.size("deleted-log-size") ?? limits.deletedBytes
     return limits

@@ -1,0 +1,16 @@
+extension Migration {
+  /// The same text as `schema/0012-deleted-nodes/up.sql` (equal by test).
+  static let deletedNodes = Migration(
+    number: 12, name: "deleted-nodes",
+    sql: #"""
+      -- Nodes that are gone, as long as their logs are kept: whose they were.
+      CREATE TABLE deleted_node (
+        id TEXT PRIMARY KEY,
+        name TEXT NOT NULL,
+        folder_id TEXT NOT NULL,
+        deleted_at INTEGER NOT NULL
+      ) STRICT;
+      CREATE INDEX deleted_node_name ON deleted_node (name, deleted_at);
+
+      """#)
+}
