@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import shutil
+import subprocess
 import tempfile
 import threading
 import time
@@ -46,7 +47,10 @@ def cells(roost: Roost, *names: str, count: int = 3, seconds: float = 0.002) -> 
 
 
 def drill(roost: Roost, alias: str, *flags: str) -> tuple[int, dict[str, Any], str]:
-    done = roost.cli("drill", alias, "-o", "json", *flags, check=False)
+    command = [BINARY, "drill", alias, "-o", "json", *flags]
+    done = subprocess.run(
+        command, check=False, env=roost.environment, capture_output=True, text=True, timeout=SECONDS + 300
+    )
     return (
         done.returncode,
         json.loads(done.stdout) if done.stdout.startswith("{") else {},
