@@ -23,14 +23,17 @@ final class TransportFixture: Sendable {
     var open = 0
     var counts = HTTP2Counts()
     var refused: [Int] = []
+    var hasLeft = false
   }
 
-  enum Message: Sendable { case resume, drain, stop }
+  enum Message: Sendable { case resume, drain, leave, endLeaving, stop }
 
   private let mailbox = Mailbox<Message>()
   private let thread: LoopThread?
   private let state: SharedSeen
   let port: UInt16
+  /// The listening socket, as another process would have it.
+  let twin: Int32
 
   final class SharedSeen: Sendable { let value = Mutex(Seen()) }
   struct Failure: Error {}
@@ -39,6 +42,7 @@ final class TransportFixture: Sendable {
     let listener = roost_listen_tcp("127.0.0.1", 0, 1024)
     guard listener >= 0 else { throw Failure() }
     port = UInt16(clamping: roost_bound_port(listener))
+    twin = roost_duplicate(listener)
     let state = SharedSeen()
     self.state = state
     thread = LoopThread(name: "transport") { [mailbox] in
@@ -53,6 +57,7 @@ final class TransportFixture: Sendable {
   func stop() {
     mailbox.post(.stop)
     thread?.join()
+    _ = roost_close(twin)
   }
 
   func url(_ path: String) -> String { "http://127.0.0.1:\(port)\(path)" }
@@ -105,6 +110,10 @@ final class TransportFixture: Sendable {
           for key in held { if let exchange = server.exchange(key) { server.resume(exchange) } }
           held = []
         case .drain: server.drain()
+        case .leave:
+          server.leave()
+          note { $0.hasLeft = true }
+        case .endLeaving: server.endLeaving()
         case .stop: loop.stop()
         }
       }
