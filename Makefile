@@ -5,7 +5,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 SWIFT_FLAGS := --explicit-target-dependency-import-check error
 
-.PHONY: check-pythons check-torch drill help setup build demo test check bench fmt fuzz soak zero-loss check-sanitizers clean
+.PHONY: check-pythons check-torch drill help setup build demo demo-model test check bench fmt fuzz soak zero-loss check-sanitizers clean
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
@@ -19,6 +19,9 @@ build: setup ## release build: bin/roost
 
 demo: build ## a notebook cell answers behind a REST API
 	@scripts/demo
+
+demo-model: build ## saved models answer behind the Open Inference Protocol
+	@scripts/demo-model
 
 test: setup build ## every test
 	@scripts/test

@@ -80,6 +80,12 @@ let package = Package(
       dependencies: ["DriverAPI", "Domain", "HTTPModel", "HTTPTransport", "Sandboxing"],
       path: "Sources/Capabilities/ImageNodes"),
 
+    /** saved models, served by Triton as a process of its own */
+    .target(
+      name: "ModelNodes",
+      dependencies: ["DriverAPI", "Domain", "HTTPModel", "HTTPTransport", "Sandboxing"],
+      path: "Sources/Capabilities/ModelNodes"),
+
     // MARK: Planes
     /** request to node to endpoint */
     .target(
@@ -121,7 +127,8 @@ let package = Package(
         "Domain", "Planning", "HTTPModel", "Wire", "Telemetry", "Reactor", "TLS", "Sandboxing",
         "HTTPTransport",
         "Storage", "Secrets", "Access",
-        "DriverAPI", "CellNodes", "Environments", "AddressNodes", "ImageNodes", "Gateway", "ControlPlane",
+        "DriverAPI", "CellNodes", "Environments", "AddressNodes", "ImageNodes", "ModelNodes",
+        "Gateway", "ControlPlane",
         "ControlAPI",
       ], path: "Sources/Shell/Assembly"),
     .executableTarget(name: "roost", dependencies: ["Commands", "Assembly"], path: "Sources/Shell/roost"),

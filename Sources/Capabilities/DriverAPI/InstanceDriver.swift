@@ -120,6 +120,8 @@ public struct NodeLaunch: Sendable, Codable, Equatable {
   public var endpoint: Endpoint?
   /// Of image nodes; the container's network has no way out when `subnet` is `none`.
   public var image: ImageSource?
+  /// Of model nodes; `blobPaths` are the files of its models, in order.
+  public var model: ModelSource?
   /// Of cell nodes; nil: the server's own interpreter.
   public var environment: EnvironmentPin?
   /// Of cell nodes: variables of instances and the names of the secrets that are their values.
@@ -139,8 +141,10 @@ public struct NodeLaunch: Sendable, Codable, Equatable {
     subnet: Subnet = .none,
     cpus: Double = 4, memoryBytes: Int64 = 32 << 30, pids: Int = 512, endpoint: Endpoint? = nil,
     checkpoint: String? = nil, warmUp: WarmUp? = nil, example: String? = nil,
-    image: ImageSource? = nil, environment: EnvironmentPin? = nil, secrets: [String: String]? = nil
+    image: ImageSource? = nil, environment: EnvironmentPin? = nil, secrets: [String: String]? = nil,
+    model: ModelSource? = nil
   ) {
+    self.model = model
     self.environment = environment
     self.node = node
     self.nodeName = nodeName
@@ -226,12 +230,15 @@ public struct InstanceHandle: Sendable, Codable, Hashable {
   public var endpoint: Endpoint
   /// The pool that it is in; nil: the driver's usual one.
   public var zone: String?
+  /// Where gRPC is spoken, when that is another port.
+  public var callEndpoint: Endpoint?
 
   public init(
     instance: InstanceID, node: NodeID, release: Int, pid: Int32, startTicks: UInt64, endpoint: Endpoint,
-    zone: String? = nil
+    zone: String? = nil, callEndpoint: Endpoint? = nil
   ) {
     self.zone = zone
+    self.callEndpoint = callEndpoint
     self.instance = instance
     self.node = node
     self.release = release

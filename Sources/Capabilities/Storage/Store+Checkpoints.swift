@@ -113,12 +113,15 @@ extension Store {
     }
   }
 
-  /// Digests of all blobs that a checkpoint holds: what garbage collection must keep.
+  /// Digests of all blobs that a checkpoint or a model holds: what garbage collection must keep.
   public func referencedDigests() throws(PlatformError) -> Set<String> {
     Set(
-      try database.rows("SELECT DISTINCT digest FROM checkpoint_blob") { (row) throws(PlatformError) in
-        try row.next(String.self)
-      })
+      try database.rows(
+        """
+        SELECT digest FROM checkpoint_blob UNION SELECT digest FROM model
+        UNION SELECT config_digest FROM model UNION SELECT oci_digest FROM model
+        """
+      ) { (row) throws(PlatformError) in try row.next(String.self) })
   }
 
   /// The blobs of one checkpoint.

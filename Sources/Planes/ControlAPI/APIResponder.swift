@@ -21,6 +21,7 @@ public struct APIWorld: Sendable {
   public var mirrors: AliasMirrors
   public var recordings: AliasRecordings
   public var replays: AliasReplays
+  public var models: ModelService
   public var authority: TokenAuthority
   /// IAM tokens for JWTs of authorized keys.
   public var exchange: TokenExchange
@@ -57,6 +58,7 @@ public struct APIWorld: Sendable {
     zones = ZoneService(world: world, fleet: fleet)
     ramps = RampRunner(world: world, fleet: fleet, aliases: aliases)
     self.checkpoints = checkpoints
+    models = ModelService(world: world)
     self.environments = environments
     self.secrets = secrets
     self.mirrors = mirrors

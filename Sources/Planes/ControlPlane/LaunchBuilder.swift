@@ -19,6 +19,15 @@ struct LaunchBuilder {
       launch.placements = try await placements(spec, in: record.folderID)
       return launch
     }
+    if let model = spec.model {
+      let configuration = try Configuration.named(spec.configuration)
+      return NodeLaunch(
+        node: record.id, nodeName: record.name, release: record.release, manifestPath: "",
+        blobPaths: try paths(of: model.models.map(\.digest)), inputs: [], outputs: [],
+        subnet: .init(rawValue: spec.subnet) ?? .none, cpus: spec.cpus ?? configuration.cpus,
+        memoryBytes: spec.memoryBytes ?? configuration.memoryBytes, pids: 1024,
+        environment: model.environment, model: model)
+    }
     guard let cell = spec.cell else {
       // What an address node needs is its endpoint, which differs by instance.
       return NodeLaunch(

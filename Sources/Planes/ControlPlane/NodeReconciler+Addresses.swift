@@ -31,7 +31,7 @@ extension AddressSource {
 
 /// Instances of addresses and images: they are probed, and the verdicts put them in rotation and take them out.
 extension NodeReconciler {
-  var isProbed: Bool { intent.spec.kind != .cell }
+  var isProbed: Bool { intent.spec.kind == .address || intent.spec.kind == .image }
 
   private func slot(of instance: LiveInstance) -> AddressSlot? {
     intent.spec.address?.slots.first { $0.key == instance.slot }
@@ -192,7 +192,7 @@ extension NodeReconciler {
             address: instance.resolved ?? $0.endpoint.address, wireProtocol: $0.endpoint.wireProtocol,
             serverName: $0.endpoint.serverName),
           limit: limit, pipelineLimit: limit, zone: zone(of: instance) ?? "",
-          healthySince: instance.healthySince)
+          healthySince: instance.healthySince, callEndpoint: $0.callEndpoint)
       }
     }
     return RoutedNode(

@@ -13,7 +13,7 @@ extension NodeReconciler {
     switch intent.spec.kind {
     case .address: return await recoverAddresses(records)
     case .image: return await recoverImages(records)
-    case .cell: break
+    case .cell, .model: break
     }
     everHealthy = records.contains { $0.startedAt != nil }
     for record in records {

@@ -128,8 +128,9 @@ extension NodeReconciler {
           proportionalBytes: usage?.proportionalBytes,
           sharedBytes: usage?.sharedBytes, privateBytes: usage?.privateBytes, cpuSeconds: usage?.cpuSeconds,
           lastError: instance.lastError,
-          address: isProbed ? instance.handle?.endpoint.text : nil,
-          wireProtocol: isProbed ? instance.handle?.endpoint.wireProtocol.rawValue : nil,
+          address: spec(of: instance.id).kind != .cell ? instance.handle?.endpoint.text : nil,
+          wireProtocol: spec(of: instance.id).kind != .cell
+            ? instance.handle?.endpoint.wireProtocol.rawValue : nil,
           zone: zone(of: instance), lastProbe: instance.lastProbe))
     }
     let status = NodeStatusResource(
@@ -145,7 +146,7 @@ extension NodeReconciler {
     let all =
       intent.spec.address.map { addressFacts($0, healthy: healthy) }
       ?? intent.spec.image.map { imageFacts($0, healthy: healthy, trouble: trouble) }
-      ?? cellFacts(healthy: healthy)
+      ?? (intent.spec.model == nil ? cellFacts(healthy: healthy) : modelFacts(healthy: healthy))
     return (all + rollOutFacts()).map { type, fact in
       if since[type]?.status != fact.0 || since[type]?.reason != fact.1 {
         since[type] = (fact.0, fact.1, world.now())
@@ -326,6 +327,7 @@ extension NodeReconciler {
       return await driver.progress(of: id)
         ?? (record.deletedAt == nil && !record.suspended ? "getting the image" : "removing containers")
     case .down where intent.spec.image != nil && notBefore <= world.uptime(): return "getting the image"
+    case .preparing where intent.spec.model != nil: return "making the model repository"
     case .preparing:
       return record.deletedAt == nil && !record.suspended ? "restoring the checkpoint" : "stopping the zygote"
     case .down where notBefore > world.uptime():

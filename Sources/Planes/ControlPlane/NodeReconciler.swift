@@ -219,9 +219,11 @@ actor NodeReconciler {
       await recorded
       let startedAt = world.now()
       guard advance(instance, to: .healthy, { $0.startedAt = startedAt }) else { return }
-      world.meters.coldStart(.cell, .create, created - asked)
-      world.meters.coldStart(.cell, .start, started - created)
-      world.meters.coldStart(.cell, .healthy, world.uptime() - started)
+      if intent.spec.kind == .cell {
+        world.meters.coldStart(.cell, .create, created - asked)
+        world.meters.coldStart(.cell, .start, started - created)
+        world.meters.coldStart(.cell, .healthy, world.uptime() - started)
+      }
       becameHealthy(instance)
       await persist(instance)
       await routesChanged(id)

@@ -22,7 +22,13 @@ enum NodeRequestBuilder {
       request.telemetry = try image.telemetry.map(recoded) ?? RequestedTelemetry(type: "none")
     }
     request.addresses = spec.address?.addresses
-    if let endpoint = spec.endpoint { request.endpoint = try recoded(endpoint) }
+    if let model = spec.model {
+      request.model = RequestedModels(
+        names: model.models.map(\.id.text), maxBatchSize: model.maxBatchSize,
+        queueDelayMicroseconds: model.queueDelayMicroseconds, loadSeconds: model.loadSeconds)
+      request.environment = model.environment?.id.text
+    }
+    if spec.model == nil, let endpoint = spec.endpoint { request.endpoint = try recoded(endpoint) }
     if let check = spec.healthCheck {
       var asked: RequestedHealthCheck = try recoded(check)
       if check.type == "grpc" { asked.path = nil } else { asked.service = nil }

@@ -33,6 +33,7 @@ public struct NodeService: Sendable {
       switch request.kind {
       case .address: (try NodeSpecBuilder.addressSpec(request, acl: acl), [String]())
       case .image: (try NodeSpecBuilder.imageSpec(request, acl: acl), [String]())
+      case .model: (try await modelSpec(request, project, folder, acl: acl), [String]())
       case .cell, nil: try await cellSpec(request, project, folder, acl: acl, used: used)
       }
     spec.rollOut = request.rollOut
@@ -98,7 +99,8 @@ public struct NodeService: Sendable {
       "createNode", "Create node \(request.name)", record.id, by: subject,
       memo: OperationMemo(generation: 1, folder: folder.id, warnings: intent.differences))
     try await world.store.atomically { store throws(PlatformError) in
-      try Self.check(spec.cell?.environment, in: store)
+      try Self.check(spec.cell?.environment ?? spec.model?.environment, in: store)
+      try store.checkModels(of: spec)
       // One may have been deleted since.
       try store.checkSecrets(of: spec, in: folder.id)
       try store.createNode(record)
@@ -146,13 +148,14 @@ public struct NodeService: Sendable {
       generation: node.generation + 1, folder: node.folderID, former: FormerWish(node))
     if record.release != node.release { memo.release = record.release }
     if intent.differences != former.differences { memo.warnings = intent.differences }
-    let pin = intent.spec.cell?.environment
+    let pin = intent.spec.cell?.environment ?? intent.spec.model?.environment
     let operation = try operation(kind, description, node.id, by: subject, memo: memo)
     let changed = record
     let changes = try StoredJSON.text(try SpecChanges.between(former.spec, intent.spec))
     let wanted = intent.spec
     let stored = try await world.store.atomically { store throws(PlatformError) in
       if kind == "updateNode" { try Self.check(pin, in: store) }
+      if changed.release != node.release { try store.checkModels(of: wanted) }
       if changed.release != node.release { try store.checkSecrets(of: wanted, in: node.folderID) }
       try store.createOperation(operation)
       return try store.updateNode(changed, made: (subject, changes))
@@ -217,7 +220,7 @@ public struct NodeService: Sendable {
     guard !name.isEmpty else {
       throw .invalid(
         "checkpoint",
-        "checkpoint: a node of kind cell needs one; name a pinned checkpoint, or give kind address and addresses, or kind image and image"
+        "checkpoint: a node of kind cell needs one; name a pinned checkpoint, or give kind address and addresses, or kind image and image, or kind model and model"
       )
     }
     var found: CheckpointRecord?

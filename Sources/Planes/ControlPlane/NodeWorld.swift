@@ -94,6 +94,9 @@ public struct NodeWorld: Sendable {
   public var cells: any InstanceDriver
   public var addresses: any InstanceDriver
   public var images: any InstanceDriver
+  public var served: any InstanceDriver
+  /// Looks at files of models; nil where none are taken.
+  public var models: (any ModelReader)?
   /// Makes environments of cells; nil where none can be made.
   public var environments: (any EnvironmentMaker)?
   /// Asks an instance whether it may get requests.
@@ -122,6 +125,7 @@ public struct NodeWorld: Sendable {
 
   public init(
     cells: any InstanceDriver, addresses: any InstanceDriver, images: any InstanceDriver,
+    served: (any InstanceDriver)? = nil, models: (any ModelReader)? = nil,
     environments: (any EnvironmentMaker)? = nil,
     probe: @escaping @Sendable (ProbeTarget) async -> ProbeOutcome, telemetry: NodeTelemetry? = nil,
     store: Store, blobs: BlobStore,
@@ -132,6 +136,8 @@ public struct NodeWorld: Sendable {
     self.cells = cells
     self.addresses = addresses
     self.images = images
+    self.served = served ?? images
+    self.models = models
     self.environments = environments
     self.probe = probe
     meters = NodeMeters(time: time)
@@ -153,6 +159,7 @@ public struct NodeWorld: Sendable {
     case .cell: cells
     case .address: addresses
     case .image: images
+    case .model: served
     }
   }
 

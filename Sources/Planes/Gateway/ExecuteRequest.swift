@@ -97,8 +97,12 @@ final class LoopNode {
   var folders: [NodeKey] = []
   /// Instances with `http1` and `http2` endpoints.
   var targets: [ProxyTarget] = []
-  /// Its instances speak HTTP/2.
-  var speaksHTTP2: Bool { targets.first?.upstream.isHTTP2 ?? false }
+  /// The same instances where gRPC is spoken, when that is another port; else empty.
+  var callTargets: [ProxyTarget] = []
+  /// What instances speak that requests of this kind go to is HTTP/2.
+  func speaksHTTP2(calls: Bool) -> Bool {
+    (calls && !callTargets.isEmpty ? callTargets : targets).first?.upstream.isHTTP2 ?? false
+  }
   var plan = ProxyPlan()
   var retries = RetryBudget()
   let key: NodeKey?

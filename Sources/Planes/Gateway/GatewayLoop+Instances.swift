@@ -16,9 +16,11 @@ extension GatewayLoop {
     for node in nodes { oldNodes[node.shared.id] = node }
     var oldLinks: [ObjectIdentifier: InstanceLink] = [:]
     var oldTargets: [ObjectIdentifier: ProxyTarget] = [:]
+    var oldCallTargets: [ObjectIdentifier: ProxyTarget] = [:]
     for node in nodes {
       for link in node.links { oldLinks[ObjectIdentifier(link.shared)] = link }
       for target in node.targets { oldTargets[ObjectIdentifier(target.shared)] = target }
+      for target in node.callTargets { oldCallTargets[ObjectIdentifier(target.shared)] = target }
     }
     table = next
     places.removeAll(keepingCapacity: true)
@@ -35,7 +37,12 @@ extension GatewayLoop {
       node.targets = entry.instances.compactMap { instance in
         guard instance.routed.endpoint.wireProtocol != .frames else { return nil }
         return oldTargets.removeValue(forKey: ObjectIdentifier(instance))
-          ?? ProxyTarget(instance, zone: shared.configuration.zone, tls: shared.configuration.upstreamTLS)
+          ?? makeTarget(instance, instance.routed.endpoint)
+      }
+      node.callTargets = entry.instances.compactMap { instance in
+        guard let endpoint = instance.routed.callEndpoint else { return nil }
+        return oldCallTargets.removeValue(forKey: ObjectIdentifier(instance))
+          ?? makeTarget(instance, endpoint)
       }
       node.plan = ProxyPlan(entry.routed)
       if let key = nodeKey(entry.routed.id.text) { places[key] = slot }
@@ -44,9 +51,11 @@ extension GatewayLoop {
     useAliases(next)
     for link in oldLinks.values { retire(link) }
     for target in oldTargets.values { upstream.retire(target.upstream) }
+    for target in oldCallTargets.values { upstream.retire(target.upstream) }
     for node in oldNodes.values {
       node.links = []
       node.targets = []
+      node.callTargets = []
       failWaiting(node, "node \(node.shared.id) was deleted while the request waited")
     }
     if !holds.isEmpty { endHolds(without: aliases) }
@@ -54,6 +63,11 @@ extension GatewayLoop {
       if let refusal = node.entry.routed.refusal { failWaiting(node, refusal) } else { pump(node) }
     }
     if !streamedCalls.isEmpty { tellWatchers() }
+  }
+
+  private func makeTarget(_ instance: SharedInstance, _ endpoint: Endpoint) -> ProxyTarget {
+    ProxyTarget(
+      instance, at: endpoint, zone: shared.configuration.zone, tls: shared.configuration.upstreamTLS)
   }
 
   private func nodeKey(_ text: String) -> NodeKey? {

@@ -14,6 +14,7 @@ public enum ResourceKind: String, Sendable, CaseIterable {
   case environment = "env"
   case secret = "sec"
   case subnet = "sub"
+  case model = "mod"
 }
 
 /// The kind of a typed id.
@@ -33,6 +34,7 @@ public enum AliasKind: IdentifiedKind { public static let kind = ResourceKind.al
 public enum EnvironmentKind: IdentifiedKind { public static let kind = ResourceKind.environment }
 public enum SecretKind: IdentifiedKind { public static let kind = ResourceKind.secret }
 public enum SubnetKind: IdentifiedKind { public static let kind = ResourceKind.subnet }
+public enum ModelKind: IdentifiedKind { public static let kind = ResourceKind.model }
 
 public typealias FolderID = Identifier<FolderKind>
 public typealias ProjectID = Identifier<ProjectKind>
@@ -47,6 +49,7 @@ public typealias AliasID = Identifier<AliasKind>
 public typealias EnvironmentID = Identifier<EnvironmentKind>
 public typealias SecretID = Identifier<SecretKind>
 public typealias SubnetID = Identifier<SubnetKind>
+public typealias ModelID = Identifier<ModelKind>
 
 /// An opaque id: 20 characters `[a-z0-9]`, the first three say the kind. Ids of different kinds can't be mixed.
 public struct Identifier<Kind: IdentifiedKind>: Sendable, Hashable, Comparable, Codable,

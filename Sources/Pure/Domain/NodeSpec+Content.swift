@@ -11,6 +11,7 @@ extension NodeSpec {
     spec.cell = release.cell
     spec.address = release.address
     spec.image = release.image
+    spec.model = release.model
     spec.configuration = release.configuration
     spec.subnet = release.subnet
     spec.zones = release.zones
@@ -37,5 +38,19 @@ extension NodeSpec {
   /// Callers can't tell instances of the two apart: the same variables go in and out.
   public func hasSameContract(as other: NodeSpec) -> Bool {
     cell?.inputs == other.cell?.inputs && cell?.outputs == other.cell?.outputs
+      && model?.contract == other.model?.contract
   }
+}
+
+extension ModelSource {
+  /// What callers can tell: the names of the models, and what goes in and out.
+  var contract: [ModelContract] {
+    models.map { ModelContract(name: $0.name, inputs: $0.facts.inputs, outputs: $0.facts.outputs) }
+  }
+}
+
+struct ModelContract: Equatable {
+  var name: String
+  var inputs: [ModelTensor]
+  var outputs: [ModelTensor]
 }

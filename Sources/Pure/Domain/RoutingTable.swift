@@ -174,6 +174,8 @@ public struct RoutedProxying: Sendable, Codable, Equatable {
 public struct RoutedInstance: Sendable, Codable, Equatable {
   public var id: InstanceID
   public var endpoint: Endpoint
+  /// Where gRPC goes that is spoken on another port; nil: to `endpoint`.
+  public var callEndpoint: Endpoint?
   /// Process id outside the sandbox: cancelled requests are followed by SIGUSR1 to it. 0 when unknown.
   public var pid: Int32
   /// Most requests outstanding at once while each takes long; cells: 1. `pipelineLimit` is used for code measured to be fast.
@@ -186,8 +188,9 @@ public struct RoutedInstance: Sendable, Codable, Equatable {
 
   public init(
     id: InstanceID, endpoint: Endpoint, pid: Int32 = 0, limit: Int = 1, pipelineLimit: Int = 8,
-    zone: String = "", healthySince: Timestamp? = nil
+    zone: String = "", healthySince: Timestamp? = nil, callEndpoint: Endpoint? = nil
   ) {
+    self.callEndpoint = callEndpoint
     self.id = id
     self.endpoint = endpoint
     self.pid = pid

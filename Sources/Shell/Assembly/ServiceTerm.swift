@@ -10,6 +10,7 @@ import Gateway
 import Glibc
 import HTTPModel
 import ImageNodes
+import ModelNodes
 import Planning
 import Sandboxing
 import Secrets
@@ -32,6 +33,7 @@ struct ServiceTerm {
   private let fleet: Fleet
   private let cells: CellDriver
   private let images: ZonedImageDriver
+  private let served: ModelDriver
   private let prober: Prober
   private let environments: EnvironmentService
   private let api: APIWorld
@@ -72,11 +74,13 @@ struct ServiceTerm {
         now: { AssembledService.now() },
         log: { logger.debug("cell driver", ["what": .text($0)]) }))
     let images = ZonedImageDriver(engines)
+    let modelConfiguration = ModelStart.configuration(configuration, data, python, logs, logger)
+    let served = ModelDriver(configuration: modelConfiguration)
     let time = TimeSource(wall: { AssembledService.now() }, uptime: { AssembledService.uptime() })
     let prober = Prober(tls: parts.upstreamTLS)
     var world = NodeWorld(
       cells: driver, addresses: AddressDriver(now: { AssembledService.now() }), images: images,
-      environments: maker,
+      served: served, models: ModelInspector(configuration: modelConfiguration), environments: maker,
       probe: { await prober.probe($0) },
       store: store, blobs: blobs, time: time,
       log: { level, message, metadata in
@@ -126,7 +130,12 @@ struct ServiceTerm {
       logBytes: { logs.bytes(of: $0) },
       requests: { gateway.explain($0) },
       limits: {
-        let capabilities = $0.kind == .image ? images.capabilities : driver.capabilities
+        let capabilities =
+          switch $0.kind {
+          case .image: images.capabilities
+          case .model: served.capabilities
+          case .cell, .address: driver.capabilities
+          }
         return EffectiveLimits.of($0, enforced: capabilities.enforced, missing: capabilities.missing)
       },
       version: VersionResource(version: AssembledService.version, api: "v1", swift: "6.3"))
@@ -138,6 +147,7 @@ struct ServiceTerm {
     self.fleet = fleet
     self.prober = prober
     self.images = images
+    self.served = served
     cells = driver
     self.observations = observations.stream
     self.copies = copies.stream
@@ -178,6 +188,7 @@ struct ServiceTerm {
   /// Keeps every node as wanted, until the process is to stop or another one is ready to take over.
   func run() async -> End {
     let (world, fleet, images, environments) = (world, fleet, images, environments)
+    let served = served
     let (observations, housekeeping, gateway) = (observations, housekeeping, parts.gateway)
     let (mirrors, copies, replacer) = (mirrors, copies, api.replacer)
     let (disturber, ramps) = (api.disturber, api.ramps)
@@ -185,6 +196,7 @@ struct ServiceTerm {
     let end = await withDiscardingTaskGroup(returning: End.self) { group in
       group.addTask { await fleet.run() }
       group.addTask { await images.run() }
+      group.addTask { await served.run() }
       group.addTask { await world.telemetry.run { await fleet.views() } }
       group.addTask { await environments.run() }
       group.addTask { await replacer.run() }
@@ -210,6 +222,7 @@ struct ServiceTerm {
       group.cancelAll()
       cells.close()
       images.close()
+      served.close()
       parts.feeds.set(nil, nil, nil, nil)
       await fleet.stop()
       return end

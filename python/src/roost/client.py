@@ -135,6 +135,28 @@ class Client:
         resource: Dict[str, Any] = self.call("POST", path, {"manifest": manifest})
         return resource
 
+    def save_model(
+        self, name: str, kind: str, path: str, origin: Dict[str, Optional[str]], signature: Dict[str, Any]
+    ) -> Dict[str, Any]:
+        """Uploads a model's file and registers it; `origin` has its notebook and its variable."""
+        base = f"/v1/projects/{self.project}"
+        upload = self.call("POST", f"{base}/uploads")
+        offset = 0
+        with open(path, "rb") as file:
+            while chunk := file.read(int(upload["chunkBytes"])):
+                self.call("PATCH", f"{base}/uploads/{upload['id']}?offset={offset}", raw=memoryview(chunk))
+                offset += len(chunk)
+        digest = self.call("PUT", f"{base}/uploads/{upload['id']}")["digest"]
+        body = {"name": name, "kind": kind, "digest": digest, **origin, **signature}
+        resource: Dict[str, Any] = self.call("POST", f"{base}/models", body)
+        return resource
+
+    def deploy_model(self, name: str, model: str) -> Dict[str, Any]:
+        """Makes a node of a saved model; the operation."""
+        body = {"name": name, "project": self.project, "kind": "model", "model": {"names": [model]}}
+        operation: Dict[str, Any] = self.call("POST", "/v1/nodes", body)
+        return operation
+
     def pin(self, checkpoint: str, name: str) -> Dict[str, Any]:
         """Pins a checkpoint under a name."""
         resource: Dict[str, Any] = self.call("POST", f"/v1/checkpoints/{checkpoint}:pin", {"name": name})

@@ -9,6 +9,7 @@ public struct OCILayer: Sendable, Codable, Hashable {
     case stream = "application/vnd.roost.checkpoint.stream.v1"
     case buffer = "application/vnd.roost.checkpoint.buffer.v1"
     case source = "text/x-python"
+    case model = "application/vnd.roost.model.file.v1"
   }
 
   public var kind: Kind
@@ -42,6 +43,8 @@ struct OCIDescriptor: Codable {
   static let manifestType = "application/vnd.oci.image.manifest.v1+json"
   static let artifact = "application/vnd.roost.checkpoint.v1"
   static let config = "application/vnd.roost.checkpoint.config.v1+json"
+  static let modelArtifact = "application/vnd.roost.model.v1"
+  static let modelConfig = "application/vnd.roost.model.config.v1+json"
   static let referenceName = "org.opencontainers.image.ref.name"
 }
 
@@ -86,7 +89,7 @@ extension BlobStore {
   /// every
   /// layer, must be here already (else `invalidArgument` names those that are not).
   public func writeManifest(
-    config: BlobReference, layers: [OCILayer]
+    config: BlobReference, layers: [OCILayer], isModel: Bool = false
   ) async throws(PlatformError) -> BlobReference {
     let absent = try missing([config.digest] + layers.map(\.blob.digest))
     guard absent.isEmpty else {
@@ -97,7 +100,10 @@ extension BlobStore {
     }
     let bytes = try encoded(
       OCIManifest(
-        config: OCIDescriptor(mediaType: OCIDescriptor.config, digest: config.digest, size: config.size),
+        artifactType: isModel ? OCIDescriptor.modelArtifact : OCIDescriptor.artifact,
+        config: OCIDescriptor(
+          mediaType: isModel ? OCIDescriptor.modelConfig : OCIDescriptor.config, digest: config.digest,
+          size: config.size),
         layers: layers.map {
           OCIDescriptor(mediaType: $0.kind.rawValue, digest: $0.blob.digest, size: $0.blob.size)
         }))

@@ -8,7 +8,7 @@ struct Migration: Sendable {
 
   static let all: [Migration] = [
     .initial, .keys, .releases, .aliases, .environments, .secrets, .scaling, .holds, .aliasCopies,
-    .subnets, .ramps, .deletedNodes,
+    .subnets, .ramps, .deletedNodes, .models,
   ]
 
   /// Brings the database to the schema that this binary knows, each step whole or not at all.

@@ -15,6 +15,11 @@ enum BlobEndpoints {
     var chunkBytes: Int
   }
 
+  private struct CommitAnswer: Encodable {
+    var digest: String
+    var size: Int64
+  }
+
   static func missing(_ call: Call, _ api: APIWorld) async throws(PlatformError) -> HTTPResponse {
     _ = try await ProjectEndpoints.find(call.segments[0], .develop, call, api)
     let request = try call.body(MissingRequest.self)
@@ -49,10 +54,12 @@ enum BlobEndpoints {
   static func commit(_ call: Call, _ api: APIWorld) async throws(PlatformError) -> HTTPResponse {
     try call.allowQuery("digest")
     _ = try await ProjectEndpoints.find(call.segments[0], .develop, call, api)
-    let digest = call.query["digest"] ?? ""
-    try check(digest, "digest")
-    _ = try await api.world.blobs.commit(try upload(call), digest: digest)
-    return Answer.empty()
+    let digest = call.query["digest"]
+    if let digest { try check(digest, "digest") }
+    let blob = try await api.world.blobs.commit(try upload(call), digest: digest)
+    // Who does not know the digest is told it.
+    return digest == nil
+      ? try Answer.json(CommitAnswer(digest: blob.digest, size: blob.size)) : Answer.empty()
   }
 
   private static func upload(_ call: Call) throws(PlatformError) -> UploadID {

@@ -68,7 +68,7 @@ public final class NodeMeters: Sendable {
         return now - last > .milliseconds(Int64(interval * 1000) - 100)
       }
     }
-    for kind in [NodeKind.cell, .image, .address] {
+    for kind in [NodeKind.cell, .image, .model, .address] {
       let nodes = due.filter { $0.spec.kind == kind }
       let handles = nodes.flatMap { $0.instances.compactMap(\.handle) }
       guard !nodes.isEmpty else { continue }

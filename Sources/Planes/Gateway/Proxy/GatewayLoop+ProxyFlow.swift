@@ -34,7 +34,8 @@ extension GatewayLoop {
   /// Takes a place at the least loaded instance. Instances at rest are used only when there is no other, and one that
   /// has just come back counts as more loaded than it is. Instances of other zones come after those of the gateway's own.
   func acquireTarget(_ node: LoopNode, _ request: ProxyRequest, except tried: ProxyTarget?) -> ProxyTarget? {
-    let count = node.targets.count
+    let isCall = request.isGRPC && !node.callTargets.isEmpty
+    let count = isCall ? node.callTargets.count : node.targets.count
     guard count > 0 else { return nil }
     for _ in 0...count {
       var best: ProxyTarget?
@@ -43,7 +44,8 @@ extension GatewayLoop {
       rotation &+= 1
       for step in 0..<count {
         let at = first + step
-        let target = node.targets[at < count ? at : at - count]
+        let place = at < count ? at : at - count
+        let target = isCall ? node.callTargets[place] : node.targets[place]
         let load = target.shared.load
         guard load < target.shared.limit else { continue }
         var score = load

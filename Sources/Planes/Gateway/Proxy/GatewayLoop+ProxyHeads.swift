@@ -36,7 +36,7 @@ extension GatewayLoop {
       default: break
       }
     }
-    let speaksHTTP2 = request.node?.speaksHTTP2 ?? false
+    let speaksHTTP2 = request.node?.speaksHTTP2(calls: request.isGRPC) ?? false
     let isUpgrade =
       upgrade >= 0 && connectionAsksUpgrade && head.minorVersion > 0 && request.framing == .none
     if speaksHTTP2 { try findTunnel(request, exchange, fields, upgrade: isUpgrade ? upgrade : -1) }

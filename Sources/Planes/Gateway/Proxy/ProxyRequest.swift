@@ -158,11 +158,10 @@ final class ProxyTarget {
   /// Known to be in another zone than the gateway.
   let isElsewhere: Bool
 
-  init(_ shared: SharedInstance, zone: String, tls: TLSContext?) {
+  init(_ shared: SharedInstance, at endpoint: Endpoint, zone: String, tls: TLSContext?) {
     isElsewhere = !zone.isEmpty && !shared.routed.zone.isEmpty && shared.routed.zone != zone
     self.shared = shared
     instanceKey = NodeKey(shared.routed.id.text)
-    let endpoint = shared.routed.endpoint
     let identity = endpoint.serverName.flatMap { name in
       tls.map { UpstreamIdentity(context: $0, serverName: name) }
     }

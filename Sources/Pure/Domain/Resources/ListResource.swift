@@ -34,6 +34,7 @@ extension APIKeyResource: Listed { public static let listName = "apiKeys" }
 extension EnvironmentResource: Listed { public static let listName = "environments" }
 extension ReplayResource: Listed { public static let listName = "replays" }
 extension SecretResource: Listed { public static let listName = "secrets" }
+extension ModelResource: Listed { public static let listName = "models" }
 
 extension ListResource: Codable where Item: Listed {
   private struct Key: CodingKey {

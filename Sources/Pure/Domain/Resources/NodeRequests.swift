@@ -1,4 +1,4 @@
-/// Body of `POST /v1/nodes`. A node of kind `cell` needs a `checkpoint`, one of kind `address` needs `addresses`, one of kind `image` needs `image`. `checkpoint` is an id or the name of a pinned checkpoint; `project` and `folder` ids or names.
+/// Body of `POST /v1/nodes`. A node of kind `cell` needs a `checkpoint`, one of kind `address` needs `addresses`, one of kind `image` needs `image`, one of kind `model` needs `model`. `checkpoint` is an id or the name of a pinned checkpoint; `project` and `folder` ids or names.
 public struct CreateNodeRequest: Sendable, Codable, Equatable {
   public var name: String
   public var description: String?
@@ -32,6 +32,8 @@ public struct CreateNodeRequest: Sendable, Codable, Equatable {
   public var queueLimit: Int?
   public var addresses: [NodeAddress]?
   public var image: RequestedImage?
+  /// Saved models of the project.
+  public var model: RequestedModels?
   public var endpoint: RequestedEndpoint?
   public var healthCheck: RequestedHealthCheck?
   /// Of image nodes.
@@ -56,7 +58,7 @@ public struct CreateNodeRequest: Sendable, Codable, Equatable {
     secrets: [String: String]? = nil, subnet: String? = nil,
     zones: [ZonePlacement]? = nil, maintenanceLimit: Int? = nil, timeoutSeconds: Double? = nil,
     queueLimit: Int? = nil, addresses: [NodeAddress]? = nil, image: RequestedImage? = nil,
-    endpoint: RequestedEndpoint? = nil,
+    model: RequestedModels? = nil, endpoint: RequestedEndpoint? = nil,
     healthCheck: RequestedHealthCheck? = nil, telemetry: RequestedTelemetry? = nil,
     rateLimit: RateLimit? = nil, callerRateLimit: RateLimit? = nil, memoryBytes: Int64? = nil,
     cpus: Double? = nil,
@@ -88,6 +90,7 @@ public struct CreateNodeRequest: Sendable, Codable, Equatable {
     self.queueLimit = queueLimit
     self.addresses = addresses
     self.image = image
+    self.model = model
     self.endpoint = endpoint
     self.healthCheck = healthCheck
     self.telemetry = telemetry

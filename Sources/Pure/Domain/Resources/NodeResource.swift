@@ -63,12 +63,13 @@ public struct CellSource: Sendable, Codable, Equatable {
   }
 }
 
-/// What the user wants of a node. Exactly one of its sources (`cell`, `address`, `image`) is set.
+/// What the user wants of a node. Exactly one of its sources (`cell`, `address`, `image`, `model`) is set.
 public struct NodeSpec: Sendable, Codable, Equatable {
   public var description: String
   public var cell: CellSource?
   public var address: AddressSource?
   public var image: ImageSource?
+  public var model: ModelSource?
   /// Name in the catalogue, like `c1.4`; empty for an address node, of which nothing runs here.
   public var configuration: String
   public var instances: InstanceRange
@@ -98,7 +99,7 @@ public struct NodeSpec: Sendable, Codable, Equatable {
 
   public init(
     description: String = "", cell: CellSource? = nil, address: AddressSource? = nil,
-    image: ImageSource? = nil, configuration: String,
+    image: ImageSource? = nil, model: ModelSource? = nil, configuration: String,
     instances: InstanceRange, scaling: ScalingSpec? = nil, subnet: String = "none",
     zones: [ZonePlacement] = [],
     maintenanceLimit: Int = 1, timeoutSeconds: Double = 15, queueLimit: Int = 1000,
@@ -109,6 +110,7 @@ public struct NodeSpec: Sendable, Codable, Equatable {
     self.cell = cell
     self.address = address
     self.image = image
+    self.model = model
     self.configuration = configuration
     self.instances = instances
     self.scaling = scaling
@@ -125,10 +127,14 @@ public struct NodeSpec: Sendable, Codable, Equatable {
     self.rollOut = rollOut
   }
 
-  public var kind: NodeKind { address != nil ? .address : image != nil ? .image : .cell }
+  public var kind: NodeKind {
+    address != nil ? .address : image != nil ? .image : model != nil ? .model : .cell
+  }
 
   /// How instances are spoken to that requests are passed on to as they are; nil for cells.
-  public var endpoint: EndpointSettings? { address?.endpoint ?? image?.endpoint }
+  public var endpoint: EndpointSettings? {
+    address?.endpoint ?? image?.endpoint ?? (model == nil ? nil : EndpointSettings(type: "http"))
+  }
   /// How those are probed.
   public var healthCheck: HealthCheck? { address.map(\.healthCheck) ?? image?.healthCheck }
 }
@@ -141,6 +147,8 @@ public enum NodeKind: String, Sendable, Codable, CaseIterable {
   case address
   /// Containers of an image.
   case image
+  /// Saved models, served by Triton.
+  case model
 }
 
 /// A finer fact about a resource.

@@ -67,6 +67,10 @@ enum NodeDescribe {
       facts.add("Addresses", address.addresses.map(\.address).joined(separator: ", "))
     }
     if let image = spec.image { add(image, spec, to: &facts) }
+    for model in spec.model?.models ?? [] {
+      let texts = [model.facts.inputs, model.facts.outputs].map { $0.map(\.text).joined(separator: " ") }
+      facts.add("Model", "\(model.name) (\(model.id), \(model.facts.kind)): \(texts[0]) -> \(texts[1])")
+    }
     if let endpoint = spec.endpoint { add(endpoint, spec.healthCheck, to: &facts) }
     facts.add("Allowed from", spec.acl.map(\.text).joined(separator: ", "))
     return facts.text

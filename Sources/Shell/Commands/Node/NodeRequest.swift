@@ -39,20 +39,22 @@ enum NodeRequest {
         "a cell node: interpreter and packages that it runs in (default)"),
       Flag("strict-environment", .toggle, "refuse packages of other versions than in the notebook"),
       ImageFlags.secretFlag, Flag("description", .text, "what it is for"),
-    ] + RollOutFlags.flags + NodeScaling.flags + ImageFlags.flags + AddressFlags.flags
+    ] + RollOutFlags.flags + NodeScaling.flags + ModelFlags.flags + ImageFlags.flags + AddressFlags.flags
 
   static func request(_ context: Context, _ command: Command) throws(CommandFailure) -> CreateNodeRequest {
     let parsed = context.parsed
     let addresses = AddressFlags.addresses(parsed)
     let image = try ImageFlags.image(parsed, command)
-    guard parsed.text("checkpoint") != nil || addresses != nil || image != nil else {
+    let model = try ModelFlags.models(parsed, command)
+    guard parsed.text("checkpoint") != nil || addresses != nil || image != nil || model != nil else {
       throw .usage(
-        "give --checkpoint for a cell node, --image for an image node, or --address for an address node",
+        "give --checkpoint for a cell node, --model for a model node, --image for an image node, or --address for an address node",
         command)
     }
     return CreateNodeRequest(
       name: context.first, description: parsed.text("description"), project: parsed.text("project"),
-      folder: parsed.text("folder"), kind: addresses != nil ? .address : image != nil ? .image : nil,
+      folder: parsed.text("folder"),
+      kind: addresses != nil ? .address : image != nil ? .image : model != nil ? .model : nil,
       checkpoint: parsed.text("checkpoint"),
       inputs: try variables("input", context, command), outputs: try variables("output", context, command),
       configuration: parsed.text("configuration"), instances: instances(parsed),
@@ -66,7 +68,7 @@ enum NodeRequest {
       zones: zones(parsed),
       timeoutSeconds: parsed.duration("timeout").map(\.fractionalSeconds),
       queueLimit: parsed.integer("queue-limit"),
-      addresses: addresses, image: image, endpoint: AddressFlags.endpoint(parsed),
+      addresses: addresses, image: image, model: model, endpoint: AddressFlags.endpoint(parsed),
       healthCheck: try AddressFlags.healthCheck(parsed, command),
       telemetry: try ImageFlags.telemetry(parsed, command),
       rateLimit: AddressFlags.rate(parsed, "rate-limit"),

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import sys
+import tempfile
 from typing import Any, Dict, List, Optional
 
 from ipykernel.ipkernel import IPythonKernel
@@ -17,6 +18,9 @@ from roost.checkpoint.failures import Failure
 from roost.checkpoint.writer import Saved, Writer
 from roost.client import APIError, Client
 from roost.kernel.notice import as_html, as_text, one_line
+from roost.model.errors import ModelError
+from roost.model.saving import save as save_model
+from roost.model.signature import given, tensor_from
 
 LOOK_AGAIN_SECONDS = 0.2
 """How soon a checkpoint that waits for earlier ones is tried again."""
@@ -166,7 +170,7 @@ class Checkpointer:
             print(f"Roost: {text}", file=sys.stderr)
 
     def magic(self, line: str) -> None:
-        """`%roost status | checkpoint | pin NAME | save auto|manual`."""
+        """`%roost status | checkpoint | pin NAME | save auto|manual | save-model VAR | deploy-model VAR`."""
         words = line.split()
         if words == ["status"]:
             self.status()
@@ -179,8 +183,24 @@ class Checkpointer:
             print(
                 f"checkpoints are saved {'after every cell run' if self.mode == 'auto' else 'on %roost checkpoint'}"
             )
+        elif words[:1] in (["save-model"], ["deploy-model"]):
+            self.model(words)
         else:
-            print("usage: %roost status | checkpoint | pin NAME | save auto | save manual")
+            print(
+                "usage: %roost status | checkpoint | pin NAME | save auto | save manual"
+                " | save-model VAR --name NAME | deploy-model VAR --name NAME"
+            )
+
+    def model(self, words: List[str]) -> None:
+        """`save-model VAR --name NAME [--input x:FP32[-1,8] --output y:FP32[-1,1]]`, and `deploy-model`, which makes a node too."""
+        writer = self.connect()
+        if writer is None:
+            print(f"not saved: {self.problem}")
+            return
+        try:
+            keep(self.shell.user_ns, words, writer.client)
+        except (APIError, ModelError) as error:
+            print(f"not saved: {error}")
 
     def status(self) -> None:
         """Prints server, mode, the last checkpoint and what could not be saved."""
@@ -238,6 +258,35 @@ def notebook_name() -> Optional[str]:
     """The notebook's file: set by the headless runner, or by Jupyter Server."""
     name = os.environ.get("ROOST_NOTEBOOK") or os.environ.get("JPY_SESSION_NAME")
     return os.path.basename(name) if name else None
+
+
+def keep(variables: Dict[str, Any], words: List[str], client: Client) -> None:
+    """Saves a variable's model, and makes a node of it where that is asked for."""
+    options: Dict[str, List[str]] = {"--name": [], "--input": [], "--output": []}
+    rest = list(words[1:])
+    variable = rest.pop(0) if rest else ""
+    while len(rest) > 1 and rest[0] in options:
+        options[rest.pop(0)].append(rest.pop(0))
+    if rest or not variable or variable.startswith("-"):
+        raise ModelError(
+            f"usage: %roost {words[0]} VAR --name NAME [--input x:FP32[-1,8] --output y:FP32[-1,1]]"
+        )
+    if variable not in variables:
+        raise ModelError(f"there is no variable '{variable}'")
+    name = options["--name"][-1] if options["--name"] else variable.lower().replace("_", "-")
+    signature = given(options["--input"], options["--output"])
+    origin = {"notebook": notebook_name(), "variable": variable}
+    with tempfile.TemporaryDirectory(prefix="roost-model-") as folder:
+        saved = save_model(variables[variable], folder)
+        shape = signature.json() if signature else {}
+        model = client.save_model(name, saved["kind"], saved["path"], origin, shape)
+    tensors = [[tensor_from(tensor, side).text for tensor in model[side]] for side in ("inputs", "outputs")]
+    print(
+        f"saved {model['id']} as {name} ({model['kind']}): {', '.join(tensors[0])} -> {', '.join(tensors[1])}"
+    )
+    if words[0] == "deploy-model":
+        operation = client.deploy_model(name, model["id"])
+        print(f"node {name} is being made (operation {operation['id']}); see: roost node describe {name}")
 
 
 class RoostKernel(IPythonKernel):  # type: ignore[misc]

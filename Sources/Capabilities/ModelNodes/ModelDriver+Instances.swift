@@ -1,0 +1,264 @@
+public import Domain
+public import DriverAPI
+import FoundationEssentials
+import Sandboxing
+import Synchronization
+
+extension ModelDriver {
+  public func start(_ id: InstanceID, of launch: NodeLaunch) async throws(DriverFailure) -> InstanceHandle {
+    try await offload { () throws(DriverFailure) in try self.startNow(id, launch) }
+  }
+
+  private func startNow(_ id: InstanceID, _ launch: NodeLaunch) throws(DriverFailure) -> InstanceHandle {
+    let folder = folder(launch.node, launch.release)
+    guard let plan = plan(of: folder), let triton = configuration.triton else {
+      throw failure(.start, .missing, "the model repository of the node is not made yet")
+    }
+    let python: String
+    if let pin = launch.environment {
+      guard let found = configuration.environment(pin.lockDigest) else {
+        throw failure(
+          .launch, .missing,
+          "the interpreter of environment '\(pin.name)' is missing in the data folder, or is that of an image, which models can't run in; use another environment"
+        )
+      }
+      python = found
+    } else {
+      python = configuration.python
+    }
+    let walls = configuration.sandboxed
+    do {
+      try Files.makeFolder("\(folder.instance(id))/own", mode: 0o755)
+      let ports = try FreePorts.find(3)
+      var order = StartOrder(
+        triton: triton, repository: walls ? "/run/roost/repository" : folder.repository,
+        folder: walls ? "/tmp" : "\(folder.instance(id))/own", http: ports[0], grpc: ports[1],
+        metrics: ports[2], models: [], key: Self.key(), prefix: "roost\(id.text.suffix(17))_",
+        modelThreads: Self.threads(launch), python: walls ? "/run/roost/python" : configuration.pythonPath)
+      try Files.write(Array(try JSONEncoder().encode(order)), to: folder.start(id), mode: 0o644)
+      order.models = plan.models.map(\.name)
+      let process = try sandbox.start(
+        ModelSandbox.Order(
+          module: ["roost.model.tritonserver", walls ? "/run/roost/start.json" : folder.start(id)],
+          python: python, network: true, listensOnly: launch.subnet == .none,
+          bindings: [
+            .init(triton), .init(folder.repository, at: "/run/roost/repository"),
+            .init(folder.files, at: "/run/roost/files"), .init(folder.start(id), at: "/run/roost/start.json"),
+          ], hostname: launch.nodeName, output: folder.output(id),
+          limits: CgroupLimits(cpus: launch.cpus, memoryBytes: launch.memoryBytes, pids: launch.pids),
+          group: folder.group(id), diesWithParent: false))
+      let handle = InstanceHandle(
+        instance: id, node: launch.node, release: launch.release, pid: process.pid,
+        startTicks: process.startTicks,
+        endpoint: Endpoint(address: "127.0.0.1:\(order.http)", wireProtocol: .http1),
+        callEndpoint: Endpoint(address: "127.0.0.1:\(order.grpc)", wireProtocol: .http2))
+      know(handle, launch.nodeName, process)
+      return handle
+    } catch {
+      end(id, in: folder, grace: .zero)
+      throw failure(.start, .refused, "instance \(id) can't be started: \(error)")
+    }
+  }
+
+  /// Names a caller who may change what is served.
+  private static func key() -> String {
+    var random = SystemRandomNumberGenerator()
+    return (0..<4).map { _ in String(random.next(), radix: 36) }.joined()
+  }
+
+  func plan(of folder: ModelFolder) -> ModelPlan? {
+    Files.read(folder.plan).flatMap { try? JSONDecoder().decode(ModelPlan.self, from: Data($0)) }
+  }
+
+  func order(_ handle: InstanceHandle) -> StartOrder? {
+    Files.read(folder(handle.node, handle.release).start(handle.instance)).flatMap {
+      try? JSONDecoder().decode(StartOrder.self, from: Data($0))
+    }
+  }
+
+  /// Keeps an instance in mind and tells its end.
+  private func know(_ handle: InstanceHandle, _ name: String, _ process: ProcessHandle) {
+    state.withLock { $0.known[handle.instance] = Known(handle: handle, nodeName: name) }
+    startThread {
+      while !process.wait(.seconds(3600)) {}
+      let end = process.reap()
+      self.ended(handle, end)
+    }
+  }
+
+  private func ended(_ handle: InstanceHandle, _ end: ProcessEnd?) {
+    let isTold = state.withLock { state in
+      let told = state.isClosed || state.known[handle.instance]?.isEnding ?? true
+      state.known[handle.instance]?.isEnding = true
+      return told
+    }
+    guard !isTold else { return }
+    let folder = folder(handle.node, handle.release)
+    copyOutput(handle)
+    let kills = sandbox.group(folder.group(handle.instance))?.outOfMemoryKills ?? 0
+    let how = end.map { "\($0)" } ?? "unknown"
+    let error =
+      kills > 0
+      ? LastError(
+        phase: .execute, exitClass: .outOfMemory,
+        message:
+          "instance \(handle.instance) needed more memory than its limit; raise --memory, or use a larger configuration",
+        at: configuration.now())
+      : LastError(
+        phase: .execute, exitClass: .exit,
+        message: "Triton of instance \(handle.instance) ended (\(how)): \(lastWords(handle))",
+        at: configuration.now())
+    reports.yield(
+      InstanceExit(node: handle.node, release: handle.release, instance: handle.instance, error: error))
+  }
+
+  func lastWords(_ handle: InstanceHandle) -> String {
+    let tail = Files.tail(folder(handle.node, handle.release).output(handle.instance), count: 400)
+    return tail.isEmpty ? "it said nothing" : tail
+  }
+
+  // MARK: Loading
+
+  public func begin(_ handle: InstanceHandle) async throws(DriverFailure) {
+    try await offload { () throws(DriverFailure) in try self.load(handle) }
+  }
+
+  private func load(_ handle: InstanceHandle) throws(DriverFailure) {
+    let folder = folder(handle.node, handle.release)
+    guard let plan = plan(of: folder), let order = order(handle) else {
+      throw failure(.start, .missing, "the files of instance \(handle.instance) are gone")
+    }
+    let triton = TritonClient(port: order.http, key: order.key)
+    let process = ProcessHandle(pid: handle.pid, startTicks: handle.startTicks)
+    let deadline = Deadline(after: .seconds(60))
+    while !triton.isLive() {
+      guard let process, !process.wait(.milliseconds(50)) else {
+        copyOutput(handle)
+        throw failure(.start, .exit, "Triton ended before it answered: \(lastWords(handle))")
+      }
+      guard !deadline.hasPassed else { throw failure(.start, .hang, "Triton did not answer within 60 s") }
+    }
+    for model in plan.models {
+      try load(model, triton, plan)
+      do throws(TritonClient.Trouble) {
+        try triton.ask(model, in: folder.repository, timeout: .seconds(30))
+      } catch {
+        throw failure(
+          .restore, .exception,
+          "model '\(model.name)' was loaded, but a request of zeros made from its signature fails: \(error.text); is the signature right?"
+        )
+      }
+    }
+    copyOutput(handle)
+    state.withLock { $0.known[handle.instance]?.isServing = true }
+  }
+
+  private func load(_ model: ModelPlan.Model, _ triton: TritonClient, _ plan: ModelPlan) throws(DriverFailure)
+  {
+    do throws(TritonClient.Trouble) {
+      try triton.load(model.name, timeout: .seconds(plan.loadSeconds))
+      if model.alias != model.name { try triton.load(model.alias, timeout: .seconds(30)) }
+    } catch {
+      switch error {
+      case .timedOut:
+        throw failure(
+          .restore, .timeout,
+          "model '\(model.name)' was not loaded within \(plan.loadSeconds) s; give --load-timeout if it takes longer"
+        )
+      case .silent(let text):
+        throw failure(.restore, .exit, "Triton went away while it loaded model '\(model.name)': \(text)")
+      case .refused(let text):
+        let told = Self.cause(text)
+        throw failure(
+          .restore, .exception, "model '\(model.name)' can't be loaded: \(told.message)",
+          traceback: told.traceback)
+      }
+    }
+  }
+
+  /// What Python said, out of what Triton says.
+  static func cause(_ text: String) -> (message: String, traceback: [String]) {
+    var rest = text[...]
+    for marker in ["UNAVAILABLE state: ", "Internal: ", "ModelError: "] {
+      if let place = rest.firstRange(of: marker) { rest = rest[place.upperBound...] }
+    }
+    let parts = String(rest).split(separator: "\n", omittingEmptySubsequences: true).map(String.init)
+    let at = parts.firstIndex { $0.hasPrefix("At:") } ?? parts.count
+    let message = parts[..<at].joined(separator: " ")
+    let trace = parts[at...].dropFirst().map { String($0.drop { $0 == " " }) }.filter { $0 != ";" }
+    return (message.hasSuffix(";") ? String(message.dropLast()) : message, Array(trace.suffix(10)))
+  }
+
+  public func recover(_ handle: InstanceHandle) async -> Bool {
+    guard let process = ProcessHandle(pid: handle.pid, startTicks: handle.startTicks), !process.hasEnded
+    else { return false }
+    if state.withLock({ $0.known[handle.instance] == nil }) {
+      know(handle, handle.node.text, process)
+      state.withLock { $0.known[handle.instance]?.isServing = true }
+    }
+    return true
+  }
+
+  public func probe(_ handle: InstanceHandle, timeout: Duration) async -> Bool {
+    await offload { self.look(handle, timeout: timeout) == nil }
+  }
+
+  /// Asks each model; what is wrong with the first that fails. One whose process is dead is loaded anew first.
+  func look(_ handle: InstanceHandle, timeout: Duration) -> TritonClient.Trouble? {
+    let folder = folder(handle.node, handle.release)
+    guard let plan = plan(of: folder), let order = order(handle) else { return .silent("its files are gone") }
+    let triton = TritonClient(port: order.http, key: order.key)
+    for model in plan.models {
+      do throws(TritonClient.Trouble) {
+        do throws(TritonClient.Trouble) {
+          try triton.ask(model, in: folder.repository, timeout: timeout)
+        } catch  where error.isDeadStub {
+          state.withLock { $0.known[handle.instance]?.reloads += 1 }
+          configuration.record(
+            handle.node, handle.instance, handle.release,
+            "the Python process of model '\(model.name)' died: the model is loaded anew")
+          try triton.reload(model, timeout: .seconds(plan.loadSeconds))
+          try triton.ask(model, in: folder.repository, timeout: timeout)
+        }
+      } catch { return error }
+    }
+    return nil
+  }
+
+  // MARK: Ending
+
+  public func stop(_ handle: InstanceHandle, grace: Duration) async {
+    await offload { self.end(handle.instance, in: self.folder(handle.node, handle.release), grace: grace) }
+  }
+
+  public func kill(_ handle: InstanceHandle) async {
+    await offload {
+      let folder = self.folder(handle.node, handle.release)
+      if self.sandbox.group(folder.group(handle.instance))?.killAll() == nil {
+        ProcessHandle(pid: handle.pid, startTicks: handle.startTicks)?.signal(9)
+      }
+    }
+  }
+
+  /// Requests were drained before: nothing is left to wait for.
+  func end(_ id: InstanceID, in folder: ModelFolder, grace: Duration) {
+    let handle = state.withLock { state in
+      state.known[id]?.isEnding = true
+      return state.known[id]?.handle
+    }
+    let group = sandbox.group(folder.group(id))
+    group?.killAll()
+    if let handle, let process = ProcessHandle(pid: handle.pid, startTicks: handle.startTicks) {
+      process.signal(9)
+      _ = process.wait(.seconds(5))
+    }
+    group?.remove()
+    // Within walls the memory that it shares with the processes of its models is its own, and gone.
+    if !configuration.sandboxed {
+      let prefix = "roost\(id.text.suffix(17))_"
+      for name in Files.list("/dev/shm") where name.hasPrefix(prefix) { Files.removeTree("/dev/shm/\(name)") }
+    }
+    Files.removeTree(folder.instance(id))
+    state.withLock { $0.known[id] = nil }
+  }
+}

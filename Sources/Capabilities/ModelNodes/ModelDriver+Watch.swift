@@ -1,0 +1,100 @@
+public import Domain
+public import DriverAPI
+import Sandboxing
+import Synchronization
+
+extension ModelDriver {
+  static let interval = Duration.seconds(2)
+  /// Looks without an answer after which an instance is given up: its requests would wait for ever too.
+  static let patience = 6
+  static let longestOutput: Int64 = 8 << 20
+
+  /// Looks after instances until it is cancelled.
+  public func run() async {
+    while !Task.isCancelled {
+      try? await Task.sleep(for: Self.interval)
+      let all = state.withLock { $0.known.values.filter { $0.isServing && !$0.isEnding } }
+      await withDiscardingTaskGroup { group in
+        for known in all { group.addTask { await self.watch(known) } }
+      }
+    }
+  }
+
+  private func watch(_ known: Known) async {
+    let handle = known.handle
+    let trouble = await offload {
+      self.copyOutput(handle)
+      return self.look(handle, timeout: .seconds(10))
+    }
+    guard let trouble else {
+      return state.withLock { $0.known[handle.instance]?.silent = 0 }
+    }
+    let silent = state.withLock { state in
+      state.known[handle.instance]?.silent += 1
+      return state.known[handle.instance]?.silent ?? 0
+    }
+    guard silent >= Self.patience || trouble.isDeadStub else { return }
+    // A process that ended is told by its watcher, with better words.
+    guard let process = ProcessHandle(pid: handle.pid, startTicks: handle.startTicks), !process.hasEnded
+    else { return }
+    let isFirst = state.withLock { state in
+      guard let now = state.known[handle.instance], !now.isEnding else { return false }
+      state.known[handle.instance]?.isEnding = true
+      return true
+    }
+    guard isFirst else { return }
+    reports.yield(
+      InstanceExit(
+        node: handle.node, release: handle.release, instance: handle.instance,
+        error: LastError(
+          phase: .probe, exitClass: .hang,
+          message:
+            "instance \(handle.instance) does not answer a request made from the signatures of its models: \(trouble.text)",
+          at: configuration.now())))
+  }
+
+  /// Puts what an instance printed since the last time into the node's log.
+  func copyOutput(_ handle: InstanceHandle) {
+    let file = folder(handle.node, handle.release).output(handle.instance)
+    guard let bytes = Files.read(file, limit: Int(Self.longestOutput) + (1 << 20)) else { return }
+    let fresh = state.withLock { state -> ArraySlice<UInt8> in
+      let from = min(state.known[handle.instance]?.printed ?? 0, bytes.count)
+      let end = bytes.lastIndex(of: 0x0a).map { $0 + 1 } ?? from
+      state.known[handle.instance]?.printed = max(from, end)
+      return bytes[from..<max(from, end)]
+    }
+    for line in fresh.split(separator: 0x0a).suffix(1000) {
+      let text = String(decoding: line.prefix(4096), as: UTF8.self)
+      // What Triton says of every machine without a GPU.
+      if text.contains("CUDA driver version is insufficient") || text.contains("CudaDriverHelper") {
+        continue
+      }
+      configuration.record(handle.node, handle.instance, handle.release, text)
+    }
+    if bytes.count > Int(Self.longestOutput) {
+      try? Files.write([], to: file)
+      state.withLock { $0.known[handle.instance]?.printed = 0 }
+    }
+  }
+
+  /// From the groups of the instances.
+  public func meters(_ handles: [InstanceHandle]) async -> [InstanceID: InstanceMeter] {
+    await offload {
+      var result: [InstanceID: InstanceMeter] = [:]
+      for handle in handles {
+        let folder = self.folder(handle.node, handle.release)
+        guard let figures = self.sandbox.group(folder.group(handle.instance))?.figures,
+          let memory = figures.memoryBytes
+        else { continue }
+        result[handle.instance] = InstanceMeter(
+          cpuSeconds: figures.cpuSeconds ?? 0, memoryBytes: memory,
+          memoryLimitBytes: figures.memoryLimitBytes, processes: figures.processes, periods: figures.periods,
+          throttledPeriods: figures.throttledPeriods, throttledSeconds: figures.throttledSeconds)
+      }
+      return result
+    }
+  }
+
+  /// Not known: what its processes share isn't told apart.
+  public func usage(_ handle: InstanceHandle) async -> InstanceUsage? { nil }
+}

@@ -1,0 +1,163 @@
+public import Domain
+public import DriverAPI
+import FoundationEssentials
+import HTTPTransport
+import Sandboxing
+import Synchronization
+
+/// Runs the instances of model nodes: a Triton Inference Server each, as a process in a sandbox.
+///
+/// Instances outlive this object and its process; what they were started with is in the folder of their release. `run` looks
+/// after them: each model is asked from time to time, and one whose process has died is loaded anew.
+public final class ModelDriver: InstanceDriver {
+  public let capabilities: DriverCapabilities
+  let configuration: ModelDriverConfiguration
+  let sandbox: ModelSandbox
+  let state = Mutex(State())
+  let reports: AsyncStream<InstanceExit>.Continuation
+  private let stream: AsyncStream<InstanceExit>
+
+  struct State {
+    var known: [InstanceID: Known] = [:]
+    var isClosed = false
+  }
+
+  struct Known: Sendable {
+    var handle: InstanceHandle
+    var nodeName: String
+    /// Its end is asked for, or was told.
+    var isEnding = false
+    /// It has answered for all its models.
+    var isServing = false
+    /// How much of what it printed is in the log.
+    var printed = 0
+    var reloads = 0
+    /// Looks in a row that got no answer.
+    var silent = 0
+  }
+
+  public init(configuration: ModelDriverConfiguration) {
+    self.configuration = configuration
+    sandbox = ModelSandbox(configuration: configuration)
+    var enforced = sandbox.tree.folders.keys.map(\.rawValue)
+    var missing = Dictionary(uniqueKeysWithValues: sandbox.tree.missing.map { ($0.key.rawValue, $0.value) })
+    for wall in ["network", "filesystem", "syscalls"] {
+      if configuration.sandboxed { enforced.append(wall) } else { missing[wall] = "the sandbox is off" }
+    }
+    capabilities = DriverCapabilities(enforced: enforced.sorted(), missing: missing)
+    (stream, reports) = AsyncStream.makeStream(of: InstanceExit.self)
+  }
+
+  public func exits() -> AsyncStream<InstanceExit> { stream }
+
+  /// Lets go of all instances without ending them, as the end of the process would.
+  public func close() {
+    state.withLock { $0.isClosed = true }
+    reports.finish()
+    sandbox.tree.removeIfEmpty()
+  }
+
+  func folder(_ node: NodeID, _ release: Int) -> ModelFolder {
+    ModelFolder(dataFolder: configuration.dataFolder, node: node, release: release)
+  }
+
+  func failure(
+    _ phase: LastError.Phase, _ exitClass: LastError.ExitClass, _ message: String, traceback: [String] = []
+  ) -> DriverFailure {
+    DriverFailure(
+      LastError(
+        phase: phase, exitClass: exitClass, message: message, traceback: traceback, at: configuration.now()))
+  }
+
+  // MARK: Hosts: the model repository of a release
+
+  public func prepare(_ launch: NodeLaunch) async throws(DriverFailure) -> HostReport {
+    try await offload { () throws(DriverFailure) in try self.makeRepository(launch) }
+  }
+
+  private func makeRepository(_ launch: NodeLaunch) throws(DriverFailure) -> HostReport {
+    let began = ContinuousClock.now
+    guard let source = launch.model else { throw failure(.launch, .missing, "the node has no models") }
+    if let refusal = sandbox.refusal() { throw failure(.launch, .missing, refusal) }
+    guard configuration.triton != nil else {
+      throw failure(
+        .launch, .missing,
+        "Triton Inference Server is not installed: put the wheel nvidia-pytriton into a folder (pip install --no-deps --target FOLDER nvidia-pytriton) and name it in the variable ROOST_TRITON of roost serve, or run make setup"
+      )
+    }
+    let folder = folder(launch.node, launch.release)
+    do {
+      for path in [folder.path, folder.repository, folder.files] { try Files.makeFolder(path, mode: 0o755) }
+      var order = RepositoryOrder(folder: folder.repository, models: [])
+      for (index, (model, file)) in zip(source.models, launch.blobPaths).enumerated() {
+        guard Files.exists(file) else {
+          throw failure(
+            .restore, .missing, "the file of model '\(model.name)' is missing in the registry (\(file))")
+        }
+        let own = "\(folder.files)/\(index)"
+        if Files.size(own) != Files.size(file) { try Files.linkOrCopy(file, to: own) }
+        order.models.append(
+          RepositoryOrder.Model(
+            name: model.name, alias: model.id.text, kind: model.facts.kind,
+            file: configuration.sandboxed ? "/run/roost/files/\(index)" : own, inputs: model.facts.inputs,
+            outputs: model.facts.outputs, labels: model.facts.labels, maxBatchSize: source.maxBatchSize,
+            queueDelayMicroseconds: source.queueDelayMicroseconds, threads: Self.threads(launch)))
+      }
+      let plan = try repositoryPlan(order, source, folder)
+      try Files.write(Array(try JSONEncoder().encode(plan)), to: folder.plan)
+    } catch let error as DriverFailure {
+      throw error
+    } catch {
+      throw failure(.launch, .refused, "the model repository can't be made: \(error)")
+    }
+    return HostReport(
+      pid: 0, mode: "triton", modeReason: "each instance is a Triton Inference Server",
+      restoreSeconds: (ContinuousClock.now - began) / .seconds(1), restored: source.models.map(\.name))
+  }
+
+  /// Writes the repository. Nothing of a model is loaded for that.
+  private func repositoryPlan(
+    _ order: RepositoryOrder, _ source: ModelSource, _ folder: ModelFolder
+  ) throws -> ModelPlan {
+    struct Told: Decodable { var models: [String: ModelPlan.Canary] }
+    struct Problem: Decodable { var message: String }
+    let file = "\(folder.path)/order.json"
+    let answer = "\(folder.path)/answer.json"
+    try Files.write(Array(try JSONEncoder().encode(order)), to: file)
+    let output = try CommandOutput.run(
+      configuration.python, ["-m", "roost.model", "repository", file, "--answer", answer],
+      environment: SystemEnvironment.values(["HOME", "PATH", "PYENV_ROOT"]).merging([
+        "PYTHONPATH": configuration.pythonPath, "PYTHONDONTWRITEBYTECODE": "1",
+      ]) { $1 }, timeout: .seconds(60))
+    let data = Data(Files.readPlain(answer, limit: 1 << 20) ?? [])
+    guard output.succeeded, let told = try? JSONDecoder().decode(Told.self, from: data) else {
+      let problem = try? JSONDecoder().decode(Problem.self, from: data)
+      throw failure(.restore, .refused, problem?.message ?? "roost.model: \(output.text.suffix(500))")
+    }
+    return ModelPlan(
+      models: order.models.map {
+        .init(name: $0.name, alias: $0.alias, canary: told.models[$0.name] ?? ModelPlan.Canary())
+      }, loadSeconds: source.loadSeconds)
+  }
+
+  static func threads(_ launch: NodeLaunch) -> Int { max(1, Int(launch.cpus.rounded())) }
+
+  public func retire(_ node: NodeID, release: Int) async {
+    let folder = folder(node, release)
+    await offload {
+      for instance in folder.instances { self.end(instance, in: folder, grace: .zero) }
+      Files.removeTree(folder.path)
+    }
+  }
+
+  public func sweep(keeping: @Sendable () async -> [(node: NodeID, release: Int)]?) async {
+    let data = configuration.dataFolder
+    let found = Files.list("\(data)/models").compactMap { ModelFolder(dataFolder: data, name: $0) }
+    guard !found.isEmpty, let kept = await keeping() else { return }
+    for folder in found
+    where !kept.contains(where: { $0.node == folder.node && $0.release == folder.release }) {
+      configuration.log("\(folder.name): removing a model repository that no node needs")
+      await retire(folder.node, release: folder.release)
+    }
+  }
+}

@@ -1,0 +1,93 @@
+import Domain
+import DriverAPI
+import FoundationEssentials
+import Sandboxing
+
+/// `DATA/models/NODE-RELEASE`: the model repository of a release, and what its instances were started with.
+struct ModelFolder: Sendable {
+  let node: NodeID
+  let release: Int
+  let path: String
+  var name: String { "\(node)-\(release)" }
+
+  init(dataFolder: String, node: NodeID, release: Int) {
+    self.node = node
+    self.release = release
+    path = "\(dataFolder)/models/\(node)-\(release)"
+  }
+
+  /// Reads what `name` writes.
+  init?(dataFolder: String, name: String) {
+    let parts = name.split(separator: "-", maxSplits: 1)
+    guard parts.count == 2, let node = NodeID(String(parts[0])), let release = Int(parts[1]) else {
+      return nil
+    }
+    self.init(dataFolder: dataFolder, node: node, release: release)
+  }
+
+  var repository: String { "\(path)/repository" }
+  var files: String { "\(path)/files" }
+  var plan: String { "\(path)/plan.json" }
+
+  func instance(_ id: InstanceID) -> String { "\(path)/\(id)" }
+  func start(_ id: InstanceID) -> String { "\(instance(id))/start.json" }
+  func output(_ id: InstanceID) -> String { "\(instance(id))/output.txt" }
+  func group(_ id: InstanceID) -> String { "model-\(id)" }
+
+  var instances: [InstanceID] { Files.list(path).compactMap { InstanceID($0) } }
+}
+
+/// What a release serves: the names that Triton knows, and how each model is asked whether it works.
+struct ModelPlan: Codable, Sendable {
+  struct Canary: Codable, Sendable {
+    /// In the repository; nil: the request would be too large.
+    var file: String?
+    var headerLength: Int?
+  }
+
+  struct Model: Codable, Sendable {
+    /// Loaded and asked.
+    var name: String
+    /// Another name of the same, made of it.
+    var alias: String
+    var canary: Canary
+  }
+
+  var models: [Model]
+  var loadSeconds: Double
+}
+
+/// What an instance was started with: the order of `roost.model.tritonserver`.
+struct StartOrder: Codable, Sendable {
+  var triton: String
+  var repository: String
+  var folder: String
+  var http: UInt16
+  var grpc: UInt16
+  var metrics: UInt16
+  var models: [String]
+  /// Of calls that change what is served.
+  var key: String
+  var prefix: String
+  var modelThreads: Int
+  var python: String
+}
+
+/// The order of `roost.model repository`.
+struct RepositoryOrder: Encodable {
+  struct Model: Encodable {
+    var name: String
+    var alias: String
+    var kind: String
+    var file: String
+    var inputs: [ModelTensor]
+    var outputs: [ModelTensor]
+    var labels: [String]?
+    var maxBatchSize: Int?
+    var queueDelayMicroseconds: Int
+    var threads: Int
+  }
+
+  var folder: String
+  var models: [Model]
+}

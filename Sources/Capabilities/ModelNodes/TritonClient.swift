@@ -1,0 +1,90 @@
+import Domain
+import FoundationEssentials
+import HTTPModel
+import HTTPTransport
+import Sandboxing
+
+/// Asks one Triton. Every call blocks its thread.
+struct TritonClient: Sendable {
+  let port: UInt16
+  let key: String
+
+  enum Trouble: Error {
+    /// Nothing answers.
+    case silent(String)
+    case timedOut
+    /// What Triton says.
+    case refused(String)
+
+    var isDeadStub: Bool {
+      if case .refused(let text) = self { return text.contains("is not healthy") }
+      return false
+    }
+
+    var text: String {
+      switch self {
+      case .silent(let text), .refused(let text): text
+      case .timedOut: "no answer in time"
+      }
+    }
+  }
+
+  private func send(
+    _ method: String, _ path: String, headers: [(name: String, value: String)] = [], body: [UInt8] = [],
+    timeout: Duration
+  ) throws(Trouble) -> [UInt8] {
+    let client = HTTPClient(host: "127.0.0.1", port: port, connectTimeout: .seconds(2), timeout: timeout)
+    let response: HTTPResponse
+    do throws(HTTPClientError) {
+      response = try client.send(HTTPRequest(method: method, target: path, headers: headers, body: body))
+    } catch {
+      throw error.kind == .timeout ? .timedOut : .silent(error.message)
+    }
+    guard response.status == 200 else { throw .refused(Self.message(response)) }
+    return response.body
+  }
+
+  private static func message(_ response: HTTPResponse) -> String {
+    struct Problem: Decodable { var error: String }
+    let problem = try? JSONDecoder().decode(Problem.self, from: Data(response.body))
+    return problem?.error ?? "answered \(response.status)"
+  }
+
+  func isLive() -> Bool {
+    (try? send("GET", "/v2/health/live", timeout: .seconds(2))) != nil
+  }
+
+  /// Loads a model.
+  func load(_ model: String, timeout: Duration) throws(Trouble) {
+    _ = try send(
+      "POST", "/v2/repository/models/\(model)/load", headers: [(name: "roost-model-key", value: key)],
+      timeout: timeout)
+  }
+
+  /// Loads a model anew. Files that did not change would not be loaded by `load` alone.
+  func reload(_ model: ModelPlan.Model, timeout: Duration) throws(Trouble) {
+    let names = model.alias == model.name ? [model.name] : [model.alias, model.name]
+    for name in names {
+      _ = try send(
+        "POST", "/v2/repository/models/\(name)/unload", headers: [(name: "roost-model-key", value: key)],
+        timeout: .seconds(30))
+    }
+    for name in names.reversed() { try load(name, timeout: timeout) }
+  }
+
+  /// The smallest request that the signature allows.
+  func ask(_ model: ModelPlan.Model, in repository: String, timeout: Duration) throws(Trouble) {
+    guard let file = model.canary.file, let length = model.canary.headerLength,
+      let body = Files.read("\(repository)/\(file)")
+    else {
+      _ = try send("GET", "/v2/models/\(model.name)/ready", timeout: timeout)
+      return
+    }
+    _ = try send(
+      "POST", "/v2/models/\(model.name)/infer",
+      headers: [
+        (name: "inference-header-content-length", value: "\(length)"),
+        (name: "content-type", value: "application/octet-stream"),
+      ], body: body, timeout: timeout)
+  }
+}

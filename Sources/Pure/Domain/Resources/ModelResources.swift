@@ -1,0 +1,163 @@
+/// One input or output of a model, in the words of the Open Inference Protocol. A dimension of -1 is any length.
+public struct ModelTensor: Sendable, Codable, Equatable {
+  public var name: String
+  /// `FP32`, `INT64`, `BYTES`...
+  public var datatype: String
+  public var shape: [Int]
+
+  public init(name: String, datatype: String, shape: [Int]) {
+    self.name = name
+    self.datatype = datatype
+    self.shape = shape
+  }
+
+  /// As the command line writes it: `x:FP32[-1,8]`.
+  public var text: String {
+    "\(name):\(datatype)[\(shape.map { String($0) }.joined(separator: ","))]"
+  }
+}
+
+/// A saved model of a project: one file, and what goes in and out of it.
+public struct ModelResource: Sendable, Codable, Equatable {
+  public var id: ModelID
+  public var projectId: ProjectID
+  public var name: String
+  /// `onnx`, `sklearn`, `torchscript`, `xgboost`, `lightgbm`, `catboost`, `keras-saved` or `python`.
+  public var kind: String
+  public var inputs: [ModelTensor]
+  public var outputs: [ModelTensor]
+  /// The names of the classes that numbers in the output stand for.
+  public var labels: [String]?
+  public var sizeBytes: Int64
+  /// Of the file.
+  public var digest: String
+  public var createdAt: Timestamp
+  public var createdBy: String
+  /// Where it was made; of a model that was saved from a notebook.
+  public var notebook: String?
+  public var variable: String?
+  /// Names of the nodes that serve it.
+  public var usedBy: [String]
+
+  public init(
+    id: ModelID, projectId: ProjectID, name: String, kind: String, inputs: [ModelTensor],
+    outputs: [ModelTensor], labels: [String]? = nil, sizeBytes: Int64, digest: String, createdAt: Timestamp,
+    createdBy: String, notebook: String? = nil, variable: String? = nil, usedBy: [String] = []
+  ) {
+    self.id = id
+    self.projectId = projectId
+    self.name = name
+    self.kind = kind
+    self.inputs = inputs
+    self.outputs = outputs
+    self.labels = labels
+    self.sizeBytes = sizeBytes
+    self.digest = digest
+    self.createdAt = createdAt
+    self.createdBy = createdBy
+    self.notebook = notebook
+    self.variable = variable
+    self.usedBy = usedBy
+  }
+}
+
+/// Body of `POST /v1/projects/{project}/models`. The file is a blob that was uploaded. Without `kind` the file tells it; without
+/// `inputs` and `outputs` (always both) the model tells them.
+public struct CreateModelRequest: Sendable, Codable, Equatable {
+  public var name: String
+  /// Of the uploaded file, `sha256:...`.
+  public var digest: String
+  public var kind: String?
+  public var inputs: [ModelTensor]?
+  public var outputs: [ModelTensor]?
+  public var notebook: String?
+  public var variable: String?
+
+  public init(
+    name: String, digest: String, kind: String? = nil, inputs: [ModelTensor]? = nil,
+    outputs: [ModelTensor]? = nil, notebook: String? = nil, variable: String? = nil
+  ) {
+    self.name = name
+    self.digest = digest
+    self.kind = kind
+    self.inputs = inputs
+    self.outputs = outputs
+    self.notebook = notebook
+    self.variable = variable
+  }
+}
+
+/// What is known of a model's file after a look at it.
+public struct ModelFacts: Sendable, Codable, Equatable {
+  public var kind: String
+  public var sizeBytes: Int64
+  public var inputs: [ModelTensor]
+  public var outputs: [ModelTensor]
+  public var labels: [String]?
+
+  public init(
+    kind: String, sizeBytes: Int64, inputs: [ModelTensor], outputs: [ModelTensor], labels: [String]? = nil
+  ) {
+    self.kind = kind
+    self.sizeBytes = sizeBytes
+    self.inputs = inputs
+    self.outputs = outputs
+    self.labels = labels
+  }
+}
+
+/// The models of a node, as they are asked for: ids or names of the project's models.
+public struct RequestedModels: Sendable, Codable, Equatable {
+  public var names: [String]
+  /// Most rows in one call of the model; 0 puts no requests together. Left out: 64 where the model takes batches.
+  public var maxBatchSize: Int?
+  /// How long a request may wait for others; left out: not at all.
+  public var queueDelayMicroseconds: Int?
+  /// Longest time to load one model; left out: 120.
+  public var loadSeconds: Double?
+
+  public init(
+    names: [String], maxBatchSize: Int? = nil, queueDelayMicroseconds: Int? = nil, loadSeconds: Double? = nil
+  ) {
+    self.names = names
+    self.maxBatchSize = maxBatchSize
+    self.queueDelayMicroseconds = queueDelayMicroseconds
+    self.loadSeconds = loadSeconds
+  }
+}
+
+/// What a model node serves.
+public struct ModelSource: Sendable, Codable, Equatable {
+  public var models: [PlacedModel]
+  public var maxBatchSize: Int?
+  public var queueDelayMicroseconds: Int
+  public var loadSeconds: Double
+  /// What models find their packages in; left out: the server's own interpreter.
+  public var environment: EnvironmentPin?
+
+  public init(
+    models: [PlacedModel], maxBatchSize: Int? = nil, queueDelayMicroseconds: Int = 0,
+    loadSeconds: Double = 120, environment: EnvironmentPin? = nil
+  ) {
+    self.models = models
+    self.maxBatchSize = maxBatchSize
+    self.queueDelayMicroseconds = queueDelayMicroseconds
+    self.loadSeconds = loadSeconds
+    self.environment = environment
+  }
+}
+
+/// A model as it was when the node was made of it.
+public struct PlacedModel: Sendable, Codable, Equatable {
+  public var id: ModelID
+  public var name: String
+  public var digest: String
+  public var facts: ModelFacts
+
+  public init(id: ModelID, name: String, digest: String, facts: ModelFacts) {
+    self.id = id
+    self.name = name
+    self.digest = digest
+    self.facts = facts
+  }
+}

@@ -1,0 +1,33 @@
+internal import Domain
+
+/// The flags of model nodes, for `create` and `validate`.
+enum ModelFlags {
+  static let flags = [
+    Flag("model", .text, value: "MODEL", "a model node: id or name of a saved model", repeatable: true),
+    Flag(
+      "max-batch", .integer, value: "ROWS",
+      "most rows in one call of a model; 0 puts no requests together (64)"),
+    Flag("queue-delay", .duration, value: "TIME", "how long a request may wait for others (0s)"),
+    Flag("load-timeout", .duration, value: "TIME", "longest time to load one model (120s)"),
+  ]
+
+  /// nil when there is no `--model`; the other flags are refused then.
+  static func models(_ parsed: ParsedArguments, _ command: Command) throws(CommandFailure)
+    -> RequestedModels?
+  {
+    let names = parsed.texts("model")
+    let (batch, delay, load) = (
+      parsed.integer("max-batch"), parsed.duration("queue-delay"), parsed.duration("load-timeout")
+    )
+    guard !names.isEmpty else {
+      guard batch == nil, delay == nil, load == nil else {
+        throw .usage("give --model MODEL too: the other flags of model nodes say how it is served", command)
+      }
+      return nil
+    }
+    return RequestedModels(
+      names: names, maxBatchSize: batch,
+      queueDelayMicroseconds: delay.map { Int($0.fractionalSeconds * 1_000_000) },
+      loadSeconds: load.map(\.fractionalSeconds))
+  }
+}

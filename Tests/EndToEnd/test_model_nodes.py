@@ -1,0 +1,299 @@
+"""Saved models become nodes, called through the gateway by stock clients."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import pathlib
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy
+import pytest
+import tritonclient.grpc
+import tritonclient.http
+from conftest import ROOT, Roost, wait_for
+
+sys.path.insert(0, str(ROOT / "python" / "tests"))
+from model import conftest as make  # noqa: E402
+
+
+def deploy(roost: Roost, name: str, *models: str, **more: Any) -> str:
+    """A node of models, healthy."""
+    answer = roost.call("POST", "/v1/nodes", {"name": name, "kind": "model", "model": {"names": list(models)}, **more})
+    assert answer.status < 300, answer
+    operation = roost.finished(answer.json["id"], 120)
+    assert "error" not in operation, operation
+    return str(next(node for node in roost.get("/v1/nodes")["nodes"] if node["name"] == name)["id"])
+
+
+def headers(roost: Roost, node: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {roost.token}", "x-node-id": node}
+
+
+def infer(roost: Roost, node: str, model: str, package: Any, inputs: dict[str, Any], output: str) -> Any:
+    """What a stock client gets through the gateway."""
+    client = package.InferenceServerClient(f"127.0.0.1:{roost.port}")
+    try:
+        sent = []
+        for name, array in inputs.items():
+            sent.append(package.InferInput(name, array.shape, {"f": "FP32", "i": "INT64"}[array.dtype.kind]))
+            sent[-1].set_data_from_numpy(array)
+        return client.infer(model, sent, headers=headers(roost, node)).as_numpy(output)
+    finally:
+        client.close()
+
+
+@pytest.fixture(scope="module")
+def models(roost: Roost, tmp_path_factory: pytest.TempPathFactory) -> dict[str, pathlib.Path]:
+    """A model of each kind, uploaded by the command line under the name of its kind."""
+    files: dict[str, pathlib.Path] = {}
+    for kind, maker in make.MAKERS.items():
+        folder = tmp_path_factory.mktemp(kind)
+        files[kind] = maker(folder)
+        roost.cli("model", "upload", files[kind], "--name", f"a-{kind}")
+    return files
+
+
+def rows(kind: str) -> dict[str, Any]:
+    if kind == "python":
+        return {"a": numpy.ones((3, 2), "float32"), "b": numpy.full((3, 1), 5, "int64")}
+    return {"x" if kind == "onnx" else "input__0": make.data()[0][:3]}
+
+
+def expected(kind: str, path: pathlib.Path) -> dict[str, Any]:
+    from roost.model import predictors
+
+    return predictors.checked(predictors.load(kind, str(path)), rows(kind))
+
+
+@pytest.fixture(scope="module")
+def node(roost: Roost, models: dict[str, pathlib.Path]) -> str:
+    """One node of all models."""
+    return deploy(roost, "all-models", *(f"a-{kind}" for kind in models), memoryBytes=2 << 30, cpus=2)
+
+
+@pytest.mark.parametrize("kind", sorted(make.MAKERS))
+def test_a_saved_model_answers_through_the_gateway_as_its_own_package_does(
+    roost: Roost, models: dict[str, pathlib.Path], node: str, kind: str
+) -> None:
+    known = roost.get(f"/v1/models/a-{kind}")
+    assert known["kind"] == kind and known["usedBy"] == ["all-models"]
+    for output, array in expected(kind, models[kind]).items():
+        for package in (tritonclient.http, tritonclient.grpc):
+            for name in (f"a-{kind}", known["id"]):
+                got = infer(roost, node, name, package, rows(kind), output)
+                numpy.testing.assert_allclose(got, array, rtol=1e-5)
+
+
+def test_the_stock_clients_see_the_model_ready_and_its_signature(roost: Roost, node: str) -> None:
+    for package in (tritonclient.http, tritonclient.grpc):
+        client = package.InferenceServerClient(f"127.0.0.1:{roost.port}")
+        assert client.is_server_live(headers=headers(roost, node))
+        assert client.is_model_ready("a-onnx", headers=headers(roost, node))
+        told = client.get_model_metadata("a-onnx", headers=headers(roost, node))
+        shape = told["inputs"][0]["shape"] if isinstance(told, dict) else told.inputs[0].shape
+        assert [int(length) for length in shape] == [-1, 4]
+        client.close()
+
+
+def test_callers_need_a_token_and_can_not_change_what_is_served(roost: Roost, node: str) -> None:
+    for package in (tritonclient.http, tritonclient.grpc):
+        client = package.InferenceServerClient(f"127.0.0.1:{roost.port}")
+        with pytest.raises(tritonclient.utils.InferenceServerException):
+            client.get_model_metadata("a-onnx", headers={"x-node-id": node})
+        with pytest.raises(tritonclient.utils.InferenceServerException, match="restricted"):
+            client.unload_model("a-onnx", headers=headers(roost, node))
+        client.close()
+
+
+def test_a_model_that_a_node_serves_is_not_deleted(roost: Roost, node: str) -> None:
+    answer = roost.call("DELETE", "/v1/models/a-onnx")
+    assert answer.status == 400 and "all-models" in answer.json["detail"]
+
+
+def test_a_file_comes_back_as_it_was(
+    roost: Roost, models: dict[str, pathlib.Path], tmp_path: pathlib.Path
+) -> None:
+    roost.cli("model", "download", "a-sklearn", tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == models["sklearn"].read_bytes()
+
+
+def test_a_pickle_is_loaded_where_nothing_of_the_server_can_be_reached(roost: Roost, tmp_path: pathlib.Path) -> None:
+    class Trap:
+        def __reduce__(self) -> Any:
+            return (os.system, (f"cp {roost.data}/admin.token {tmp_path}/stolen; touch {tmp_path}/ran",))
+
+    path = tmp_path / "trap.pkl"
+    path.write_bytes(pickle.dumps(Trap()))
+    refused = roost.cli("model", "upload", path, "--kind", "sklearn", check=False)
+    assert refused.returncode != 0 and "neither predict nor transform" in refused.stderr
+    assert not (tmp_path / "ran").exists() and not (tmp_path / "stolen").exists()
+
+
+def test_a_model_that_can_not_be_loaded_is_the_last_error_of_its_node(roost: Roost, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "m.py"
+    path.write_text("import nosuchpackage\ndef predict(x): return x\n")
+    shape = ["--input", "x:FP32[-1,2]", "--output", "y:FP32[-1,2]"]
+    roost.cli("model", "upload", path, "--name", "broken", *shape)
+    answer = roost.call("POST", "/v1/nodes", {"name": "broken", "kind": "model", "model": {"names": ["broken"]}})
+    operation = roost.finished(answer.json["id"], 120)
+    assert "No module named 'nosuchpackage'" in operation["error"]["message"]
+    status = roost.status("broken")
+    assert "model 'broken' can't be loaded" in status["lastError"]["message"]
+    roost.call("DELETE", "/v1/nodes/broken")
+
+
+def test_a_wrong_signature_is_told_by_the_canary(roost: Roost, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "m.py"
+    path.write_text("def predict(x): return x[:, :1]\n")
+    roost.cli("model", "upload", path, "--name", "wrong", "--input", "x:FP32[-1,2]", "--output", "y:FP32[-1,2]")
+    answer = roost.call("POST", "/v1/nodes", {"name": "wrong", "kind": "model", "model": {"names": ["wrong"]}})
+    operation = roost.finished(answer.json["id"], 120)
+    assert "'y' of the model has shape [1, 1], the signature says [-1, 2]" in operation["error"]["message"]
+    roost.call("DELETE", "/v1/nodes/wrong")
+
+
+def processes(name: str, inside: int) -> list[int]:
+    """Processes of this name below another."""
+    children: dict[int, list[int]] = {}
+    names: dict[int, str] = {}
+    for entry in pathlib.Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            stat = (entry / "stat").read_text()
+        except OSError:
+            continue
+        names[int(entry.name)] = stat[stat.index("(") + 1 : stat.rindex(")")]
+        children.setdefault(int(stat[stat.rindex(")") + 2 :].split()[1]), []).append(int(entry.name))
+    found, left = [], [inside]
+    while left:
+        pid = left.pop()
+        left += children.get(pid, [])
+        if names.get(pid, "").startswith(name):
+            found.append(pid)
+    return found
+
+
+def test_a_dead_model_process_is_noticed_and_the_model_is_loaded_anew(roost: Roost, models: Any) -> None:
+    node = deploy(roost, "healing", "a-python")
+    pid = roost.instances(node)[0]["pid"]
+    os.kill(wait_for("its stub", lambda: processes("triton_python_b", pid))[0], signal.SIGKILL)
+
+    def answers() -> bool:
+        try:
+            return bool(infer(roost, node, "a-python", tritonclient.http, rows("python"), "sum")[0][0] == 7)
+        except tritonclient.utils.InferenceServerException:
+            return False
+
+    wait_for("the model answers again", answers, 60)
+    wait_for("its log tells", lambda: any("loaded anew" in line["message"] for line in roost.logs(node)))
+    assert roost.instances(node)[0]["pid"] == pid
+    roost.call("DELETE", f"/v1/nodes/{node}")
+
+
+def test_a_triton_that_ends_is_replaced(roost: Roost, models: Any) -> None:
+    node = deploy(roost, "replaced", "a-onnx")
+    pid = roost.instances(node)[0]["pid"]
+    os.kill(processes("tritonserver", pid)[0], signal.SIGKILL)
+    wait_for("another instance", lambda: [i for i in roost.instances(node) if i["pid"] != pid and i["status"] == "HEALTHY"], 90)
+    numpy.testing.assert_allclose(
+        infer(roost, node, "a-onnx", tritonclient.grpc, rows("onnx"), "y"), rows("onnx")["x"] * [1, 2, 3, 4]
+    )
+    roost.call("DELETE", f"/v1/nodes/{node}")
+
+
+def test_instances_outlive_the_service_and_are_found_again(make_server: Callable[..., Roost], tmp_path: pathlib.Path) -> None:
+    roost = make_server()
+    roost.cli("model", "upload", make.make_onnx(tmp_path), "--name", "kept")
+    node = deploy(roost, "kept", "kept")
+    pid = roost.instances(node)[0]["pid"]
+    roost.kill()
+    roost.start()
+    roost.healthy(node, 1)
+    assert roost.instances(node)[0]["pid"] == pid
+    assert infer(roost, node, "kept", tritonclient.http, rows("onnx"), "y").shape == (3, 4)
+    roost.call("POST", f"/v1/nodes/{node}:suspend")
+    wait_for("no instance", lambda: not roost.instances(node))
+    roost.call("POST", f"/v1/nodes/{node}:resume")
+    roost.healthy(node, 1)
+    assert infer(roost, node, "kept", tritonclient.http, rows("onnx"), "y").shape == (3, 4)
+
+
+def test_a_model_reaches_no_network(roost: Roost, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "m.py"
+    path.write_text(
+        "import socket, numpy\n"
+        "def told(kind, *where):\n"
+        "    try:\n"
+        "        s = socket.socket(socket.AF_INET, kind); s.settimeout(2)\n"
+        "        s.sendto(b'x', where[0]) if kind == socket.SOCK_DGRAM else s.connect(where[0])\n"
+        "    except OSError as error: return error.errno\n"
+        "    return 0\n"
+        "def predict(x):\n"
+        f"    here = ('127.0.0.1', {roost.port})\n"
+        "    return numpy.array([[told(socket.SOCK_STREAM, here), told(socket.SOCK_DGRAM, here)]] * len(x), 'int64')\n"
+    )
+    roost.cli("model", "upload", path, "--name", "nosy", "--input", "x:INT64[-1,1]", "--output", "y:INT64[-1,2]")
+    node = deploy(roost, "nosy", "nosy")
+    got = infer(roost, node, "nosy", tritonclient.http, {"x": numpy.ones((1, 1), "int64")}, "y")
+    assert got.tolist() == [[1, 1]]
+    roost.call("DELETE", f"/v1/nodes/{node}")
+
+
+def test_a_notebook_saves_and_deploys_a_model_in_one_line(roost: Roost, tmp_path: pathlib.Path) -> None:
+    notebook = roost.checkpoint(
+        "from sklearn.linear_model import LinearRegression\nmodel = LinearRegression().fit([[0.0], [1.0]], [1.0, 3.0])",
+        "%roost deploy-model model --name line",
+        "done = True",
+        name="line-checkpoint",
+    )
+    assert notebook
+    known = roost.get("/v1/models/line")
+    assert (known["kind"], known["variable"]) == ("sklearn", "model")
+    node = next(n for n in roost.get("/v1/nodes")["nodes"] if n["name"] == "line")["id"]
+    roost.healthy(node, 1)
+    got = infer(roost, node, "line", tritonclient.http, {"input__0": numpy.array([[2.0]], "float32")}, "output__0")
+    assert got[0][0] == pytest.approx(5.0)
+    roost.call("DELETE", f"/v1/nodes/{node}")
+
+
+def test_the_example_does_what_its_readme_says(roost: Roost, tmp_path: pathlib.Path) -> None:
+    example = ROOT / "examples" / "model-node"
+    subprocess.run([sys.executable, example / "train.py", tmp_path], check=True, timeout=120)
+    roost.cli("model", "upload", tmp_path / "iris.pkl", "--name", "iris")
+    roost.cli("model", "upload", tmp_path / "mosaic.onnx", "--name", "mosaic")
+    roost.cli("node", "create", "flowers", "--model", "iris", "--model", "mosaic", "--wait")
+    node = next(n["id"] for n in roost.get("/v1/nodes")["nodes"] if n["name"] == "flowers")
+    done = subprocess.run(
+        [sys.executable, example / "client.py", node], capture_output=True, text=True, timeout=120,
+        env={**os.environ, "ROOST_URL": roost.url, "ROOST_TOKEN_FILE": str(roost.data / "admin.token")},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("classes [0, 2]") == 2 and "a picture of 224 x 224" in done.stdout
+    described = roost.cli("node", "describe", "flowers").stdout
+    assert "input__0:FP32[-1,4]" in described and "answered a request made from the signature" in described
+    roost.call("DELETE", f"/v1/nodes/{node}")
+
+
+def test_requests_at_the_same_time_run_together(roost: Roost, node: str) -> None:
+    def stats() -> Any:
+        answer = roost.call("GET", f"/nodes/{node}/proxy/v2/models/a-python/stats")
+        return answer.json["model_stats"][0]
+
+    before = stats()
+
+    def ask(_: int) -> None:
+        for _ in range(10):
+            infer(roost, node, "a-python", tritonclient.http, rows("python"), "sum")
+
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        list(pool.map(ask, range(16)))
+    after = stats()
+    asked = after["inference_stats"]["success"]["count"] - before["inference_stats"]["success"]["count"]
+    assert asked >= 160 and after["execution_count"] - before["execution_count"] < asked
