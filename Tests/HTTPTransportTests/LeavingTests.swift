@@ -11,11 +11,11 @@ import Testing
   @Test func `no connection is closed that may be used, and the next answer on each says that it ends`()
     async throws
   {
-    let server = try TransportFixture()
+    let server = try TransportFixture(hasTwin: true)
     defer { server.stop() }
     let used = try HTTP1Client(port: server.port)
     used.send(Self.request)
-    let first = try #require(used.read(until: "\r\n\r\n"))
+    let first = try #require(used.read(until: "tls=false\n"))
     #expect(!first.contains("connection: close"))
     let fresh = try HTTP1Client(port: server.port)
     await eventually { server.seen.open == 2 }
@@ -30,7 +30,7 @@ import Testing
   }
 
   @Test func `connections that wait to be accepted are left to the other process`() async throws {
-    let server = try TransportFixture()
+    let server = try TransportFixture(hasTwin: true)
     defer { server.stop() }
     server.post(.leave)
     await eventually { server.seen.hasLeft }
@@ -47,7 +47,7 @@ import Testing
   }
 
   @Test func `when the time is over idle connections close, and what runs goes on`() async throws {
-    let server = try TransportFixture()
+    let server = try TransportFixture(hasTwin: true)
     defer { server.stop() }
     let idle = try HTTP1Client(port: server.port)
     let running = try HTTP1Client(port: server.port)

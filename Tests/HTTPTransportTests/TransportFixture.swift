@@ -32,17 +32,17 @@ final class TransportFixture: Sendable {
   private let thread: LoopThread?
   private let state: SharedSeen
   let port: UInt16
-  /// The listening socket, as another process would have it.
+  /// The listening socket, as another process would have it; -1: there is no other.
   let twin: Int32
 
   final class SharedSeen: Sendable { let value = Mutex(Seen()) }
   struct Failure: Error {}
 
-  init(_ limits: HTTPServer.Limits = HTTPServer.Limits()) throws {
+  init(_ limits: HTTPServer.Limits = HTTPServer.Limits(), hasTwin: Bool = false) throws {
     let listener = roost_listen_tcp("127.0.0.1", 0, 1024)
     guard listener >= 0 else { throw Failure() }
     port = UInt16(clamping: roost_bound_port(listener))
-    twin = roost_duplicate(listener)
+    twin = hasTwin ? roost_duplicate(listener) : -1
     let state = SharedSeen()
     self.state = state
     thread = LoopThread(name: "transport") { [mailbox] in
@@ -57,7 +57,7 @@ final class TransportFixture: Sendable {
   func stop() {
     mailbox.post(.stop)
     thread?.join()
-    _ = roost_close(twin)
+    if twin >= 0 { _ = roost_close(twin) }
   }
 
   func url(_ path: String) -> String { "http://127.0.0.1:\(port)\(path)" }
