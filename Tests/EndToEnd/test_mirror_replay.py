@@ -341,6 +341,22 @@ def test_recorded_requests_are_replayed_before_any_traffic_moves(roost: Roost, c
     assert len(roost.get("/v1/aliases/taped/replays")["replays"]) == 4
 
 
+def test_a_successor_shows_by_a_replay_that_it_answers_alike(roost: Roost, cells: dict[str, str]) -> None:
+    publish(roost, "followed")
+    rules = ("--tolerance", "0.1%", "--unordered", "output.items")
+    roost.cli("alias", "record", "followed", "--on", "--percent", "100", *rules)
+    for x in range(5):
+        assert run(roost, "followed", x).status == 200
+    recorded(roost, "followed", 5)
+    options = ("--alias", "followed", "--keep", "--replay", "--wait")
+    assert "replay recorded requests of followed" in roost.cli("node", "replace", "serving", "other", *options[:4], "--dry-run").stdout
+    failed = roost.cli("node", "replace", "serving", "other", *options, check=False)
+    assert failed.returncode != 0 and "as they were answered" in failed.stderr, failed
+    assert [share["nodeName"] for share in roost.get("/v1/aliases/followed")["shares"]] == ["serving"]
+    roost.cli("node", "replace", "serving", "equal", *options)
+    assert [share["nodeName"] for share in roost.get("/v1/aliases/followed")["shares"]] == ["equal"]
+
+
 def test_a_recording_survives_a_restart_and_a_new_master_key(roost: Roost, cells: dict[str, str]) -> None:
     publish(roost, "kept")
     record(roost, "kept")

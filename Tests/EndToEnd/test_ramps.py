@@ -207,6 +207,56 @@ def test_without_traffic_it_holds_and_obeys(server: Roost) -> None:
     assert kinds(ramp(server, "held")) == ["STARTED", "PROMOTED"]
 
 
+STEPS = {"steps": [10, 50, 100], "stepSeconds": 1, "minimumRequests": 20, "guards": {"errorRate": 0.05, "p95Increase": 2}}
+
+
+def test_a_node_is_replaced_step_by_step(server: Roost) -> None:
+    publish(server, "stepwise", {"steady": 100})
+    plan = server.cli("node", "replace", "steady", "good", "--alias", "stepwise", "--keep", "--ramp", "10,50,100", "--dry-run")
+    assert "ramp stepwise to good by steps of 10, 50, 100 %" in plan.stdout, plan.stdout
+    with Load(server, "stepwise") as load:
+        done = server.cli(
+            "node", "replace", "steady", "good", "--alias", "stepwise", "--keep", "--ramp", "10,50,100", "--every", "1s",
+            "--guard", "errors<5%,p95<+200%", "--min-requests", "20", "--wait",
+        )  # fmt: skip
+    assert set(load.seen) == {"steady", "good"}, (load.seen, done)
+    assert weights(server, "stepwise") == {"good": 100}
+    assert kinds(ramp(server, "stepwise")) == ["STARTED", "ADVANCED", "ADVANCED", "COMPLETED"]
+
+
+def test_a_node_stays_when_its_successor_is_worse_or_the_replacement_is_cancelled(server: Roost) -> None:
+    publish(server, "stays", {"steady": 100})
+    body = {"successor": "erring", "alias": "stays", "afterwards": "keep", "ramp": STEPS}
+    with Load(server, "stays"):
+        begun = server.call("POST", "/v1/nodes/steady:replace", body)
+        assert begun.status == 202, begun
+        found = server.finished(begun.json["id"], 90)
+    assert "ended ROLLED_BACK" in found["error"]["message"] and "The former shares are back" in found["error"]["message"], found
+    assert weights(server, "stays") == {"steady": 100, "erring": 0}
+
+    slowly = {**body, "successor": "good", "ramp": {**STEPS, "stepSeconds": 600}}
+    begun = server.call("POST", "/v1/nodes/steady:replace", slowly)
+    wait_for("the ramp is under way", lambda: weights(server, "stays").get("good") == 10)
+    shown = server.get(f"/v1/operations/{begun.json['id']}")
+    assert shown["replacement"]["phase"] == "RAMPING", shown
+    wait_for(
+        "it says what it waits for",
+        lambda: "the ramp of alias stays is RUNNING" in server.get(f"/v1/operations/{begun.json['id']}").get("progress", ""),
+    )
+    ended_by = server.call("POST", f"/v1/operations/{begun.json['id']}:cancel").json
+    assert "the ramp is aborted" in ended_by["error"]["message"], ended_by
+    ended(server, "stays", "ABORTED")
+    assert weights(server, "stays")["steady"] == 100
+
+    publish(server, "crowd", {"steady": 50, "slow": 50})
+    for more, field in [
+        ({"ramp": {"steps": [10, 50]}}, "ramp.steps"), ({"ramp": STEPS, "holdSeconds": 5}, "ramp"),
+        ({"ramp": STEPS, "alias": "crowd"}, "ramp"), ({"ramp": {"steps": [50, 10, 100]}}, "steps[1]"),
+    ]:  # fmt: skip
+        refused = server.call("POST", "/v1/nodes/steady:replace", {**body, "successor": "good", **more})
+        assert refused.status == 400 and refused.json["field"] == field, (more, refused)
+
+
 def test_what_would_cross_a_ramp_is_refused(server: Roost) -> None:
     made = publish(server, "crossed", {"steady": 100, "slow": 0})
     stale = start(server, "crossed", "good", generation=made["generation"] + 1)

@@ -54,9 +54,10 @@ public struct APIWorld: Sendable {
     self.nodes = nodes
     aliases = AliasService(world: world, fleet: fleet)
     disturber = Disturber(world: world, fleet: fleet)
-    replacer = NodeReplacer(world: world, fleet: fleet, nodes: nodes, aliases: aliases)
     zones = ZoneService(world: world, fleet: fleet)
     ramps = RampRunner(world: world, fleet: fleet, aliases: aliases)
+    replacer = NodeReplacer(
+      world: world, fleet: fleet, nodes: nodes, aliases: aliases, ramps: ramps, replays: replays)
     self.checkpoints = checkpoints
     models = ModelService(world: world)
     self.environments = environments

@@ -75,7 +75,9 @@ extension NodeService {
         ended.modifiedAt = max(now, operation.createdAt)
         ended.errorJSON = try StoredJSON.text(
           StatusResource(
-            code: PlatformError.Code.cancelled.rpcCode, message: "cancelled by \(subject): no share has moved"
+            code: PlatformError.Code.cancelled.rpcCode,
+            message:
+              "cancelled by \(subject): \(replacement.phase == .ramping ? "the ramp is aborted" : "no share has moved")"
           ))
         try store.endOperation(ended)
         return .hadEnded(ended)

@@ -36,9 +36,13 @@ extension NodeReplacer {
       if isWanted {
         let replaced = try aliases.replaced(
           alias, node.id, by: successor.id, allowBreaking: request.allowBreaking ?? false, all)
-        try await AliasGate.check(alias.id, gives: node.id, to: successor.id, world, fleet)
+        // A replay that is asked for may still pass the gate.
+        if request.replay != true {
+          try await AliasGate.check(alias.id, gives: node.id, to: successor.id, world, fleet)
+        }
         guard let replaced else { continue }
         try await aliases.refuseDuringRamp(of: alias)
+        if request.ramp != nil { try refuseOthers(of: alias, node, successor) }
         shares.append(replaced.share)
       } else {
         let spec = try StoredJSON.value(AliasSpec.self, from: alias.specJSON)
@@ -69,12 +73,38 @@ extension NodeReplacer {
     )
   }
 
+  /// A ramp moves an alias' requests from all its nodes: it may have no other than the two.
+  private nonisolated func refuseOthers(
+    of alias: AliasRecord, _ node: NodeRecord, _ successor: NodeRecord
+  ) throws(PlatformError) {
+    let shares = try StoredJSON.value(AliasSpec.self, from: alias.specJSON).shares
+    guard shares.contains(where: { $0.weight > 0 && $0.nodeId != node.id && $0.nodeId != successor.id })
+    else { return }
+    throw PlatformError(
+      .failedPrecondition,
+      "ramp: alias '\(alias.name)' has other nodes too, whose requests a ramp would move: replace without a ramp, or move them first",
+      origin: .caller, field: "ramp")
+  }
+
   private nonisolated func steps(
     _ node: NodeRecord, _ successor: NodeRecord, _ shares: [ReplacedShare], _ request: ReplaceNodeRequest,
     _ afterwards: ReplacedNode
   ) -> [String] {
     let names = shares.map(\.aliasName).joined(separator: ", ")
     var steps = ["wait until \(successor.name) is healthy, at most \(request.healthySeconds ?? 600) s"]
+    if request.replay == true {
+      steps.append("replay recorded requests of \(names) against \(successor.name); stop when they fail")
+    }
+    if let ramp = request.ramp,
+      let plan = try? RampValidation.plan(ramp.request(to: successor.id, allowBreaking: false))
+    {
+      let percents = plan.steps.map(String.init).joined(separator: ", ")
+      for share in shares where share.weight > 0 {
+        steps.append(
+          "ramp \(share.aliasName) to \(successor.name) by steps of \(percents) %, each \(plan.stepSeconds) s at least; a rollback ends the replacement"
+        )
+      }
+    }
     if let seconds = request.holdSeconds {
       steps.append(
         "hold \(names) until nothing is under way at \(node.name), at most \(seconds) s; else stop, with nothing changed"
@@ -102,6 +132,19 @@ extension NodeReplacer {
       guard let value, !range.contains(value) else { return }
       throw .invalid(
         field, "\(field): \(value) is out of range; use \(range.lowerBound) to \(range.upperBound) seconds")
+    }
+    if let ramp = request.ramp {
+      guard request.holdSeconds == nil else {
+        throw .invalid("ramp", "ramp: with holdSeconds nobody moves step by step; leave one of the two out")
+      }
+      let plan = try RampValidation.plan(
+        StartRampRequest(
+          to: request.successor, steps: ramp.steps, stepSeconds: ramp.stepSeconds, guards: ramp.guards,
+          minimumRequests: ramp.minimumRequests))
+      guard plan.steps.last == 100 else {
+        throw .invalid(
+          "ramp.steps", "ramp.steps: the last one must be 100, since the former node keeps nothing")
+      }
     }
     try check("holdSeconds", request.holdSeconds, 1...AliasService.longestHold)
     try check("healthySeconds", request.healthySeconds, 1...86400)

@@ -8,16 +8,23 @@ public actor NodeReplacer {
   let fleet: Fleet
   let nodes: NodeService
   let aliases: AliasService
+  let ramps: RampRunner
+  let replays: AliasReplays
   private let asked: AsyncStream<OperationID>
   private let asking: AsyncStream<OperationID>.Continuation
   /// What is waited for, for people.
   private var progress: [OperationID: String] = [:]
 
-  public init(world: NodeWorld, fleet: Fleet, nodes: NodeService, aliases: AliasService) {
+  public init(
+    world: NodeWorld, fleet: Fleet, nodes: NodeService, aliases: AliasService, ramps: RampRunner,
+    replays: AliasReplays
+  ) {
     self.world = world
     self.fleet = fleet
     self.nodes = nodes
     self.aliases = aliases
+    self.ramps = ramps
+    self.replays = replays
     (asked, asking) = AsyncStream.makeStream()
   }
 
@@ -45,6 +52,7 @@ public actor NodeReplacer {
     var memo = OperationMemo(generation: node.generation, folder: node.folderID)
     memo.replace = ReplaceMemo(
       successor: successor.id, phase: .waiting, shares: plan.aliases, holdSeconds: request.holdSeconds,
+      replay: request.replay, ramp: request.ramp,
       healthyBy: now + .seconds(request.healthySeconds ?? 600), drainSeconds: request.drainSeconds ?? 300,
       afterwards: request.afterwards ?? .suspend, allowBreaking: request.allowBreaking ?? false)
     let operation = OperationRecord(
@@ -74,6 +82,7 @@ public actor NodeReplacer {
 
   private func replace(_ id: OperationID) async {
     var held: [AliasID] = []
+    var ramped: ReplaceMemo?
     do throws(PlatformError) {
       guard let operation = try await world.store.operation(id), !operation.done,
         let node = NodeID(operation.resourceID)
@@ -85,14 +94,20 @@ public actor NodeReplacer {
         switch step.phase {
         case .waiting:
           try await waitForHealth(id, step)
-          guard let seconds = step.holdSeconds else {
-            try await move(operation, node, &memo, &step)
-            continue
+          if step.replay == true {
+            step.phase = .replaying
+            try await keep(id, &memo, step)
+          } else {
+            try await beginMove(operation, node, &memo, &step, &held)
           }
-          held = step.shares.map(\.aliasId)
-          step.phase = .holding
-          step.heldUntil = world.now() + .seconds(seconds)
-          try await keep(id, &memo, step)
+        case .replaying:
+          try await replay(operation, &memo, &step)
+          try await beginMove(operation, node, &memo, &step, &held)
+        case .ramping:
+          ramped = step
+          try await ramp(operation, &memo, &step, &ramped)
+          try await move(operation, node, &memo, &step)
+          ramped = nil
         case .holding:
           try await swap(operation, node, &memo, &step)
           await release(held)
@@ -118,6 +133,25 @@ public actor NodeReplacer {
     }
     progress[id] = nil
     await release(held)
+    if let ramped { await abortRamps(of: ramped, id) }
+  }
+
+  /// From the last wait that changes nothing to the first step that moves requests.
+  private func beginMove(
+    _ operation: OperationRecord, _ node: NodeID, _ memo: inout OperationMemo, _ step: inout ReplaceMemo,
+    _ held: inout [AliasID]
+  ) async throws(PlatformError) {
+    if step.ramp != nil {
+      step.phase = .ramping
+      try await keep(operation.id, &memo, step)
+    } else if let seconds = step.holdSeconds {
+      held = step.shares.map(\.aliasId)
+      step.phase = .holding
+      step.heldUntil = world.now() + .seconds(seconds)
+      try await keep(operation.id, &memo, step)
+    } else {
+      try await move(operation, node, &memo, &step)
+    }
   }
 
   private func release(_ held: [AliasID]) async {
@@ -266,13 +300,13 @@ public actor NodeReplacer {
 
   // MARK: Parts
 
-  private func pause(_ id: OperationID, _ text: String) async throws(PlatformError) {
+  func pause(_ id: OperationID, _ text: String) async throws(PlatformError) {
     progress[id] = text
     guard try await world.store.operation(id)?.done == false else { throw Self.ended }
     do { try await Task.sleep(for: .milliseconds(100)) } catch { throw Self.ended }
   }
 
-  private func keep(_ id: OperationID, _ memo: inout OperationMemo, _ step: ReplaceMemo)
+  func keep(_ id: OperationID, _ memo: inout OperationMemo, _ step: ReplaceMemo)
     async throws(PlatformError)
   {
     memo.replace = step

@@ -9,6 +9,14 @@ struct ReplaceMemo: Codable, Equatable {
   var phase: ReplacementResource.Phase
   var shares: [ReplacedShare]
   var holdSeconds: Int?
+  /// Whether recorded requests are sent to the successor first; nil in operations of older versions of the server.
+  var replay: Bool?
+  /// How requests move step by step; nil: all at once.
+  var ramp: ReplaceRamp?
+  /// Replays that were begun.
+  var replays: [ReplacedPart<OperationID>]?
+  /// The number that the ramp of each alias has or will have.
+  var ramps: [ReplacedPart<Int>]?
   /// The time at which the successor must be healthy.
   var healthyBy: Timestamp
   /// When the hold ends.
@@ -20,6 +28,12 @@ struct ReplaceMemo: Codable, Equatable {
   var allowBreaking: Bool
   var movedAt: Timestamp?
   var leftRequests: Int?
+}
+
+/// What belongs to one alias of a replacement.
+struct ReplacedPart<Value: Codable & Equatable & Sendable>: Codable, Equatable, Sendable {
+  var alias: AliasID
+  var value: Value
 }
 
 extension OperationRecord {

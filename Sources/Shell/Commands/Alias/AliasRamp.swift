@@ -63,23 +63,28 @@ enum AliasRamp {
       }
       return nil
     }
-    var steps: [Int]?
-    if let text = parsed.text("steps") {
-      var found: [Int] = []
-      for part in text.split(separator: ",", omittingEmptySubsequences: false) {
-        let digits = part.hasSuffix("%") ? part.dropLast() : part
-        guard let percent = Int(digits) else {
-          throw .usage("--steps: '\(text)' must be percents with commas between, like 1,5,25,50,100", command)
-        }
-        found.append(percent)
-      }
-      steps = found
-    }
     return StartRampRequest(
-      to: to, steps: steps, stepSeconds: parsed.duration("every").map { $0 / .seconds(1) },
+      to: to, steps: try steps(parsed, "steps", command),
+      stepSeconds: parsed.duration("every").map { $0 / .seconds(1) },
       guards: try parsed.text("guard").map { (text) throws(CommandFailure) in try guards(text, command) },
       minimumRequests: parsed.integer("min-requests"), generation: parsed.integer("generation"),
       allowBreaking: parsed.toggle("allow-breaking") ? true : nil)
+  }
+
+  /// `1,5,25,50,100`, also with signs of percent.
+  static func steps(
+    _ parsed: ParsedArguments, _ flag: String, _ command: Command
+  ) throws(CommandFailure) -> [Int]? {
+    guard let text = parsed.text(flag) else { return nil }
+    var found: [Int] = []
+    for part in text.split(separator: ",", omittingEmptySubsequences: false) {
+      let digits = part.hasSuffix("%") ? part.dropLast() : part
+      guard let percent = Int(digits) else {
+        throw .usage("--\(flag): '\(text)' must be percents with commas between, like 1,5,25,50,100", command)
+      }
+      found.append(percent)
+    }
+    return found
   }
 
   /// `errors<1%,p95<+20%`.
