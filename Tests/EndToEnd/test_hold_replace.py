@@ -587,11 +587,14 @@ def test_a_replacement_goes_on_after_a_crash(make_server: Callable[..., Roost]) 
     wait_for(
         "the wait for what is under way", lambda: phase(roost, operation) == "DRAINING"
     )
-    seen = roost.get(f"/v1/operations/{operation['id']}")
-    assert (
-        not seen["done"]
-        and "1 requests are under way at the former node" in seen["progress"]
-    ), seen
+    wait_for(
+        "it says what it waits for",
+        lambda: (
+            "1 requests are under way at the former node"
+            in roost.get(f"/v1/operations/{operation['id']}").get("progress", "")
+        ),
+    )
+    assert not roost.get(f"/v1/operations/{operation['id']}")["done"]
     cancelled = roost.call("POST", f"/v1/operations/{operation['id']}:cancel")
     assert (
         cancelled.status == 400

@@ -276,9 +276,14 @@ public final class ImageDriver: InstanceDriver {
   /// Tries until the engine has done it: what must go is not forgotten because the engine was away. Ends when cancelled.
   func insist(_ work: @Sendable () async throws(EngineError) -> Void) async {
     var pause = Duration.milliseconds(200)
+    var said = ""
     while !Task.isCancelled {
       do throws(EngineError) { return try await work() } catch {
-        configuration.log("the engine did not do what it must, tried again: \(error.message)")
+        // Said once: a machine without an engine is no news every other second.
+        if error.message != said {
+          configuration.log("the engine did not do what it must, it is tried again: \(error.message)")
+        }
+        said = error.message
         if error.isOfEngine { noteTrouble(error) }
         try? await Task.sleep(for: pause)
         pause = min(pause * 2, .seconds(2))
