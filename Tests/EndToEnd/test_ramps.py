@@ -255,6 +255,7 @@ def test_a_node_stays_when_its_successor_is_worse_or_the_replacement_is_cancelle
     ]:  # fmt: skip
         refused = server.call("POST", "/v1/nodes/steady:replace", {**body, "successor": "good", **more})
         assert refused.status == 400 and refused.json["field"] == field, (more, refused)
+    assert server.call("DELETE", "/v1/aliases/crowd").status == 204
 
 
 def test_what_would_cross_a_ramp_is_refused(server: Roost) -> None:
