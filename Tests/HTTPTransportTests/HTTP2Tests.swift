@@ -305,6 +305,24 @@ import Testing
     #expect(head.next { $0.type == FrameClient.reset || $0.type == FrameClient.goaway } != nil)
   }
 
+  @Test func `a client has its time from when there is something to take`() throws {
+    var limits = HTTPServer.Limits()
+    // Connections without a request end after a second, and tell the time by that.
+    limits.headSeconds = 1
+    limits.writeIdleSeconds = 5
+    let server = try TransportFixture(limits)
+    defer { server.stop() }
+    let client = FrameClient(port: server.port, window: 0)
+    client.get(1, "/late")
+    client.get(3, "/down/1000")
+    #expect(client.answer(3).reset == 8, "by now the first request is older than clients may be slow")
+    server.post(.resume)
+    #expect(FrameClient(port: server.port).next { $0.type == FrameClient.goaway }?.code == 0)
+    client.windowUpdate(1, 1000)
+    let answer = client.answer(1)
+    #expect(String(decoding: answer.body, as: UTF8.self) == "late" && answer.reset == nil)
+  }
+
   // MARK: WebSocket
 
   @Test func `an extended CONNECT passes bytes both ways and closes one side at a time`() throws {

@@ -10,7 +10,7 @@ import Wire
 ///
 /// `/collect` says what it saw. `/echo` streams the body back with its trailers. `/down/N` sends N bytes as fast as the client takes
 /// them. `/hold` takes nothing of the body before `resume`. `/hints` sends a 103 first. `/cut` gives up in the middle. `/early` answers
-/// without the body. `/never` does not answer. `/socket` echoes raw bytes after an upgrade.
+/// without the body. `/late` answers at `resume`. `/never` does not answer. `/socket` echoes raw bytes after an upgrade.
 final class TransportFixture: Sendable {
   struct Seen: Sendable {
     var arrived = 0
@@ -107,7 +107,10 @@ final class TransportFixture: Sendable {
       for message in mailbox.take() {
         switch message {
         case .resume:
-          for key in held { if let exchange = server.exchange(key) { server.resume(exchange) } }
+          for key in held {
+            guard let exchange = server.exchange(key) else { continue }
+            paths[key] == "/late" ? answer(exchange, "late") : server.resume(exchange)
+          }
           held = []
         case .drain: server.drain()
         case .leave:
@@ -138,6 +141,7 @@ final class TransportFixture: Sendable {
       case "/hold":
         server.pause(exchange)
         held.append(exchange.key)
+      case "/late": held.append(exchange.key)
       case "/hints":
         Array("link: </style.css>\r\n".utf8).withUnsafeBufferPointer {
           server.informational(exchange, status: 103, fields: $0)

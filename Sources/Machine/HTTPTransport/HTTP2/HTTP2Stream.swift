@@ -46,7 +46,7 @@ final class HTTP2Stream: HTTPExchange {
   var endDelivered = false
   /// Bytes of the body that the owner has taken and the client's window has not got back.
   var consumed = 0
-  /// When the client last sent of this request, or took of its answer.
+  /// When the client last sent of this request or took of its answer, or when there was something for it to take again.
   var movedAt: Int64 = 0
 
   var answer = Answer.none

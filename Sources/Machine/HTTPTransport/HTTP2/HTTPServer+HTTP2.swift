@@ -147,6 +147,7 @@ extension HTTPServer {
   func endHead(_ stream: HTTP2Stream) {
     stream.answer = .ready
     stream.headCount = stream.output.count
+    stream.movedAt = loop.now
     stream.session?.enqueue(stream)
   }
 
@@ -166,6 +167,8 @@ extension HTTPServer {
 
   func send(_ stream: HTTP2Stream, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> Bool {
     guard count > 0, !stream.sendsNoBody, stream.resetCode == nil else { return true }
+    // The client has its time from when there is something to take, however long the answer was silent before.
+    if stream.output.isEmpty { stream.movedAt = loop.now }
     stream.output.append(bytes, count)
     stream.session?.enqueue(stream)
     if stream.output.count > HTTPExchange.highWater { stream.isFull = true }
