@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 
@@ -42,7 +43,15 @@ def run(environment: dict[str, str], *words: str) -> subprocess.CompletedProcess
 
 
 def test_watch_prints_again_when_something_changes_and_ends_on_interrupt(roost: Roost, node: str) -> None:
-    watch = pexpect.spawn(str(BINARY), ["node", "list", "--watch"], env=roost.environment, encoding="utf-8", timeout=30)
+    watch = pexpect.spawn(
+        str(BINARY),
+        ["node", "list", "--watch"],
+        env=roost.environment,
+        encoding="utf-8",
+        timeout=30,
+        # What a script starts in its background ignores interrupts, and so do its children. Who watches is in the foreground.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     try:
         watch.expect("adder .*HEALTHY")
         roost.cli("node", "suspend", "adder")

@@ -70,6 +70,9 @@ class Target:
         return f"{method} {path} HTTP/1.1\r\nhost: soak\r\n{lines}{more}\r\n".encode()
 
 
+MOST_LEFT = 4
+"""Answers that may be left in the middle of one connection of HTTP/2."""
+
 Interactions = AsyncGenerator[Callable[[], Awaitable[bool]], None]
 Client = Callable[[Target], Interactions]
 """Gives interactions for as long as it is asked: each True when complete, False when the client left on purpose."""
@@ -94,19 +97,40 @@ def over_http(http2: bool) -> Client:
 
     async def client(target: Target) -> Interactions:
         limits = httpx.Limits(max_connections=20, keepalive_expiry=600)
-        async with httpx.AsyncClient(
-            base_url=target.url,
-            http1=not http2,
-            http2=http2,
-            timeout=PATIENCE,
-            limits=limits,
-            trust_env=False,
-        ) as session:
-            while True:
-                kind = random.choice([value, value, value, echo, large])
-                yield functools.partial(kind, session, target)
+        while True:
+            async with httpx.AsyncClient(
+                base_url=target.url,
+                http1=not http2,
+                http2=http2,
+                timeout=PATIENCE,
+                limits=limits,
+                trust_env=False,
+            ) as session:
+                # httpx does not tell the server that it left an answer, and never gives back what that answer took of the
+                # connection's window of 16 MiB (encode/httpcore#943): after some megabytes all answers would stand still.
+                uses = Uses()
+                while not http2 or uses.left < MOST_LEFT:
+                    kind = random.choice([value, value, value, echo, large])
+                    yield functools.partial(uses.count, kind, session, target)
 
     return client
+
+
+class Uses:
+    """What a connection was used for."""
+
+    def __init__(self) -> None:
+        self.left = 0
+
+    async def count(
+        self, kind: Callable[..., Awaitable[bool]], session: httpx.AsyncClient, target: Target
+    ) -> bool:
+        is_whole = False
+        try:
+            is_whole = await kind(session, target)
+        finally:
+            self.left += not is_whole
+        return is_whole
 
 
 @contextlib.asynccontextmanager
@@ -122,6 +146,8 @@ async def answered(
                 raise clear(got.status_code, got.headers, await got.aread())
             yield got
     except httpx.TransportError as error:
+        if "error_code:8," in str(error):
+            raise WrongError(f"the server cancelled the stream as if the client were slow: {error!r}") from None
         # httpx looks at the answer once all is sent: one that had begun may be broken off before.
         if begun or content is not None:
             raise RefusedError(f"broke off: {error!r}") from None

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import itertools
 import os
 import pathlib
@@ -236,6 +237,10 @@ class Soak:
                 found.append(f"{kind}: only {tally.ok + tally.left} interactions")
         if not all(self.kills.values()):
             found.append(f"not every node had an instance killed: {self.kills}")
+        # A failed call of grpcio and its error hold each other, and with them the call's connection.
+        gc.collect()
+        if mine := self.open_here():
+            found.append(f"the soak's own clients left {mine} connections open")
         # Requests that clients left are at their instances until those answer; of connections, the one that asks is open.
         for name, most in [("in_flight_requests", 0), ("queue_length", 0), ("open_connections", 1)]:
             if (left := self.settled(f"roost_gateway_{name}", most)) > most:
@@ -247,6 +252,27 @@ class Soak:
         if late > early * (1 + self.options.growth / 100):
             found.append(f"memory grew from {early} kB to {late} kB, more than {self.options.growth:g} %")
         return found
+
+    def open_here(self) -> int:
+        """Connections of this process to the server, or how many there still are after ten seconds."""
+        end = time.monotonic() + 10
+        while (count := len(self.own_sockets())) and time.monotonic() < end:
+            time.sleep(0.1)
+        return count
+
+    def own_sockets(self) -> list[str]:
+        """The sockets of this process whose other end is the server."""
+        mine = set()
+        for entry in pathlib.Path("/proc/self/fd").iterdir():
+            with contextlib.suppress(OSError):
+                mine.add(os.readlink(entry))
+        rows = [
+            line.split()
+            for name in ("tcp", "tcp6")
+            for line in pathlib.Path(f"/proc/self/net/{name}").read_text().splitlines()[1:]
+        ]
+        peer = f":{self.roost.port:04X}"
+        return [row[9] for row in rows if row[2].endswith(peer) and f"socket:[{row[9]}]" in mine]
 
     def explained(self, node: str, began: float, ended: float) -> bool:
         return any(began <= at + GRACE and ended >= at for at, _ in self.kills[node])
