@@ -100,12 +100,15 @@ class Roost:
             return
         if self.process.poll() is not None:
             self.start()
-        for alias in self.get("/v1/aliases")["aliases"]:
-            self.call("DELETE", f"/v1/aliases/{alias['id']}")
-        for node in self.get("/v1/nodes")["nodes"]:
-            self.call("DELETE", f"/v1/nodes/{node['id']}")
-        wait_for("all nodes are gone", lambda: not self.get("/v1/nodes")["nodes"])
-        assert self.stop() == 0
+        try:
+            for alias in self.get("/v1/aliases")["aliases"]:
+                self.call("DELETE", f"/v1/aliases/{alias['id']}")
+            for node in self.get("/v1/nodes")["nodes"]:
+                self.call("DELETE", f"/v1/nodes/{node['id']}")
+            wait_for("all nodes are gone", lambda: not self.get("/v1/nodes")["nodes"])
+        finally:
+            ended = self.stop()
+        assert ended == 0
 
     @property
     def url(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -88,17 +89,29 @@ class Engine:
 
     def start(self) -> None:
         folder = os.path.dirname(SOCKET)
+        # One that was killed leaves it, and its process may not be reaped yet: the next one would take that for a running engine.
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{folder}/docker.pid")
         with open(f"{folder}/dockerd.log", "ab") as log:
-            self.started = subprocess.Popen(self.arguments, stdout=log, stderr=log)
-        self.pid = self.started.pid
+            self.started = process = subprocess.Popen(self.arguments, stdout=log, stderr=log)
+        self.pid = process.pid
         # For the next test that wants to end it.
         os.environ["ROOST_TEST_ENGINE_PID"] = str(self.pid)
 
         def answers() -> bool:
+            assert process.poll() is None, self._words(folder)
             try:
                 ask("GET", "/info")
                 return True
             except OSError:
                 return False
 
-        wait_for("the engine answers", answers)
+        try:
+            wait_for("the engine answers", answers)
+        except AssertionError as error:
+            raise AssertionError(self._words(folder)) from error
+
+    @staticmethod
+    def _words(folder: str) -> str:
+        with open(f"{folder}/dockerd.log", errors="replace") as log:
+            return "the engine said: " + "".join(log.readlines()[-15:])

@@ -147,18 +147,26 @@ public final class ImageDriver: InstanceDriver {
       if there.Internal ?? false == isInternal { return }
       try await engine.removeNetwork(name)
     }
-    var last = EngineError(.malformed, "no subnet is left in the pool of node networks")
     let candidates = configuration.network.candidates(
-      for: launch.node, place: configuration.place, of: configuration.zoneCount)
-    for subnet in candidates {
+      for: launch.node, place: configuration.place, of: configuration.zoneCount
+    ).compactMap { SubnetRange($0) }
+    var last = EngineError(
+      .occupied,
+      "no range is left for the node's network: all \(candidates.count) that were tried are in use on this machine; remove networks that nobody needs (docker network prune), or give another pool: roost serve --node-networks ADDRESS/BITS"
+    )
+    for range in MachineRoutes.current().usable(candidates) {
       do throws(EngineError) {
-        return try await engine.createNetwork(
-          name, subnet: subnet, isInternal: isInternal,
+        try await engine.createNetwork(
+          name, subnet: range.description, isInternal: isInternal,
           labels: ContainerPlan.labels(launch, owner: owner))
       } catch {
         guard error.message.lowercased().contains("overlap") else { throw error }
         last = error
+        continue
       }
+      // Another engine may have taken it since it was looked for.
+      if MachineRoutes.current().conflicts(with: range).count < 2 { return }
+      try await engine.removeNetwork(name)
     }
     throw last
   }
@@ -171,6 +179,12 @@ public final class ImageDriver: InstanceDriver {
   private func makeSubnet(_ subnet: LaunchSubnet) async throws(EngineError) {
     let name = ContainerPlan.network(subnet.id)
     if try await engine.network(name) != nil { return }
+    if let other = SubnetRange(subnet.cidr).flatMap({ MachineRoutes.current().conflicts(with: $0).first }) {
+      throw EngineError(
+        .occupied,
+        "subnet \(subnet.cidr): interface \(other.interface) of this machine has \(other.range) already; remove that interface, or give the node a subnet of another range (roost subnet create NAME --cidr RANGE)"
+      )
+    }
     do throws(EngineError) {
       try await engine.createNetwork(
         name, subnet: subnet.cidr, isInternal: subnet.isInternal,

@@ -23,6 +23,7 @@ struct ImageWords: Sendable {
         .launch, .hang,
         "\(error.message); start Docker, or say where its socket is: roost serve --engine PATH")
     case .silent, .broken, .malformed, .cancelled: failure(.launch, .hang, error.message)
+    case .occupied: failure(.launch, .hang, "\(doing): \(error.message)")
     case .tooOld: failure(.launch, .refused, error.message)
     case .refused: failure(.launch, .hang, "\(doing): the container engine said: \(error.message)")
     }

@@ -13,6 +13,8 @@ public struct EngineError: Error, Sendable, CustomStringConvertible {
     case tooOld
     case malformed
     case cancelled
+    /// It was not asked: what it would need is in use on this machine.
+    case occupied
     /// It refused with this HTTP status.
     case refused(Int)
   }
@@ -31,7 +33,7 @@ public struct EngineError: Error, Sendable, CustomStringConvertible {
   public var isOfEngine: Bool {
     switch kind {
     case .unreachable, .silent, .broken, .tooOld, .malformed: true
-    case .cancelled, .refused: false
+    case .cancelled, .occupied, .refused: false
     }
   }
 
