@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import http.server
 import json
+import pathlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -503,6 +504,41 @@ def test_a_node_takes_the_place_of_another_and_no_request_is_lost(
     ), ended
     assert weights(roost, "prod") == {"third": 100}
     assert roost.status(ended["replacement"]["nodeId"])["status"] == "SUSPENDED"
+
+
+def test_the_successor_is_made_by_the_same_command(
+    make_server: Callable[..., Roost], tmp_path: pathlib.Path
+) -> None:
+    roost = make_server()
+    make_cell(roost, "blue")
+    publish(roost, "prod", {"blue": 100})
+    roost.checkpoint("x = 1", "who = 'green'\ny = x + 1", name="cell-green")
+    load = Load(roost, "prod")
+    by_copy = ("node", "replace", "blue", "green", "--checkpoint", "cell-green")
+    shown = roost.cli(*by_copy, "--dry-run").stdout
+    assert "node green would be created" in shown, shown
+    assert [node["name"] for node in roost.get("/v1/nodes")["nodes"]] == ["blue"]
+    roost.cli(*by_copy, "--delete", "--wait")
+    assert weights(roost, "prod") == {"green": 100}
+    assert who(run(roost, "prod")) == "green"
+    # Back again, by a file.
+    file = tmp_path / "blue.yaml"
+    text = roost.cli("node", "get", "green").stdout
+    file.write_text(
+        text.replace("name: green", "name: blue").replace("cell-green", "cell-blue")
+    )
+    roost.cli("node", "replace", "green", "blue", "-f", str(file), "--keep", "--wait")
+    assert weights(roost, "prod") == {"blue": 100}
+    load.end()
+    assert set(load.seen) <= {"blue", "green"} and len(load.seen) > 0
+    for words, message in [
+        (["--image", "app:2"], "is of kind cell, not image"),
+        (["--image", "app:2", "-f", str(file)], "exclude each other"),
+    ]:
+        refused = roost.cli("node", "replace", "blue", "pink", *words, check=False)
+        assert refused.returncode == 2 and message in refused.stderr, refused
+    refused = roost.cli("node", "replace", "blue", "pink", "-f", str(file), check=False)
+    assert "there is no node 'pink' in" in refused.stderr, refused
 
 
 def test_what_callers_would_notice_is_refused_and_nothing_is_changed(

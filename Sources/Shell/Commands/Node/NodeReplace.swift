@@ -6,9 +6,12 @@ enum NodeReplace {
   static let command: Command = Command(
     "node replace", "let another node take a node's place in aliases",
     purpose:
-      "Waits until NEW is healthy, compares the promises to callers, gives NEW all shares and rules of OLD at once (step by step with --ramp), waits until OLD has ended what it had, and suspends it. Goes on after a crash of the server.",
-    arguments: [Positional("OLD", "id or name"), Positional("NEW", "id or name of a node that is there")],
-    flags: [
+      "Makes NEW where it is told how (--file, --image, --checkpoint), waits until it is healthy, compares the promises to callers, gives NEW all shares and rules of OLD at once (step by step with --ramp), waits until OLD has ended what it had, and suspends it. Goes on after a crash of the server.",
+    arguments: [
+      Positional("OLD", "id or name"),
+      Positional("NEW", "id or name of a node that is there, or the name of the one to make"),
+    ],
+    flags: NodeSuccessor.flags + [
       Flag("alias", .text, value: "ALIAS", "only in this alias; else in every one in which OLD has a part"),
       Flag(
         "hold", .duration,
@@ -33,6 +36,7 @@ enum NodeReplace {
     examples: [
       "roost node replace blue green --dry-run", "roost node replace blue green --delete --wait",
       "roost node replace blue green --alias prod --keep --hold 30s",
+      "roost node replace blue green --image shop/app:2 --ramp 1,10,50,100 --delete --wait",
       "roost node replace blue green --replay --ramp 1,5,25,50,100 --every 2m --delete",
     ],
     run: { context in
@@ -48,6 +52,18 @@ enum NodeReplace {
         afterwards: parsed.toggle("delete") ? .delete : parsed.toggle("keep") ? .keep : nil,
         allowBreaking: parsed.toggle("allow-breaking") ? true : nil)
       let client = try context.client()
+      let new = context.positionals[1]
+      if let document = try NodeSuccessor.document(context, client, like: context.first, new, command) {
+        let made = try Apply.send(document, client, dryRun: true)
+        if parsed.toggle("dry-run"), made.action == .created {
+          // What would follow can be said of a node that is there only.
+          return context.print("1. node \(new) would be created; then it takes the place of \(context.first)")
+        }
+        if !parsed.toggle("dry-run"), made.action != .unchanged {
+          _ = try Apply.send(document, client, dryRun: false)
+          context.note("node \(new) \(made.action.rawValue)")
+        }
+      }
       guard parsed.toggle("dry-run") else {
         return try await context.follow(
           try client.replaceNode(context.first, request), client, name: context.first)
