@@ -7,13 +7,14 @@ import os
 import pickle
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
 import numpy
 import pytest
 
-from roost.model import kinds, onnxgraph
+from roost.model import kinds, onnxgraph, predictors
 from roost.model.errors import ModelError
 from roost.model.signature import given, tensor_from
 
@@ -149,3 +150,21 @@ def test_a_signature_is_written_in_the_words_of_triton_too() -> None:
         ["x: TYPE_STRING[2]".replace(" ", "")], [{"name": "y", "datatype": "FP32", "shape": [-1, 2]}]
     )
     assert found is not None and found.inputs[0].datatype == "BYTES"
+
+
+def test_arrays_of_a_file_of_joblib_are_pages_of_that_file(tmp_path: Path) -> None:
+    import joblib
+    from sklearn.neighbors import KNeighborsRegressor
+
+    rows, wanted = make.data()
+    model = KNeighborsRegressor(3, algorithm="brute").fit(rows, wanted)
+    expected = model.predict(rows[:5])
+    for name, compress in (("plain", 0), ("compressed", 3)):
+        path = tmp_path / name
+        joblib.dump(model, path, compress=compress)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            loaded = predictors.load("sklearn", str(path))
+        answer = loaded.predict({"input__0": rows[:5]})["output__0"]
+        assert numpy.allclose(answer, expected)
+        assert (str(path) in Path("/proc/self/maps").read_text()) == (compress == 0)

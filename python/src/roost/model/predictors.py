@@ -203,7 +203,12 @@ def unpickle(path: str) -> Any:
             pass  # joblib puts arrays between the opcodes
     import joblib
 
-    return joblib.load(path)
+    # Its arrays are pages of the file, which the instances of a node share; what is written to becomes the process' own.
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message=".*mmap_mode.*"
+        )  # of a compressed file, which can't be mapped
+        return joblib.load(path, mmap_mode="c")
 
 
 class Boosted(Predictor):
