@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from conftest import Answer, Roost, wait_for
 from test_aliases import publish
+from upgrading import Upgradable
 
 # How each node answers. The usual 15 ms are long enough that a busy machine does not look like a slow node.
 CELLS = {
@@ -347,3 +348,28 @@ def test_a_ramp_survives_the_end_of_its_server(make_server: Callable[..., Roost]
     assert ramp(roost, "resting")["status"] == "PAUSED"
     assert ramp(roost, "lasting")["status"] == "COMPLETED"
     assert roost.call("POST", "/v1/aliases/resting:abort").json["status"] == "ABORTED"
+
+
+def test_a_ramp_goes_on_in_the_process_that_takes_over(tmp_path_factory: pytest.TempPathFactory) -> None:
+    roost = Upgradable(tmp_path_factory.mktemp("r") / "data")
+    roost.start()
+    try:
+        nodes(roost, "steady", "good", "erring")
+        publish(roost, "moving", {"steady": 100})
+        assert start(roost, "moving", "good", steps=[10, 30, 50, 100], stepSeconds=2).status == 201
+        with Load(roost, "moving") as load:
+            wait_for("the second step", lambda: ramp(roost, "moving")["percent"] == 30)
+            roost.upgrade("--drain", "5s")
+            done = ended(roost, "moving", "COMPLETED")
+        assert kinds(done) == ["STARTED", "ADVANCED", "CONTINUED", "ADVANCED", "ADVANCED", "COMPLETED"]
+        assert set(load.seen) == {"steady", "good"}, load.seen
+
+        # The new process judges by what it sees itself.
+        publish(roost, "judged", {"steady": 100})
+        assert start(roost, "judged", "erring", stepSeconds=600).status == 201
+        roost.upgrade("--drain", "5s")
+        with Load(roost, "judged"):
+            ended(roost, "judged", "ROLLED_BACK")
+        assert weights(roost, "judged") == {"steady": 100, "erring": 0}
+    finally:
+        roost.close()
