@@ -21,6 +21,8 @@ CELLS = {
     "good": "time.sleep(0.015)",
     "erring": "time.sleep(0.015)\nassert x % 5",
     "slow": "time.sleep(0.2)",
+    "crashing": "time.sleep(0.015)\nif x % 7 == 0:\n    import os\n    os.kill(os.getpid(), 9)",
+    "tiring": "time.sleep(0.015)\nassert x < 1000 or x % 4",
 }
 
 
@@ -40,7 +42,7 @@ def nodes(roost: Roost, *names: str) -> None:
 class Load:
     """Callers of an alias on connections that are kept, until they are told to stop."""
 
-    def __init__(self, roost: Roost, alias: str, callers: int = 4) -> None:
+    def __init__(self, roost: Roost, alias: str, callers: int = 4, first: int = 0) -> None:
         self.path = f"/datasphere/v1/aliases/{alias}:execute"
         self.port = roost.port
         self.folder = roost.folder
@@ -48,7 +50,7 @@ class Load:
         self.seen: Counter[str] = Counter()
         """Nodes that answered, and statuses of what failed."""
         self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._call, args=(number,)) for number in range(callers)]
+        self._threads = [threading.Thread(target=self._call, args=(number,)) for number in range(first, first + callers)]
         for thread in self._threads:
             thread.start()
 
@@ -160,6 +162,30 @@ def test_an_erring_candidate_is_rolled_back(server: Roost) -> None:
     assert "limit 2.00 %" in last["message"], last
     # Few callers noticed.
     assert sum(count for name, count in load.seen.items() if name.isdigit()) < 0.1 * load.seen["steady"], load.seen
+
+
+def test_a_crashing_candidate_is_rolled_back(server: Roost) -> None:
+    publish(server, "crashes", {"steady": 100})
+    assert start(server, "crashes", "crashing").status == 201
+    with Load(server, "crashes") as load:
+        found = ended(server, "crashes", "ROLLED_BACK")
+    assert weights(server, "crashes") == {"steady": 100, "crashing": 0}
+    assert found["journal"][-1]["others"]["failures"] == 0, found
+    # Only callers of the candidate noticed: whose request was with one that died, or waited too long for the next.
+    assert set(load.seen) <= {"steady", "crashing", "503", "504"}, load.seen
+    assert load.seen["503"] + load.seen["504"] < 0.1 * load.seen["steady"], load.seen
+
+
+def test_a_candidate_that_errs_only_later_is_rolled_back(server: Roost) -> None:
+    publish(server, "later", {"steady": 100})
+    assert start(server, "later", "tiring", steps=[10, 50, 90, 100], stepSeconds=2).status == 201
+    with Load(server, "later"):
+        wait_for("it does well at first", lambda: ramp(server, "later")["percent"] >= 50)
+    with Load(server, "later", first=1000):
+        found = ended(server, "later", "ROLLED_BACK")
+    assert weights(server, "later") == {"steady": 100, "tiring": 0}
+    assert kinds(found)[:2] == ["STARTED", "ADVANCED"] and kinds(found)[-1] == "ROLLED_BACK", found
+    assert "errors: " in found["message"], found
 
 
 def test_a_slower_candidate_is_rolled_back(server: Roost) -> None:
