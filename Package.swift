@@ -154,6 +154,7 @@ let package = Package(
       name: "EnvironmentsTests", dependencies: ["Environments", "DriverAPI", "Domain", "Sandboxing"]),
     .testTarget(
       name: "ImageNodesTests", dependencies: ["ImageNodes", "DriverAPI", "Domain", "Sandboxing"]),
+    .testTarget(name: "ModelNodesTests", dependencies: ["ModelNodes", "DriverAPI", "Domain"]),
     .testTarget(
       name: "HTTPTransportTests",
       dependencies: [

@@ -9,7 +9,7 @@ import pickle
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy
@@ -297,3 +297,84 @@ def test_requests_at_the_same_time_run_together(roost: Roost, node: str) -> None
     after = stats()
     asked = after["inference_stats"]["success"]["count"] - before["inference_stats"]["success"]["count"]
     assert asked >= 160 and after["execution_count"] - before["execution_count"] < asked
+
+
+# The JSON view: inputs and outputs as nested lists by name.
+
+
+@pytest.fixture(scope="module")
+def adder(roost: Roost, models: Any) -> Iterator[str]:
+    """A node of one model."""
+    node = deploy(roost, "adder", "a-python")
+    yield node
+    roost.call("DELETE", f"/v1/nodes/{node}")
+
+
+def execute(roost: Roost, path: str, value: Any, **headers: str) -> Any:
+    return roost.call("POST", f"{path}:execute", {"folder_id": roost.folder, "input": value}, headers=headers)
+
+
+def lists(kind: str) -> dict[str, Any]:
+    return {name: array.tolist() for name, array in rows(kind).items()}
+
+
+@pytest.mark.parametrize("kind", sorted(make.MAKERS))
+def test_a_model_takes_and_gives_nested_lists(
+    roost: Roost, models: dict[str, pathlib.Path], node: str, kind: str
+) -> None:
+    known = roost.get(f"/v1/models/a-{kind}")
+    for name in (f"a-{kind}", known["id"]):
+        answer = execute(roost, f"/datasphere/v1/nodes/{node}", {name: lists(kind)})
+        assert answer.status == 200, answer
+        output = answer.json["output"][name]
+        for told, array in expected(kind, models[kind]).items():
+            numpy.testing.assert_allclose(output[told], array, rtol=1e-5)
+
+
+def test_the_only_model_of_a_node_needs_no_name(roost: Roost, adder: str) -> None:
+    for value in (lists("python"), {"a-python": lists("python")}):
+        answer = execute(roost, f"/datasphere/v1/nodes/{adder}", value)
+        assert answer.status == 200, answer
+        output = answer.json["output"]
+        assert output.get("a-python", output) == {"sum": [[7.0], [7.0], [7.0]]}
+    assert float(answer.headers["server-timing"].split("upstream;dur=")[1]) > 0
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ({"a": [[1, 2]]}, ["input 'b': missing", "b:INT64[-1,1]"]),
+        ({"a": [[1, 2]], "b": [[1]], "c": 1}, ["input 'c': unknown", "a:FP32[-1,2], b:INT64[-1,1]"]),
+        ({"a": [1, 2], "b": [[1]]}, ["input 'a': it has the shape [2]", "takes [-1,2]", "[[0.5,0.5]]"]),
+        ({"a": [[1, 2, 3]], "b": [[1]]}, ["input 'a': it has the shape [1,3]"]),
+        ({"a": [[1, 2], [3]], "b": [[1]]}, ["input 'a': must be nested lists of FP32", "differ in length"]),
+        ({"a": [["x", 2]], "b": [[1]]}, ["input 'a': must be nested lists of FP32"]),
+        ({"a": [[1, 2]], "b": [[1.5]]}, ["input 'b': must be nested lists of INT64", "1.5 is not of INT64"]),
+        ({"a": [[1, 2]], "b": [[1], [2]]}, ["input 'b': 2 rows, but 'a' has 1"]),
+        ({"a": [], "b": []}, ["input 'a': it has a list without items"]),
+        ({"a": [[1, 2]] * 100, "b": [[1]] * 100}, ["batch-size must be <= 64"]),
+    ],
+)  # fmt: skip
+def test_a_bad_input_is_named_with_what_to_send(roost: Roost, adder: str, value: Any, told: list[str]) -> None:
+    answer = execute(roost, f"/datasphere/v1/nodes/{adder}", value)
+    assert answer.status == 400 and answer.json["code"] == 3, answer
+    for words in told:
+        assert words in answer.json["message"], answer.json
+
+
+def test_a_request_for_several_models_names_one(roost: Roost, node: str) -> None:
+    for value in (lists("python"), {}, {"nosuch": lists("python")}, {"a-python": lists("python"), "a-onnx": {}}):
+        answer = execute(roost, f"/datasphere/v1/nodes/{node}", value)
+        assert answer.status == 400 and "a-python" in answer.json["message"], answer
+
+
+def test_what_a_model_raises_is_told_as_a_cells_own_errors_are(roost: Roost, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "m.py"
+    path.write_text("def predict(x):\n    if x.max() > 0: raise ValueError('too much')\n    return x\n")
+    roost.cli("model", "upload", path, "--name", "raises", "--input", "x:FP32[-1,1]", "--output", "y:FP32[-1,1]")
+    node = deploy(roost, "raises", "raises")
+    answer = execute(roost, f"/datasphere/v1/nodes/{node}", {"x": [[1]]})
+    assert answer.json["message"].endswith("ValueError: too much") and answer.headers["x-roost-fault"] == "node"
+    assert answer.json["details"][0]["error_name"] == "ValueError", answer.json
+    assert execute(roost, f"/datasphere/v1/nodes/{node}", {"x": [[0]]}).json["output"] == {"y": [[0.0]]}
+    roost.call("DELETE", f"/v1/nodes/{node}")

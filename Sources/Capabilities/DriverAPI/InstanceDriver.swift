@@ -232,12 +232,15 @@ public struct InstanceHandle: Sendable, Codable, Hashable {
   public var zone: String?
   /// Where gRPC is spoken, when that is another port.
   public var callEndpoint: Endpoint?
+  /// Where it tells metrics, when that is a port of its own.
+  public var metricsPort: Int?
 
   public init(
     instance: InstanceID, node: NodeID, release: Int, pid: Int32, startTicks: UInt64, endpoint: Endpoint,
-    zone: String? = nil, callEndpoint: Endpoint? = nil
+    zone: String? = nil, callEndpoint: Endpoint? = nil, metricsPort: Int? = nil
   ) {
     self.zone = zone
+    self.metricsPort = metricsPort
     self.callEndpoint = callEndpoint
     self.instance = instance
     self.node = node

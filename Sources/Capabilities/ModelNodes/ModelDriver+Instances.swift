@@ -51,7 +51,8 @@ extension ModelDriver {
         instance: id, node: launch.node, release: launch.release, pid: process.pid,
         startTicks: process.startTicks,
         endpoint: Endpoint(address: "127.0.0.1:\(order.http)", wireProtocol: .http1),
-        callEndpoint: Endpoint(address: "127.0.0.1:\(order.grpc)", wireProtocol: .http2))
+        callEndpoint: Endpoint(address: "127.0.0.1:\(order.grpc)", wireProtocol: .http2),
+        metricsPort: Int(order.metrics))
       know(handle, launch.nodeName, process)
       return handle
     } catch {

@@ -239,7 +239,7 @@ public struct AliasService: Sendable {
         let field = field ?? "shares[\(index)].node"
         throw PlatformError(
           .failedPrecondition,
-          "\(field): callers of '\(old.name)' would notice '\(new.name)': \(found.joined(separator: "; ")). Change the cell, or allow it (allowBreaking, --allow-breaking)",
+          "\(field): callers of '\(old.name)' would notice '\(new.name)': \(found.joined(separator: "; ")). Change it, or allow it (allowBreaking, --allow-breaking)",
           origin: .caller, field: field)
       }
     }
@@ -249,6 +249,9 @@ public struct AliasService: Sendable {
     if let old = old.cell, let new = new.cell {
       return ContractChange.breaking(from: (old.inputs, old.outputs), to: (new.inputs, new.outputs))
         .map(\.description)
+    }
+    if let old = old.model, let new = new.model {
+      return ContractChange.breaking(from: old.models, to: new.models).map(\.description)
     }
     guard let from = old.endpoint?.type, let to = new.endpoint?.type, from != to else { return [] }
     return ["endpoint.type: \(from) became \(to)"]

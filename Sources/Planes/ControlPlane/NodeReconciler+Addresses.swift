@@ -206,7 +206,8 @@ extension NodeReconciler {
         idleTimeoutMilliseconds: milliseconds(endpoint.idleTimeoutSeconds),
         passCredentials: endpoint.passCredentials,
         slowStartMilliseconds: milliseconds(endpoint.slowStartSeconds)),
-      rateLimit: spec.rateLimit, callerRateLimit: spec.callerRateLimit, instances: routed)
+      rateLimit: spec.rateLimit, callerRateLimit: spec.callerRateLimit, instances: routed,
+      models: spec.model?.models.map { RoutedModel($0) })
   }
 
   private func milliseconds(_ seconds: Double) -> UInt32 { UInt32((seconds * 1000).rounded()) }

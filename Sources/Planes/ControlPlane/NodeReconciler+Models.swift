@@ -30,6 +30,7 @@ extension NodeReconciler {
       )
       : (false, "NotLoaded", "no instance serves \(names) yet")
     let started = slowStart().map { [("Starting", $0)] } ?? []
-    return [("Ready", ready)] + started + [("Models", models)]
+    let telemetry = world.telemetry.fact(of: id).map { [("Telemetry", $0)] } ?? []
+    return [("Ready", ready)] + started + [("Models", models)] + zoneFacts() + telemetry
   }
 }

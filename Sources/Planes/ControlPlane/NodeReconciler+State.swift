@@ -133,12 +133,17 @@ extension NodeReconciler {
             ? instance.handle?.endpoint.wireProtocol.rawValue : nil,
           zone: zone(of: instance), lastProbe: instance.lastProbe))
     }
-    let status = NodeStatusResource(
+    var status = NodeStatusResource(
       status: status(), healthyInstances: healthy,
       desiredInstances: record.suspended ? 0 : wantedCount,
       release: record.release, conditions: conditions(healthy: healthy, trouble: await driver.trouble()),
       lastError: lastError, startMode: isProbed ? nil : hostReport.map { "\($0.mode): \($0.modeReason)" },
       restarts: restarts, rollOut: rollOutResource())
+    if let source = intent.spec.model {
+      let figures = world.telemetry.figures(of: id)
+      let models = source.models.compactMap { figures.resource($0) }
+      status.models = models.isEmpty ? nil : models
+    }
     return NodeSnapshot(status: status, instances: resources, handles: handles)
   }
 

@@ -24,7 +24,7 @@ enum NodeRequestBuilder {
     request.addresses = spec.address?.addresses
     if let model = spec.model {
       request.model = RequestedModels(
-        names: model.models.map(\.id.text), maxBatchSize: model.maxBatchSize,
+        names: model.models.map { "\($0.name)=\($0.id)" }, maxBatchSize: model.maxBatchSize,
         queueDelayMicroseconds: model.queueDelayMicroseconds, loadSeconds: model.loadSeconds)
       request.environment = model.environment?.id.text
     }
@@ -85,6 +85,7 @@ extension CreateNodeRequest {
       case "memoryBytes": request.memoryBytes = update.memoryBytes
       case "cpus": request.cpus = update.cpus
       case "image": request.image = try Self.merged(request.image, update.image)
+      case "model": request.model = request.model?.changed(by: update.model) ?? update.model
       default: break
       }
     }

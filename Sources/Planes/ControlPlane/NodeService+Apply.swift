@@ -77,7 +77,16 @@ extension NodeService {
     if let id = spec.cell?.checkpointId, let checkpoint = try await world.store.checkpoint(id) {
       request.checkpoint = checkpoint.name ?? id.text
     }
-    if let pin = spec.cell?.environment { request.environment = pin.name }
+    if let pin = spec.cell?.environment ?? spec.model?.environment { request.environment = pin.name }
+    if let source = spec.model {
+      var names: [String] = []
+      for model in source.models {
+        let record = try await world.store.model(called: model.id.text, in: node.projectID)
+        let saved = record?.name ?? model.id.text
+        names.append(saved == model.name ? saved : "\(model.name)=\(saved)")
+      }
+      request.model?.names = names
+    }
     request.project = try await world.store.project(node.projectID)?.name
     request.folder = try await world.store.folder(node.folderID)?.name
     var folders: [String] = []

@@ -6,6 +6,7 @@ extension NodeService {
   private static let content: Set<String> = [
     "checkpoint", "inputs", "outputs", "isolation", "startMode", "restore", "keepRandomState", "warmUp",
     "configuration", "subnet", "zones", "memoryBytes", "cpus", "image", "environment", "secrets",
+    "model",
   ]
 
   /// The fields that `update` takes in its mask.
@@ -90,7 +91,7 @@ extension NodeService {
       used: intent.spec.cell?.checkpointId)
     try Self.checkChange(of: node, from: intent.spec, to: spec)
     intent.spec = intent.spec.with(contentOf: spec)
-    if spec.cell != nil { intent.example = await example(of: spec) }
+    if spec.cell != nil || spec.model != nil { intent.example = await example(of: spec) }
     intent.differences = warnings.isEmpty ? nil : warnings
     return intent
   }

@@ -1,6 +1,7 @@
 internal import Contract
 public import Domain
 public import Storage
+import Wire
 
 /// What users do to nodes. Each change is in the store before it is acknowledged; reconcilers do the rest.
 public struct NodeService: Sendable {
@@ -110,8 +111,13 @@ public struct NodeService: Sendable {
     return operation
   }
 
-  /// Inputs for one request of a cell node.
+  /// Inputs for one request of a node of a cell or of saved models.
   func example(of spec: NodeSpec) async -> String? {
+    if let source = spec.model {
+      let contract = ModelNodeContract(
+        nodeID: "", nodeName: "", release: 1, models: source.models.map { RoutedModel($0) })
+      return String(decoding: contract.exampleInput.bytes, as: UTF8.self)
+    }
     guard let cell = spec.cell else { return nil }
     var shown: String?
     if let checkpoint = try? await world.store.checkpoint(cell.checkpointId),

@@ -5,6 +5,22 @@ import Storage
 extension NodeSpecBuilder {
   static let mostModels = 16
 
+  /// The name under which a model is called.
+  static func checkServed(_ name: String) throws(PlatformError) {
+    let isPlain = name.utf8.allSatisfy { byte in
+      switch byte {
+      case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x2d, 0x2e, 0x5f: true
+      default: false
+      }
+    }
+    guard isPlain, let first = name.first, first.isLetter || first.isNumber, name.utf8.count <= 128 else {
+      throw .invalid(
+        "model.names",
+        "model.names: '\(name.prefix(128))' can't be the name of a served model; NAME=MODEL takes 1 to 128 letters, digits, '_', '.' or '-' for NAME"
+      )
+    }
+  }
+
   static func modelSpec(
     _ request: CreateNodeRequest, models: [PlacedModel], acl: [FolderID]
   ) throws(PlatformError) -> NodeSpec {
@@ -68,19 +84,24 @@ extension NodeService {
       )
     }
     var placed: [PlacedModel] = []
-    for name in names {
+    for asked in names {
+      let parts = asked.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+      let name = parts.count == 2 ? parts[1] : asked
       guard let record = try await world.store.model(called: name, in: project.id) else {
         throw PlatformError(
           .notFound,
           "model.names: there is no model '\(name)' in project '\(project.name)'; list them with: roost model list",
           origin: .caller, field: "model.names")
       }
-      guard !placed.contains(where: { $0.id == record.id }) else {
-        throw .invalid("model.names", "model.names: '\(name)' is given twice")
+      let served = parts.count == 2 ? parts[0] : record.name
+      try NodeSpecBuilder.checkServed(served)
+      guard !placed.contains(where: { $0.id == record.id || $0.name == served }) else {
+        throw .invalid(
+          "model.names", "model.names: '\(asked)' is given twice; each model and each name stands once")
       }
       placed.append(
         PlacedModel(
-          id: record.id, name: record.name, digest: record.digest,
+          id: record.id, name: served, digest: record.digest,
           facts: try StoredJSON.value(ModelFacts.self, from: record.factsJSON)))
     }
     var spec = try NodeSpecBuilder.modelSpec(request, models: placed, acl: acl)

@@ -56,7 +56,7 @@ enum NodeSpecBuilder {
     if let memory = spec.memoryBytes {
       try FieldCheck.within(Double(memory), 33_554_432...17_592_186_044_416, "memoryBytes", "bytes")
     }
-    if spec.scaling?.gauge != nil, spec.image?.telemetry == nil {
+    if spec.scaling?.gauge != nil, spec.telemetry == nil {
       throw .invalid(
         "scaling.gauge",
         "scaling.gauge: instances must tell it; give telemetry of an image node (--telemetry /metrics) too")

@@ -1,5 +1,6 @@
 internal import Access
 internal import CLinux
+internal import Contract
 internal import Domain
 internal import HTTPTransport
 internal import Reactor
@@ -23,6 +24,10 @@ extension GatewayLoop {
       known = node
       let slices = try admit(verdict, node, body, count)
       guard let input = slices.input else { throw Refusal(.invalidArgument, "input: \(Self.inputShape)") }
+      if let models = node.entry.models {
+        return try execute(
+          connection, fields, arrival, node, models, body + input.lowerBound, input.count, nil)
+      }
       let request = try prepare(connection, fields, arrival, node, .rest, inputCount: input.count)
       request.isPlain = slices.isPlain
       start(request, node, body + input.lowerBound, input.count)
@@ -47,11 +52,27 @@ extension GatewayLoop {
     let choice = try choose(alias, verdict, connection, fields)
     try limitRate(verdict, choice.node)
     try refuseServers(choice.node)
+    if let models = choice.node.entry.models {
+      return try execute(
+        connection, fields, arrival, choice.node, models, body + input.lowerBound, input.count, choice)
+    }
     let request = try prepare(connection, fields, arrival, choice.node, .rest, inputCount: input.count)
     request.isPlain = slices.isPlain
     request.choice = choice
     request.aliasPath = alias.shared.paths.execute
     start(request, choice.node, body + input.lowerBound, input.count)
+  }
+
+  /// The same of a node of saved models.
+  private func execute(
+    _ connection: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>, _ arrival: borrowing Arrival,
+    _ node: LoopNode, _ models: ModelNodeContract, _ input: UnsafePointer<UInt8>, _ count: Int,
+    _ choice: AliasChoice?
+  ) throws(Refusal) {
+    let call = try modelCall(
+      node, models, Array(UnsafeBufferPointer(start: input, count: count)), service: nil, choice)
+    try execute(
+      connection, fields, arrival, node, ModelExecution(models, call, .rest), choice, bodyCount: count)
   }
 
   // MARK: Who and where
@@ -157,7 +178,7 @@ extension GatewayLoop {
   }
 
   private func refuseServers(_ node: LoopNode) throws(Refusal) {
-    guard node.links.isEmpty, !node.entry.routed.instances.isEmpty else { return }
+    guard node.links.isEmpty, !node.entry.routed.instances.isEmpty, node.entry.models == nil else { return }
     throw Refusal(
       .failedPrecondition,
       "node \(node.shared.id) is made of servers and has no cell to execute; send them requests with the header x-node-id"

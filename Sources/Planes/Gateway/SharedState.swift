@@ -193,15 +193,24 @@ final class LoopTable: Sendable {
     let instances: [SharedInstance]
     /// The API of a cell; nil for nodes of other kinds.
     let contract: NodeContract?
+    /// The same of saved models.
+    let models: ModelNodeContract?
 
     init(
-      routed: RoutedNode, shared: SharedNode, instances: [SharedInstance], contract: NodeContract?
+      routed: RoutedNode, shared: SharedNode, instances: [SharedInstance], contract: NodeContract?,
+      models: ModelNodeContract? = nil
     ) {
       self.routed = routed
       self.shared = shared
       self.instances = instances
       self.contract = contract
+      self.models = models
     }
+
+    /// Full names of its typed services.
+    var serviceNames: [String] { contract.map { [$0.serviceName] } ?? models?.serviceNames ?? [] }
+    /// What its typed services are made of.
+    var proto: ProtoFile? { contract?.proto ?? models?.proto }
   }
 
   /// An alias; a class for the same reason.
@@ -242,8 +251,10 @@ final class LoopTable: Sendable {
       for instance in node.instances { known[instance.routed.id] = instance }
     }
     var contracts: [String: (RoutedNode, NodeContract)] = [:]
+    var models: [String: (RoutedNode, ModelNodeContract)] = [:]
     for node in last?.nodes ?? [] {
       if let contract = node.contract { contracts[node.shared.id] = (node.routed, contract) }
+      if let contract = node.models { models[node.shared.id] = (node.routed, contract) }
     }
     let nodes: [Node] = table.nodes.map { node in
       let instances = node.instances.map { routed in
@@ -253,12 +264,13 @@ final class LoopTable: Sendable {
       }
       return Node(
         routed: node, shared: knownNodes[node.id.text] ?? SharedNode(id: node.id.text), instances: instances,
-        contract: Self.contract(node, contracts[node.id.text]))
+        contract: Self.contract(node, contracts[node.id.text]),
+        models: Self.models(node, models[node.id.text]))
     }
     self.nodes = nodes
     var services: [String: [Int]] = [:]
     for (place, node) in nodes.enumerated() {
-      if let name = node.contract?.serviceName { services[name, default: []].append(place) }
+      for name in node.serviceNames { services[name, default: []].append(place) }
     }
     self.services = services
   }
@@ -274,5 +286,16 @@ final class LoopTable: Sendable {
     return NodeContract(
       nodeID: node.id.text, nodeName: node.name, release: node.release, inputs: node.inputs,
       outputs: node.outputs)
+  }
+
+  private static func models(
+    _ node: RoutedNode, _ last: (RoutedNode, ModelNodeContract)?
+  ) -> ModelNodeContract? {
+    guard let models = node.models else { return nil }
+    if let (old, contract) = last, old.name == node.name, old.release == node.release, old.models == models {
+      return contract
+    }
+    return ModelNodeContract(
+      nodeID: node.id.text, nodeName: node.name, release: node.release, models: models)
   }
 }

@@ -118,13 +118,15 @@ public struct RoutedNode: Sendable, Codable, Equatable {
   /// Variables of a cell, of which its typed service is made; no outputs: the node is no cell.
   public var inputs: [Variable]
   public var outputs: [Variable]
+  /// What its instances serve by the Open Inference Protocol; left out: it is no node of models.
+  public var models: [RoutedModel]?
 
   public init(
     id: NodeID, name: String, release: Int, folderID: FolderID, acl: [FolderID], refusal: String? = nil,
     timeoutMilliseconds: UInt32 = 15000, queueLimit: Int = 1000, queueAgeMilliseconds: UInt32 = 15000,
     proxying: RoutedProxying = RoutedProxying(), rateLimit: RateLimit? = nil,
     callerRateLimit: RateLimit? = nil, instances: [RoutedInstance] = [], inputs: [Variable] = [],
-    outputs: [Variable] = []
+    outputs: [Variable] = [], models: [RoutedModel]? = nil
   ) {
     self.id = id
     self.name = name
@@ -141,6 +143,27 @@ public struct RoutedNode: Sendable, Codable, Equatable {
     self.instances = instances
     self.inputs = inputs
     self.outputs = outputs
+    self.models = models
+  }
+}
+
+/// A saved model that a node serves.
+public struct RoutedModel: Sendable, Codable, Equatable {
+  public var id: String
+  public var name: String
+  public var inputs: [ModelTensor]
+  public var outputs: [ModelTensor]
+
+  public init(id: String, name: String, inputs: [ModelTensor], outputs: [ModelTensor]) {
+    self.id = id
+    self.name = name
+    self.inputs = inputs
+    self.outputs = outputs
+  }
+
+  public init(_ model: PlacedModel) {
+    self.init(
+      id: model.id.text, name: model.name, inputs: model.facts.inputs, outputs: model.facts.outputs)
   }
 }
 

@@ -172,7 +172,7 @@ enum NodeEndpoints {
       kind: intent.spec.kind, createdAt: record.createdAt, createdBy: record.createdBy,
       updatedAt: record.updatedAt,
       generation: record.generation, spec: intent.spec, status: snapshot?.status ?? unseen,
-      executePath: intent.spec.kind == .cell
+      executePath: intent.spec.kind == .cell || intent.spec.kind == .model
         ? "/datasphere/v1/nodes/\(record.id):execute" : "/nodes/\(record.id)/proxy/")
     if full {
       resource.limits = api.limits(intent.spec)

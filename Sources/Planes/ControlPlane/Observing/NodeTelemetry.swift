@@ -47,6 +47,10 @@ public final class NodeTelemetry: Sendable {
     var pulls = 0
     var failures = 0
     var gauges: [String: Double] = [:]
+    /// Of an instance of Triton.
+    var models: ModelFigures?
+    /// Milliseconds in its queue between the last two pulls.
+    var queue: Double?
   }
 
   public init(time: TimeSource, pull: @escaping @Sendable (ScrapeTarget) async -> ScrapeAnswer) {
@@ -70,22 +74,23 @@ public final class NodeTelemetry: Sendable {
   // MARK: What to pull
 
   private func follow(_ views: [NodeView]) {
-    let views = views.filter { $0.spec.image?.telemetry != nil }
+    let views = views.filter { $0.spec.telemetry != nil }
     state.withLock { state in
       var known = state.pulls
       state.pulls = [:]
       state.nodes = [:]
       for view in views {
-        guard let settings = view.spec.image?.telemetry else { continue }
+        guard let settings = view.spec.telemetry else { continue }
         var interval = settings.intervalSeconds
         if view.spec.scaling?.gauge != nil { interval = min(interval, Self.gaugeInterval) }
         var node = Node(name: view.name, settings: settings, interval: interval)
         node.gauge = view.spec.scaling?.gauge?.name
         for instance in view.instances where instance.status != .deleting {
-          guard let address = instance.handle?.endpoint.address, let host = Self.host(address) else {
-            continue
-          }
-          let target = ScrapeTarget(host: host, port: settings.port, path: settings.path)
+          guard let handle = instance.handle, let host = Self.host(handle.endpoint.address) else { continue }
+          let port = handle.metricsPort ?? settings.port
+          // Of an instance that an earlier version started it is not known.
+          guard port > 0 else { continue }
+          let target = ScrapeTarget(host: host, port: port, path: settings.path)
           var pull = known.removeValue(forKey: instance.id) ?? Pull(target: target)
           if pull.target != target { pull = Pull(target: target, isDue: pull.isDue) }
           if instance.status == .healthy, !pull.isDue {
@@ -161,6 +166,10 @@ public final class NodeTelemetry: Sendable {
         pull.samples = reading.sampleCount
         pull.repeated = reading.repeated
         if let gauge, let sum = Self.sum(gauge, reading.families) { pull.gauges[gauge] = sum }
+        let models = ModelFigures(reading.families)
+        pull.queue = pull.models.flatMap { models?.queueMilliseconds(since: $0) }
+        pull.models = models
+        if gauge == ModelFigures.queueGauge { pull.gauges[ModelFigures.queueGauge] = pull.queue }
       case .failure(let failure):
         pull.error = failure.words
         pull.failures += 1
@@ -188,6 +197,17 @@ public final class NodeTelemetry: Sendable {
 
   // MARK: Views
 
+  /// What was measured of each model of a node, summed over its instances; empty when none told.
+  func figures(of node: NodeID) -> ModelFigures {
+    state.withLock { state in
+      var sum = ModelFigures()
+      for id in state.nodes[node]?.instances ?? [] {
+        if let models = state.pulls[id]?.models { sum.add(models) }
+      }
+      return sum
+    }
+  }
+
   /// A gauge summed over the instances that told it at their last pull; nil when none did.
   public func gauge(_ name: String, of node: NodeID) -> Double? {
     state.withLock { state in
@@ -201,7 +221,7 @@ public final class NodeTelemetry: Sendable {
     state.withLock { state in
       guard let known = state.nodes[node] else { return nil }
       let what =
-        "GET \(known.settings.path) of port \(known.settings.port) every \(ExpositionWords.seconds(known.interval))"
+        "GET \(known.settings.path) of \(known.settings.port == 0 ? "its own port" : "port \(known.settings.port)") every \(ExpositionWords.seconds(known.interval))"
       let due = known.instances.compactMap { id in
         state.pulls[id].flatMap { $0.isDue && $0.pulls > 0 ? (id: id, pull: $0) : nil }
       }
@@ -238,8 +258,8 @@ public final class NodeTelemetry: Sendable {
     for (labels, pull) in sources {
       let conflicting = pull.part.map { rest.add($0) } ?? 0
       for (index, family) in Self.own.enumerated() {
-        samples[index].append(
-          MetricSample(name: family.name, labels: labels, value: family.value(pull, conflicting)))
+        guard let value = family.value(pull, conflicting) else { continue }
+        samples[index].append(MetricSample(name: family.name, labels: labels, value: value))
       }
     }
     for index in names.indices {
@@ -254,7 +274,8 @@ public final class NodeTelemetry: Sendable {
     var name: String
     var kind: MetricFamily.Kind
     var help: String
-    var value: @Sendable (Pull, _ conflicting: Int) -> Double
+    /// Nil: there is no such sample.
+    var value: @Sendable (Pull, _ conflicting: Int) -> Double?
   }
 
   private static let own = [
@@ -272,6 +293,11 @@ public final class NodeTelemetry: Sendable {
       name: "roost_scrape_left_out_samples", kind: .gauge,
       help: "Of those, samples not shown: there twice, or of a metric that has another type elsewhere."
     ) { pull, conflicting in Double(pull.repeated + conflicting) },
+    OwnFamily(
+      name: ModelFigures.queueGauge, kind: .gauge,
+      help:
+        "Mean time of requests in Triton's queue between the last two pulls, of the model where they waited longest."
+    ) { pull, _ in pull.queue },
     OwnFamily(name: "roost_scrapes_total", kind: .counter, help: "Pulls of the instance's metrics.") {
       pull, _ in Double(pull.pulls)
     },

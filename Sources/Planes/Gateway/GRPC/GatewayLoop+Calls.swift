@@ -147,6 +147,11 @@ extension GatewayLoop {
           try structInput(verdict, message, &known)
         }
       if let refusal = node.entry.routed.refusal { throw Refusal(.unavailable, refusal, origin: .node) }
+      if let models = node.entry.models {
+        let call = try modelCall(node, models, input, service: service, choice)
+        return try execute(
+          exchange, fields, arrival, node, ModelExecution(models, call, form), choice, bodyCount: count)
+      }
       let request = try prepare(exchange, fields, arrival, node, form, inputCount: input.count)
       request.choice = choice
       request.aliasPath = choice.flatMap { pathCounters($0.alias, exchange) }
@@ -224,7 +229,7 @@ extension GatewayLoop {
       throw Refusal(.invalidArgument, "folder_id: missing; name a folder of the node's ACL")
     }
     try allow(folder, node, field: "folder_id")
-    guard !node.entry.routed.outputs.isEmpty else {
+    guard !node.entry.routed.outputs.isEmpty || node.entry.models != nil else {
       throw Refusal(
         .failedPrecondition, "node '\(id)' runs no cell; call its own API with the header x-node-id")
     }
@@ -255,12 +260,14 @@ extension GatewayLoop {
     let chosen = try choose(alias, verdict, exchange, fields)
     known = chosen.node
     try limitRate(verdict, chosen.node)
-    guard !chosen.node.entry.routed.outputs.isEmpty else { throw Self.noCell(alias) }
+    guard !chosen.node.entry.routed.outputs.isEmpty || chosen.node.entry.models != nil else {
+      throw Self.noCell(alias)
+    }
     choice = chosen
     return (chosen.node, input)
   }
 
-  /// Reads the typed message of a node's own service.
+  /// Reads the typed message of a node's own service: its inputs as JSON, or the message itself for saved models.
   private func typedInput(
     _ exchange: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>, _ verdict: VerdictCache.Verdict,
     _ message: UnsafeBufferPointer<UInt8>, _ service: String, _ known: inout LoopNode?,
@@ -275,7 +282,7 @@ extension GatewayLoop {
     var candidates = named.filter { wanted == nil || $0.shared.id == wanted }
     // Nodes of different folders may have one name: the caller's rights, then its header tell which is meant.
     if candidates.count > 1 { candidates.removeAll { !mayCallQuietly(verdict, $0.entry) } }
-    guard let node = candidates.first, let contract = node.entry.contract else {
+    guard let node = candidates.first else {
       throw Refusal(
         .unimplemented,
         "there is no service \(service.prefix(100)) here\(wanted.map { " for node '\($0.prefix(64))'" } ?? "")"
@@ -290,6 +297,7 @@ extension GatewayLoop {
     try mayCall(verdict, node.entry)
     try limitRate(verdict, node)
     try allow(folder ?? node.entry.routed.folderID.text, node, field: "x-folder-id")
+    guard let contract = node.entry.contract else { return (node, Array(message)) }
     do throws(ProtobufError) { return (node, try contract.inputJSON(Array(message))) } catch {
       throw Refusal(.invalidArgument, "\(error)")
     }
@@ -308,15 +316,16 @@ extension GatewayLoop {
     try mayCall(verdict, alias)
     try allow(
       try header("x-folder-id", exchange, fields) ?? alias.routed.folderID.text, alias, field: "x-folder-id")
-    guard alias.shares.contains(where: { $0.node.entry.contract?.serviceName == service }) else {
+    guard alias.shares.contains(where: { $0.node.entry.serviceNames.contains(service) }) else {
       throw Refusal(
         .unimplemented, "\(service.prefix(100)) is the service of no node of alias \(alias.routed.name)")
     }
     let chosen = try choose(alias, verdict, exchange, fields)
     known = chosen.node
     try limitRate(verdict, chosen.node)
-    guard let contract = chosen.node.entry.contract else { throw Self.noCell(alias) }
     choice = chosen
+    if chosen.node.entry.models != nil { return (chosen.node, Array(message)) }
+    guard let contract = chosen.node.entry.contract else { throw Self.noCell(alias) }
     do throws(ProtobufError) { return (chosen.node, try contract.inputJSON(Array(message))) } catch {
       throw Refusal(.invalidArgument, "\(error)")
     }

@@ -122,7 +122,7 @@ extension GatewayLoop {
 
   /// The platform's files, and those of the nodes that the caller may call.
   private func visibleFiles(_ caller: VerdictCache.Verdict?) -> [ProtoFile] {
-    ProtoFile.served + nodes.compactMap { sees(caller, $0) ? $0.entry.contract?.proto : nil }
+    ProtoFile.served + nodes.compactMap { sees(caller, $0) ? $0.entry.proto : nil }
   }
 
   // MARK: Health

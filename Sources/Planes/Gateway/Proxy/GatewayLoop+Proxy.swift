@@ -48,8 +48,25 @@ extension GatewayLoop {
         return false
       }
     }
+    if exchange.isGRPC, isOwnCall(exchange, base), isForModels(fields, found, route) { return false }
     start(exchange, fields, found, route)
     return true
+  }
+
+  /// A call of a service that nodes of models have here, not in Triton: typed services, execute, reflection.
+  private func isOwnCall(_ exchange: HTTPExchange, _ base: UnsafePointer<UInt8>) -> Bool {
+    let start = base + Int(exchange.head.targetStart)
+    let count = Int(exchange.head.targetCount)
+    let own: [StaticString] = ["/roost.nodes.", "/yandex.cloud.datasphere.v1.", "/grpc.reflection."]
+    return own.contains { count > $0.utf8CodeUnitCount && begins(start, $0) }
+  }
+
+  private func isForModels(_ fields: ProxyFields, _ found: ProxyHeaders, _ route: ProxyRoute?) -> Bool {
+    let place = route.map { UnsafeBufferPointer(start: fields.base + $0.id.lowerBound, count: $0.id.count) }
+    let byHeader = found.nodeAlias >= 0 ? found.nodeAlias : found.nodeID
+    guard let key = byHeader >= 0 ? fields.value(byHeader) : place else { return false }
+    guard found.nodeAlias >= 0 || route?.isAlias == true else { return node(key)?.entry.models != nil }
+    return alias(key)?.shares.contains { $0.node.entry.models != nil } ?? false
   }
 
   struct ProxyHeaders {
@@ -281,6 +298,7 @@ extension GatewayLoop {
     request.node = nil
     if request.choice != nil { request.choice = nil }
     if request.capture != nil { request.capture = nil }
+    if request.execution != nil { request.execution = nil }
     request.target = nil
     request.upstream = nil
     request.head.clear()

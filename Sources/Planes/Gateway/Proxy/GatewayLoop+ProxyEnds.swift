@@ -22,6 +22,8 @@ extension GatewayLoop {
     guard request.state == .connecting || request.state == .waiting else { return broken(request, failure) }
     let mayRepeat =
       failure.nothingSent || failure.kind == .unprocessed || (failure.kind == .closed && request.isIdempotent)
+      // Nothing of the answer was passed on.
+      || (failure.kind == .truncated && request.execution != nil)
     let isWhole = request.keepsBody && !request.saidInterim
     if mayRepeat, isWhole, exchange(of: request) != nil,
       isStale ? !request.wantsFresh : request.attempts < Self.mostAttempts,
@@ -40,6 +42,20 @@ extension GatewayLoop {
       return requeue(request, node)
     }
     refuse(request, refusal(request, target, failure))
+  }
+
+  /// Sends a request whose instance could not take it to another one, where that is safe.
+  func repeated(_ request: ProxyRequest) -> Bool {
+    guard let target = request.target, let node = request.node, exchange(of: request) != nil,
+      request.attempts < Self.mostAttempts, request.keepsBody, node.retries.spend()
+    else { return false }
+    releasePlace(request)
+    if let next = acquireTarget(node, request, except: target) {
+      attempt(request, next)
+    } else {
+      requeue(request, node)
+    }
+    return true
   }
 
   /// Back to the front of the queue: every place was taken in the meantime.
@@ -334,12 +350,13 @@ extension GatewayLoop {
     request.path?.answered(status: request.status, microseconds: microseconds)
     // 1: the caller went away; 2: the instance said nothing.
     let grpcStatus = request.grpcStatus >= 0 ? request.grpcStatus : request.status == 499 ? 1 : 2
-    if request.isGRPC { request.path?.answered(grpcStatus: grpcStatus) }
+    let isCall = request.isGRPC || request.execution?.isCall == true
+    if isCall { request.path?.answered(grpcStatus: grpcStatus) }
     if let choice = request.choice {
       count(
-        choice, request.aliasPath, status: request.status, grpcStatus: request.isGRPC ? grpcStatus : 0,
+        choice, request.aliasPath, status: request.status, grpcStatus: isCall ? grpcStatus : 0,
         microseconds: microseconds)
-      if request.isGRPC { request.aliasPath?.answered(grpcStatus: grpcStatus) }
+      if isCall { request.aliasPath?.answered(grpcStatus: grpcStatus) }
     }
     note(request, now: now)
   }

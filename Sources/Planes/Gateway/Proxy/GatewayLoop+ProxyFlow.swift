@@ -204,6 +204,10 @@ extension GatewayLoop {
     request.answered = loop.clock()
     request.status = Int(head.status)
     _ = request.target?.shared.answered(isFailure: head.status >= 500, now: loop.now)
+    if let execution = request.execution, let base = upstream.base {
+      return executionHead(
+        request, execution, ProxyFields(base: base, fields: fields, count: Int(head.fieldCount)))
+    }
     if head.status == 101 || request.isTunnel && head.status < 300 {
       return upgrade(request, exchange, upstream, fields)
     }
@@ -269,8 +273,9 @@ extension GatewayLoop {
     guard let request = proxy(upstream.ownerTag) else { return injectedPart(upstream, bytes, count) }
     guard let exchange = exchange(of: request) else { return callerIsGone(request) }
     request.active = loop.now
-    request.sent += count
+    if request.execution == nil { request.sent += count }
     if let capture = request.capture { capture.add(answer: bytes, count) }
+    if let execution = request.execution { return executionPart(request, execution, bytes, count) }
     if !request.saidToCaller, !server.send(exchange, bytes, count) { self.upstream.pause(upstream) }
     guard request.isWebSocket, request.state == .upgraded else { return }
     request.toCaller.pass(bytes, count)
@@ -291,6 +296,7 @@ extension GatewayLoop {
     request.upstream = nil
     if request.isGRPC { request.noteStatus(trailers: trailers) }
     if let capture = request.capture { copied(request, capture) }
+    if let execution = request.execution { return executionEnded(request, execution) }
     if let exchange = exchange(of: request) { server.end(exchange, trailers: trailers) }
     finished(request)
   }

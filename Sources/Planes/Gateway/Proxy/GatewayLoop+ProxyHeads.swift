@@ -116,7 +116,7 @@ extension GatewayLoop {
     request.head.append(base + route.rest, end - route.rest)
   }
 
-  private func writeIdentity(_ request: ProxyRequest) {
+  func writeIdentity(_ request: ProxyRequest) {
     request.head.append("x-request-id: ")
     request.head.append(identifier: request.identifier, request.identifierCount)
     if request.trace.isPassedOn {

@@ -41,6 +41,8 @@ final class ProxyRequest {
   var capture: Capture?
   var target: ProxyTarget?
   var upstream: UpstreamExchange?
+  /// Of an execute request for a saved model: what it is made of, and how it is answered.
+  var execution: ModelExecution?
   var arrived: Int64 = 0
   /// When it was first given to an instance; 0: not yet.
   var dispatched: Int64 = 0

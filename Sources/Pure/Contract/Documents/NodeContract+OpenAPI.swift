@@ -62,7 +62,7 @@ extension NodeContract {
     ]
   }
 
-  private static let status: JSONValue = [
+  static let status: JSONValue = [
     "type": "object", "required": ["code", "message"],
     "properties": [
       "code": ["type": "integer", "description": "A number of google.rpc.Code."],

@@ -92,7 +92,7 @@ public struct InferenceError: Error, Sendable, Equatable, CustomStringConvertibl
   /// The cell's doing, not the caller's.
   public var isNodes: Bool
 
-  init(_ description: String, isNodes: Bool = false) {
+  public init(_ description: String, isNodes: Bool = false) {
     self.description = description
     self.isNodes = isNodes
   }

@@ -106,8 +106,9 @@ public struct ModelFacts: Sendable, Codable, Equatable {
   }
 }
 
-/// The models of a node, as they are asked for: ids or names of the project's models.
+/// The models of a node, as they are asked for.
 public struct RequestedModels: Sendable, Codable, Equatable {
+  /// Ids or names of the project's models; `NAME=MODEL` serves a model under another name. Empty in an update: as they are.
   public var names: [String]
   /// Most rows in one call of the model; 0 puts no requests together. Left out: 64 where the model takes batches.
   public var maxBatchSize: Int?
@@ -123,6 +124,15 @@ public struct RequestedModels: Sendable, Codable, Equatable {
     self.maxBatchSize = maxBatchSize
     self.queueDelayMicroseconds = queueDelayMicroseconds
     self.loadSeconds = loadSeconds
+  }
+
+  /// With what an update gives of it; all models anew where it names any.
+  public func changed(by update: RequestedModels?) -> RequestedModels {
+    guard let update else { return self }
+    return RequestedModels(
+      names: update.names.isEmpty ? names : update.names, maxBatchSize: update.maxBatchSize ?? maxBatchSize,
+      queueDelayMicroseconds: update.queueDelayMicroseconds ?? queueDelayMicroseconds,
+      loadSeconds: update.loadSeconds ?? loadSeconds)
   }
 }
 

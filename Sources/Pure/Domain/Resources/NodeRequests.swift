@@ -174,6 +174,8 @@ public struct UpdateNodeRequest: Sendable, Codable, Equatable {
   public var cpus: Double?
   /// Only what is given of it changes.
   public var image: RequestedImage?
+  /// Only what is given of it changes; models all anew where any is named.
+  public var model: RequestedModels?
   /// How this and later releases take the place of former ones; makes none by itself.
   public var rollOut: RollOutSpec?
 

@@ -135,6 +135,10 @@ public struct NodeSpec: Sendable, Codable, Equatable {
   public var endpoint: EndpointSettings? {
     address?.endpoint ?? image?.endpoint ?? (model == nil ? nil : EndpointSettings(type: "http"))
   }
+  /// Metrics that instances tell of themselves: what a container was made to tell, and those of Triton, on a port of its own.
+  public var telemetry: TelemetrySettings? {
+    image?.telemetry ?? (model == nil ? nil : TelemetrySettings(path: "/metrics", port: 0))
+  }
   /// How those are probed.
   public var healthCheck: HealthCheck? { address.map(\.healthCheck) ?? image?.healthCheck }
 }
@@ -199,6 +203,8 @@ public struct NodeStatusResource: Sendable, Codable, Equatable {
   /// Instances replaced since creation.
   public var restarts: Int
   public var rollOut: RollOutResource?
+  /// Of a node of models: what Triton measured of each, over the instances there are, since they were started. Filled by get.
+  public var models: [ServedModelResource]?
 
   public init(
     status: NodeStatus, healthyInstances: Int, desiredInstances: Int, release: Int,
@@ -217,6 +223,34 @@ public struct NodeStatusResource: Sendable, Codable, Equatable {
   }
 }
 
+/// What was measured of a model that is served.
+public struct ServedModelResource: Sendable, Codable, Equatable {
+  public var name: String
+  /// Requests that were answered, and those that failed in Triton or in the model.
+  public var requests: Int
+  public var failures: Int
+  /// Calls of the model: fewer than requests when they were put together.
+  public var executions: Int
+  /// Mean time of a request in Triton's queue, and with the model; left out: nothing was asked.
+  public var queueMilliseconds: Double?
+  public var computeMilliseconds: Double?
+  /// Requests that wait in Triton now.
+  public var pending: Int
+
+  public init(
+    name: String, requests: Int, failures: Int, executions: Int, queueMilliseconds: Double?,
+    computeMilliseconds: Double?, pending: Int
+  ) {
+    self.name = name
+    self.requests = requests
+    self.failures = failures
+    self.executions = executions
+    self.queueMilliseconds = queueMilliseconds
+    self.computeMilliseconds = computeMilliseconds
+    self.pending = pending
+  }
+}
+
 /// A deployed unit behind one API.
 public struct NodeResource: Sendable, Codable, Equatable {
   public var id: NodeID
@@ -232,7 +266,7 @@ public struct NodeResource: Sendable, Codable, Equatable {
   public var status: NodeStatusResource
   /// Filled by get.
   public var limits: [EffectiveLimit]
-  /// Where a cell node takes inputs, or the prefix under which other nodes take any request.
+  /// Where a node of a cell or of models takes inputs, or the prefix under which other nodes take any request.
   public var executePath: String
   /// An example of inputs, a JSON object as text: values of the checkpoint, else made of the types. Filled by get.
   public var example: JSONText?

@@ -1,6 +1,6 @@
 public import Domain
 
-/// A difference between the APIs of two cells that some callers of the first one would notice.
+/// A difference between the APIs of two nodes that some callers of the first one would notice.
 public struct ContractChange: Sendable, Hashable, CustomStringConvertible {
   public enum Kind: String, Sendable, CaseIterable {
     /// Callers don't send it yet.
@@ -14,6 +14,10 @@ public struct ContractChange: Sendable, Hashable, CustomStringConvertible {
     case widenedOutput
     /// Fields of typed messages have other numbers or types.
     case movedField
+    /// Requests for it are refused.
+    case removedModel
+    /// There was one, so that requests need not name it.
+    case addedModel
   }
 
   public var kind: Kind
@@ -61,7 +65,7 @@ public struct ContractChange: Sendable, Hashable, CustomStringConvertible {
     return found
   }
 
-  private static func moved(_ path: String, _ from: Int, _ to: Int) -> ContractChange {
+  static func moved(_ path: String, _ from: Int, _ to: Int) -> ContractChange {
     ContractChange(
       .movedField, path,
       "its field in typed messages has the number \(to + 1), not \(from + 1): keep the order")

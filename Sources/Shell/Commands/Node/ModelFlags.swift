@@ -1,9 +1,12 @@
 internal import Domain
 
-/// The flags of model nodes, for `create` and `validate`.
+/// The flags of model nodes, for `create`, `validate` and `update`.
 enum ModelFlags {
   static let flags = [
-    Flag("model", .text, value: "MODEL", "a model node: id or name of a saved model", repeatable: true),
+    Flag(
+      "model", .text, value: "[NAME=]MODEL",
+      "a model node: id or name of a saved model, and the name under which it is called if another",
+      repeatable: true),
     Flag(
       "max-batch", .integer, value: "ROWS",
       "most rows in one call of a model; 0 puts no requests together (64)"),
@@ -12,14 +15,14 @@ enum ModelFlags {
   ]
 
   /// nil when there is no `--model`; the other flags are refused then.
-  static func models(_ parsed: ParsedArguments, _ command: Command) throws(CommandFailure)
-    -> RequestedModels?
+  static func models(_ parsed: ParsedArguments, _ command: Command, isUpdate: Bool = false)
+    throws(CommandFailure) -> RequestedModels?
   {
     let names = parsed.texts("model")
     let (batch, delay, load) = (
       parsed.integer("max-batch"), parsed.duration("queue-delay"), parsed.duration("load-timeout")
     )
-    guard !names.isEmpty else {
+    guard !names.isEmpty || isUpdate && (batch != nil || delay != nil || load != nil) else {
       guard batch == nil, delay == nil, load == nil else {
         throw .usage("give --model MODEL too: the other flags of model nodes say how it is served", command)
       }

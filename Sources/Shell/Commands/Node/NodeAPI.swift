@@ -6,7 +6,7 @@ enum NodeAPI {
   static let command: Command = Command(
     "node api", "its OpenAPI document, .proto or example",
     purpose:
-      "Prints the generated API of a cell node: an OpenAPI 3.1 document, the .proto of its typed gRPC service, or an example of its inputs made of the values the notebook had.",
+      "Prints the generated API of a node of a cell or of saved models: an OpenAPI 3.1 document, the .proto of its typed gRPC services, or an example of its inputs (of a cell made of the values the notebook had).",
     arguments: [Positional("NODE", "id or name")],
     flags: [
       Flag("format", .choice(["openapi", "proto"]), "which document; openapi is the default"),
@@ -33,7 +33,7 @@ enum NodeAPI {
     guard let text = node.example, let example = try? JSONTree(parsing: text) else {
       throw CommandFailure(
         .notFound,
-        "node '\(node.name)' has no example: \(node.kind == .cell ? "it was made by an earlier version" : "it is made of addresses")"
+        "node '\(node.name)' has no example: \(node.kind == .cell || node.kind == .model ? "it was made by an earlier version" : "it is made of servers")"
       )
     }
     if context.format == .yaml { return context.surroundings.print(YAMLEmitter.text(example)) }

@@ -4,14 +4,16 @@ internal import Domain
 /// `roost node call`
 enum NodeCall {
   static let command: Command = Command(
-    "node call", "run its cell",
-    purpose: "Runs a node's cell with input and prints the output as JSON.",
+    "node call", "run its cell or model",
+    purpose:
+      "Runs a node's cell, or a model of it, with input and prints the output as JSON. Of a node with several models the input is {\"MODEL\": {...}}.",
     arguments: [Positional("NODE", "id or name")],
     flags: [
       inputFlag, Flag("folder", .text, value: "FOLDER", "the folder that calls, id or name (the node's own)"),
       Flag("timeout", .duration, "longest wait for the answer (the node's timeout and a minute)"),
     ],
     examples: [
+      "roost node call iris --input '{\"input__0\": [[5.1, 3.5, 1.4, 0.2]]}'",
       "roost node call randomizer-node --input '{\"input_data\": {\"left_bound\": 1, \"right_bound\": 10}}'",
       "roost node call my-node --input @input.json", "echo '{\"x\": 1}' | roost node call my-node --input -",
     ],
@@ -19,10 +21,10 @@ enum NodeCall {
       let input = try input(context)
       let client = try context.client()
       let node = try client.node(context.first)
-      guard node.kind == .cell else {
+      guard node.kind == .cell || node.kind == .model else {
         throw CommandFailure(
           .usage,
-          "node '\(node.name)' is made of addresses and has no cell to run; call it as: roost node describe \(node.name) shows"
+          "node '\(node.name)' is made of servers and has no cell to run; call it as: roost node describe \(node.name) shows"
         )
       }
       let folder = try folder(context, client) ?? NodeDescribe.callingFolder(node).text

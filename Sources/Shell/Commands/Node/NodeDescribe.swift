@@ -68,8 +68,10 @@ enum NodeDescribe {
     }
     if let image = spec.image { add(image, spec, to: &facts) }
     for model in spec.model?.models ?? [] {
+      let figures = status.models?.first { $0.name == model.name }
       let texts = [model.facts.inputs, model.facts.outputs].map { $0.map(\.text).joined(separator: " ") }
       facts.add("Model", "\(model.name) (\(model.id), \(model.facts.kind)): \(texts[0]) -> \(texts[1])")
+      if let figures { facts.add("Measured", "\(model.name): \(text(figures))") }
     }
     if let endpoint = spec.endpoint { add(endpoint, spec.healthCheck, to: &facts) }
     facts.add("Allowed from", spec.acl.map(\.text).joined(separator: ", "))
@@ -142,6 +144,14 @@ enum NodeDescribe {
     )
   }
 
+  private static func text(_ model: ServedModelResource) -> String {
+    func time(_ value: Double?) -> String {
+      value.map { "\(($0 * 1000).rounded() / 1000) ms" } ?? "-"
+    }
+    return
+      "\(model.requests) requests in \(model.executions) executions, \(model.failures) failed, \(model.pending) waiting; queue \(time(model.queueMilliseconds)), compute \(time(model.computeMilliseconds)) on average"
+  }
+
   private static func pairs(_ names: [String: String]) -> String {
     names.map { "\($0.key)=\($0.value)" }.sorted().joined(separator: ", ")
   }
@@ -164,7 +174,7 @@ enum NodeDescribe {
 
   /// A call to paste into a shell.
   static func curl(_ node: NodeResource, url: String) -> [String] {
-    guard let cell = node.spec.cell else {
+    guard node.kind == .cell || node.kind == .model else {
       return [
         "curl \(url)/ \\", "  -H \"Authorization: Bearer $(roost token create --ttl 1h)\" \\",
         "  -H 'x-node-id: \(node.id)' -H 'x-folder-id: \(callingFolder(node).text)'",
@@ -176,7 +186,7 @@ enum NodeDescribe {
     {
       inputs = members
     } else {
-      inputs = cell.inputs.map { .init($0.name, sample($0.type)) }
+      inputs = (node.spec.cell?.inputs ?? []).map { .init($0.name, sample($0.type)) }
     }
     let body = JSONTree.object([
       .init("folder_id", .string(callingFolder(node).text)), .init("input", .object(inputs)),

@@ -6,7 +6,7 @@ enum NodeUpdate {
   static let command: Command = Command(
     "node update", "change what may change",
     purpose:
-      "Changes a node. Only what is given is changed. What its instances are made of (checkpoint, variables, image, configuration...) makes a new release: its instances take the place of the former ones, and if they fail the former release serves on.",
+      "Changes a node. Only what is given is changed. What its instances are made of (checkpoint, variables, image, models, configuration...) makes a new release: its instances take the place of the former ones, and if they fail the former release serves on.",
     arguments: [Positional("NODE", "id or name")],
     flags: [
       Flag("name", .text, value: "NAME", "another name"),
@@ -17,6 +17,7 @@ enum NodeUpdate {
       "roost node update my-node --instances 3 --wait",
       "roost node update my-node --checkpoint better-model --wait",
       "roost node update my-image --image ghcr.io/team/app:1.3 --surge 2 --wait",
+      "roost node update my-models --model iris=iris-2 --wait",
       "roost node update my-servers --address 10.0.0.8:8080 --address 10.0.0.9:8080 --wait",
     ],
     run: { context in
@@ -57,6 +58,7 @@ enum NodeUpdate {
     request.memoryBytes = parsed.size("memory")
     request.cpus = parsed.number("cpus")
     request.image = try ImageFlags.image(parsed, command, isUpdate: true)
+    request.model = try ModelFlags.models(parsed, command, isUpdate: true)
     request.rollOut = RollOutFlags.spec(parsed)
     let given: [(String, Bool)] = [
       ("name", request.name != nil), ("description", request.description != nil),
@@ -75,7 +77,8 @@ enum NodeUpdate {
       ("configuration", request.configuration != nil), ("subnet", request.subnet != nil),
       ("zones", request.zones != nil),
       ("memoryBytes", request.memoryBytes != nil), ("cpus", request.cpus != nil),
-      ("image", request.image != nil), ("rollOut", request.rollOut != nil),
+      ("image", request.image != nil), ("model", request.model != nil),
+      ("rollOut", request.rollOut != nil),
     ]
     let fields = given.filter(\.1).map(\.0)
     guard !fields.isEmpty else { throw .usage("nothing to change: give a flag", command) }
