@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shlex
 import sys
 import tempfile
 from typing import Any, Dict, List, Optional
@@ -171,7 +172,10 @@ class Checkpointer:
 
     def magic(self, line: str) -> None:
         """`%roost status | checkpoint | pin NAME | save auto|manual | save-model VAR | deploy-model VAR`."""
-        words = line.split()
+        try:
+            words = shlex.split(line)
+        except ValueError:  # a quote without its other half
+            words = line.split()
         if words == ["status"]:
             self.status()
         elif words == ["checkpoint"]:

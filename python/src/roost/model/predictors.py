@@ -6,6 +6,7 @@ batches, and gives arrays by the names of its outputs.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pickle
 import sys
@@ -320,8 +321,10 @@ class Keras(Predictor):
 
     def __init__(self, path: str, threads: int = 1) -> None:
         super().__init__(path, threads)
+        choose_backend()
         import keras
 
+        self.array = keras.ops.convert_to_numpy
         # Keras tells the format by the name.
         with open(path, "rb") as file:
             ending = ".h5" if file.read(4) == b"\x89HDF" else ".keras"
@@ -348,12 +351,20 @@ class Keras(Predictor):
 
     def predict(self, arrays: Arrays) -> Arrays:
         """Of a batch."""
-        import numpy
-
         ordered = [arrays[tensor.name] for tensor in self.known.inputs]
         answer = self.model(ordered if len(ordered) > 1 else ordered[0], training=False)
         several = answer if isinstance(answer, (tuple, list)) else [answer]
-        return self.named([numpy.asarray(value) for value in several])
+        return self.named([self.array(value) for value in several])
+
+
+def choose_backend() -> None:
+    """Keras computes with what is installed; by itself it wants TensorFlow."""
+    if "KERAS_BACKEND" in os.environ:
+        return
+    for name in ("tensorflow", "jax", "torch"):
+        if importlib.util.find_spec(name) is not None:
+            os.environ["KERAS_BACKEND"] = name
+            return
 
 
 class Source(Predictor):
