@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 import engine
 import pytest
 from conftest import ROOT, Roost
+from PIL import Image
 
 EXAMPLES = {
     "features": lambda output: output["summary"] and output["table"],
@@ -86,6 +87,32 @@ def test_a_ramp_works_word_for_word(tmp_path: pathlib.Path, make_server: Callabl
         assert found >= 0, f"'{words}' is not where it should be in:\n{done.stdout}"
         at = found + len(words)
     assert server.get("/v1/nodes")["nodes"] == []
+
+
+def test_style_transfer_works_word_for_word(tmp_path: pathlib.Path, make_server: Callable[..., Roost]) -> None:
+    server = make_server()
+    readme = (ROOT / "examples" / "style-transfer" / "README.md").read_text()
+    script = "\n".join(re.findall(r"```sh\n(.*?)```", readme, re.S)).replace("styled.png", f"{tmp_path}/styled.png", 1)
+    path = os.pathsep.join([str(ROOT / "bin"), os.path.dirname(sys.executable), os.environ["PATH"]])
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], cwd=ROOT, env={**server.environment, "PATH": path}, text=True, timeout=300,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    at = 0
+    for words in [
+        "Inputs:    input1:FP32[1,3,224,224]", "node style is HEALTHY", "answered a request made from the signature", "TYPE_FP32",
+        "224 x 224, mean colour", "Delete node style: done",
+    ]:  # fmt: skip
+        found = done.stdout.find(words, at)
+        assert found >= 0, f"'{words}' is not where it should be in:\n{done.stdout}"
+        at = found + len(words)
+    with Image.open(tmp_path / "styled.png") as picture:
+        assert picture.size == (224, 224)
+        # The sky was blue; what is learned is warm: more red than blue, and no edge inside of it.
+        sky = [picture.getpixel((x, y)) for x, y in ((10, 10), (60, 60), (100, 20))]
+    assert len(set(sky)) == 1 and sky[0][0] > sky[0][1] > sky[0][2], sky
+    assert server.get("/v1/nodes")["nodes"] == [] and server.get("/v1/models")["models"] == []
 
 
 REFUSED = {
