@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
+from test_aliases import publish
 from test_tls import flags, make, tls_port
 
 PAGE = """<!doctype html><title>node</title><link rel="icon" href="data:,"><p id="events"></p><p id="echo"></p>
@@ -105,7 +106,7 @@ def site() -> Iterator[Site]:
 def roost(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Roost]:
     """A server on two ports, the second with TLS."""
     folder = tmp_path_factory.mktemp("server")
-    server = Roost(folder / "data", *flags(*make(folder, "browser"))).start()
+    server = Roost(folder / "data", *flags(*make(folder, "browser")), "--alias-domain", "aliases.localhost").start()
     yield server
     server.close()
 
@@ -146,7 +147,7 @@ def ask(roost: Roost, path: str, method: str = "GET", **headers: str) -> Answer:
 
 def sign_in(page: Page, place: str, token: str) -> None:
     page.goto(place)
-    expect(page.get_by_role("heading", name="Sign in to this node")).to_be_visible()
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
     page.get_by_label("Token").fill(token)
     page.get_by_role("button", name="Sign in").click()
 
@@ -264,3 +265,56 @@ def test_who_may_not_call_the_node_gets_no_session(roost: Roost, site: Site) -> 
     assert granted.status in (200, 204), granted
     begun = ask(roost, f"/nodes/{node}/session", "POST", authorization=f"Api-Key {key.json['secret']}")
     assert begun.status == 204, begun
+
+
+@pytest.mark.parametrize("rule", ["path", "host"])
+def test_a_page_behind_an_alias_keeps_its_session_while_nodes_change(
+    roost: Roost, site: Site, browser: Browser, rule: str
+) -> None:
+    name = f"shop-by-{rule}"
+    blue, green = (register(roost, site, f"{name}-{node}") for node in ("blue", "green"))
+    publish(roost, name, {blue: 100, green: 0}, showNode=True)
+    port = roost.port
+    place = f"http://{name}.aliases.localhost:{port}/" if rule == "host" else f"http://localhost:{port}/aliases/{name}/proxy/"
+    context = browser.new_context()
+    page = context.new_page()
+    for gate in site.gates:
+        gate.set()
+    sign_in(page, place, roost.token)
+    expect(page).to_have_url(place)
+    expect(page.locator("#echo")).to_have_text("echo: hello")
+    expect(page.locator("#events")).to_have_text("0;1;2;")
+    asked = "fetch('again', {cache: 'no-store'}).then(answer => [answer.status, answer.headers.get('x-roost-node')])"
+    assert page.evaluate(asked) == [200, blue]
+    publish(roost, name, {blue: 0, green: 100}, showNode=True)
+    wait_for("the other node answers", lambda: page.evaluate(asked) == [200, green])
+    session = next(cookie for cookie in context.cookies() if cookie["name"] == "roost-session")
+    assert session["path"] == ("/" if rule == "host" else f"/aliases/{name}/proxy")
+    assert not any("roost-session" in value for _, head in site.heads for _, value in head)
+    context.close()
+
+
+def test_a_session_of_an_alias_is_good_for_that_alias_only(roost: Roost, site: Site) -> None:
+    node = register(roost, site, "aliased")
+    publish(roost, "narrow", {"aliased": 100})
+    publish(roost, "other", {"aliased": 100})
+    host = "narrow.aliases.localhost"
+    begun = ask(roost, "/.roost/session", "POST", authorization=f"Bearer {roost.token}", host=host)
+    assert begun.status == 204, begun
+    value = begun.headers["set-cookie"].split(";")[0]
+    assert ask(roost, "/page", host=host, cookie=value).status == 200
+    assert ask(roost, "/aliases/narrow/proxy/page", cookie=value).status == 200
+    # Neither another alias nor the node behind it, nor by a header.
+    assert ask(roost, "/page", host="other.aliases.localhost", cookie=value).status == 401
+    assert ask(roost, f"/nodes/{node}/proxy/page", cookie=value).status == 401
+    assert ask(roost, "/page", x_node_alias="narrow", cookie=value).status == 401
+    assert ask(roost, "/page", host=host, cookie=value, origin="http://other.aliases.localhost").status == 403
+    led = ask(roost, "/aliases/narrow/proxy/page", accept="text/html")
+    assert led.status == 303 and led.headers["location"] == "/aliases/narrow/session"
+    assert ask(roost, "/aliases/nobody/session", "POST", authorization=f"Bearer {roost.token}").status == 404
+    roost.call("POST", "/v1/serviceAccounts", {"name": "passer-by"})
+    token = roost.call("POST", "/v1/tokens", {"serviceAccount": "passer-by"}).json["iamToken"]
+    refused = ask(roost, "/aliases/narrow/session", "POST", authorization=f"Bearer {token}")
+    assert refused.status in (403, 404) and "set-cookie" not in refused.headers, refused
+    publish(roost, "narrow", {"aliased": 100}, access="public")
+    assert ask(roost, "/aliases/narrow/session", "POST", authorization=f"Bearer {token}").status == 204

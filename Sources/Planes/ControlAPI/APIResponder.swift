@@ -36,6 +36,8 @@ public struct APIWorld: Sendable {
   public var requests: @Sendable (String) -> RequestResource?
   public var limits: @Sendable (NodeSpec) -> [EffectiveLimit]
   public var version: VersionResource
+  /// `NAME.ALIASDOMAIN` as a request's host names an alias; empty: no host does. In lower case.
+  public var aliasDomain: String
 
   public init(
     world: NodeWorld, fleet: Fleet, nodes: NodeService, checkpoints: CheckpointService,
@@ -47,8 +49,10 @@ public struct APIWorld: Sendable {
     logs: @escaping @Sendable (NodeID, LogQuery, Int) async throws(PlatformError) -> LogPage,
     logBytes: @escaping @Sendable (NodeID) -> Int64? = { _ in nil },
     requests: @escaping @Sendable (String) -> RequestResource?,
-    limits: @escaping @Sendable (NodeSpec) -> [EffectiveLimit], version: VersionResource
+    limits: @escaping @Sendable (NodeSpec) -> [EffectiveLimit], version: VersionResource,
+    aliasDomain: String = ""
   ) {
+    self.aliasDomain = aliasDomain.lowercased()
     self.world = world
     self.fleet = fleet
     self.nodes = nodes

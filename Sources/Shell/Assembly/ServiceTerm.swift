@@ -138,7 +138,8 @@ struct ServiceTerm {
           }
         return EffectiveLimits.of($0, enforced: capabilities.enforced, missing: capabilities.missing)
       },
-      version: VersionResource(version: AssembledService.version, api: "v1", swift: "6.3"))
+      version: VersionResource(version: AssembledService.version, api: "v1", swift: "6.3"),
+      aliasDomain: configuration.aliasDomain ?? "")
     housekeeping = Housekeeping(
       data: data, store: store, logs: logs, authority: authority, subject: subject, time: time,
       checkpoints: api.checkpoints, logger: logger)

@@ -91,6 +91,17 @@ enum AliasEndpoints {
     return found
   }
 
+  /// The id of an alias that this caller may call: a public one anybody may.
+  static func callable(_ call: Call, _ api: APIWorld) async throws(PlatformError) -> AliasID {
+    let key = AliasValidation.bare(call.segments[0])
+    if let found = try await api.store.allAliases().first(where: { $0.name == key }),
+      try StoredJSON.value(AliasSpec.self, from: found.specJSON).access == .public
+    {
+      return found.id
+    }
+    return try await find(call, .call, api).id
+  }
+
   private static func resource(
     _ record: AliasRecord, _ api: APIWorld
   ) async throws(PlatformError) -> AliasResource {

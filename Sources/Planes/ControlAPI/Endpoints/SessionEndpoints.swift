@@ -2,16 +2,19 @@ import Access
 import ControlPlane
 import Domain
 import HTTPModel
+import Storage
 
-/// Sessions of browsers: `/nodes/{id}/session`, and `/.roost/session` on a node's host.
+/// Sessions of browsers: `/nodes/{id}/session`, `/aliases/{name}/session`, and `/.roost/session` on the host of either.
 ///
-/// A browser that proved a token here gets a cookie for one node, because it can't send a header with a page, an
+/// A browser that proved a token here gets a cookie for one node or alias, because it can't send a header with a page, an
 /// EventSource or a WebSocket. The gateway takes it in place of `Authorization` (docs/access.md).
 enum SessionEndpoints {
   static let cookieName = "roost-session"
 
   private struct Place {
-    var node: String
+    /// Id of a node, or id or name of an alias.
+    var name: String
+    var isAlias = false
     /// What the cookie is sent with.
     var cookiePath: String
     /// Where to go once signed in.
@@ -22,7 +25,7 @@ enum SessionEndpoints {
   static func answer(
     _ target: Target, _ request: HTTPRequest, _ responder: APIResponder, _ api: APIWorld
   ) async throws(PlatformError) -> HTTPResponse? {
-    guard let place = place(target, request) else { return nil }
+    guard let place = place(target, request, api.aliasDomain) else { return nil }
     switch request.method {
     case "GET", "HEAD": return page(nil, status: 200)
     case "POST": return try await begin(place, request, responder, api)
@@ -35,20 +38,44 @@ enum SessionEndpoints {
     }
   }
 
-  private static func place(_ target: Target, _ request: HTTPRequest) -> Place? {
+  private static func place(_ target: Target, _ request: HTTPRequest, _ aliasDomain: String) -> Place? {
     guard target.verb == nil else { return nil }
+    if target.segments.count == 3, target.segments[0] == "aliases", target.segments[2] == "session" {
+      // As the gateway takes it: the path of the cookie must be the one that the caller uses.
+      let name = target.segments[1]
+      guard isName(name) else { return nil }
+      let path = "/aliases/\(name)/proxy"
+      return Place(name: name, isAlias: true, cookiePath: path, home: path + "/")
+    }
     if target.segments.count == 3, target.segments[0] == "nodes", target.segments[2] == "session" {
       // A cookie's path must not hold what the caller likes.
       guard let id = NodeID(target.segments[1]) else { return nil }
       let path = "/nodes/\(id)/proxy"
-      return Place(node: id.text, cookiePath: path, home: path + "/")
+      return Place(name: id.text, cookiePath: path, home: path + "/")
     }
     guard target.segments == [".roost", "session"], let host = request.header("host") else { return nil }
+    if let name = alias(of: host, aliasDomain) {
+      return Place(name: name, isAlias: true, cookiePath: "/", home: "/")
+    }
     let labels = host.split(separator: ".", maxSplits: 2)
     guard labels.count == 3, labels[1].lowercased() == "nodes", let id = NodeID(String(labels[0])) else {
       return nil
     }
-    return Place(node: id.text, cookiePath: "/", home: "/")
+    return Place(name: id.text, cookiePath: "/", home: "/")
+  }
+
+  /// What names may be made of: a cookie's path must not hold what the caller likes.
+  private static func isName(_ text: String) -> Bool {
+    text.utf8.allSatisfy {
+      (0x61...0x7a).contains($0) || (0x30...0x39).contains($0) || $0 == 0x2d || $0 == 0x2e || $0 == 0x5f
+    }
+  }
+
+  private static func alias(of host: String, _ domain: String) -> String? {
+    let name = host.lowercased().prefix { $0 != ":" }
+    guard !domain.isEmpty, name.hasSuffix(".\(domain)") else { return nil }
+    let first = String(name.dropLast(domain.count + 1))
+    return first.isEmpty || first.contains(".") || !isName(first) ? nil : first
   }
 
   private static func begin(
@@ -73,10 +100,15 @@ enum SessionEndpoints {
     _ place: Place, _ request: HTTPRequest, _ asked: HTTPRequest, _ responder: APIResponder, _ api: APIWorld
   ) async throws(PlatformError) -> HTTPResponse {
     let principal = try await responder.authenticate(asked)
-    let call = try await responder.call(asked, of: principal, segments: [place.node])
-    _ = try await NodeEndpoints.find(call, .call, api)
+    let call = try await responder.call(asked, of: principal, segments: [place.name])
+    let id: String
+    if place.isAlias {
+      id = try await AliasEndpoints.callable(call, api).text
+    } else {
+      id = try await NodeEndpoints.find(call, .call, api).id.text
+    }
     let now = api.world.now()
-    let issued = try api.authority.issueSession(for: principal, node: place.node, at: now)
+    let issued = try api.authority.issueSession(for: principal, node: id, at: now)
     let seconds = issued.principal.expiresAt.seconds - now.seconds
     return cookie(issued.session, place, request, seconds: seconds, HTTPResponse(status: 204))
   }
@@ -127,13 +159,13 @@ enum SessionEndpoints {
     }
     let html = """
       <!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-      <title>Sign in to this node</title>
+      <title>Sign in</title>
       <style>body{font:16px/1.5 system-ui,sans-serif;max-width:30rem;margin:15vh auto;padding:0 1rem}
       input,button{font:inherit;width:100%;box-sizing:border-box;padding:.5rem;margin:.5rem 0}
       [role=alert]{color:#b00020}code{background:#eee;padding:0 .2em}</style>
-      <h1>Sign in to this node</h1>
+      <h1>Sign in</h1>
       <p>Paste an IAM token (<code>roost token create</code>) or an API key. This browser then may call
-      this node, and no other, until the token ends.</p>
+      this page's node or alias, and no other, until the token ends.</p>
       \(problem == nil ? "" : "<p role=\"alert\">\(escaped)</p>")
       <form method="post"><label>Token <input type="password" name="token" required autofocus
       autocomplete="off"></label><button>Sign in</button></form></html>

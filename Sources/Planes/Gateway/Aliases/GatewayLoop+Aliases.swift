@@ -54,7 +54,9 @@ extension GatewayLoop {
         return ProxyRoute(rule: .path, id: from..<to, isAlias: true, rest: rest)
       }
     }
-    guard !aliasDomain.isEmpty, exchange.head.host >= 0 else { return nil }
+    guard !aliasDomain.isEmpty, exchange.head.host >= 0, !isOwn(base + start, end - start) else {
+      return nil
+    }
     let host = fields[Int(exchange.head.host)]
     let from = Int(host.valueStart)
     var to = from

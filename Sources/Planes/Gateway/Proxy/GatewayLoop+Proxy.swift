@@ -94,10 +94,14 @@ extension GatewayLoop {
     let host = fields[Int(exchange.head.host)]
     let domain: StaticString = ".nodes."
     guard host.valueCount > 27, begins(base + Int(host.valueStart) + 20, domain) else { return nil }
-    let own = Self.ownPrefix
-    if count > own.utf8CodeUnitCount, begins(base + start, own) { return nil }
+    if isOwn(base + start, count) { return nil }
     let id = Int(host.valueStart)
     return ProxyRoute(rule: .host, id: id..<(id + 20))
+  }
+
+  /// Whether the target is the platform's on every host.
+  func isOwn(_ target: UnsafePointer<UInt8>, _ count: Int) -> Bool {
+    count > Self.ownPrefix.utf8CodeUnitCount && begins(target, Self.ownPrefix)
   }
 
   private func begins(_ bytes: UnsafePointer<UInt8>, _ text: StaticString) -> Bool {
@@ -155,8 +159,7 @@ extension GatewayLoop {
         if let full = park(request, exchange, fields, found, route, hold) { refuse(request, full) }
         return
       }
-      guard error.code == .unauthenticated, let route, !route.isAlias,
-        let page = signIn(exchange, fields, route)
+      guard error.code == .unauthenticated, let route, let page = signIn(exchange, fields, route)
       else {
         return refuse(request, error)
       }
@@ -171,7 +174,7 @@ extension GatewayLoop {
     _ request: ProxyRequest, _ exchange: HTTPExchange, _ fields: ProxyFields, _ found: ProxyHeaders,
     _ route: ProxyRoute?
   ) throws(Refusal) -> LoopNode {
-    let verdict = try authenticate(exchange, fields, route.flatMap { $0.isAlias ? nil : $0 })
+    let verdict = try authenticate(exchange, fields, route)
     guard found.nodeID != -2 else { throw Refusal(.invalidArgument, "the header x-node-id is given twice") }
     guard found.folderID != -2 else {
       throw Refusal(.invalidArgument, "the header x-folder-id is given twice")

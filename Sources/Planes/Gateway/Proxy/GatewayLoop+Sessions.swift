@@ -6,7 +6,7 @@ internal import Reactor
 internal import Wire
 
 /// Browsers can't set headers on pages, on EventSource and on WebSocket: there a cookie stands for the token, for one
-/// node (docs/access.md).
+/// node or alias (docs/access.md).
 extension GatewayLoop {
   /// What the cookie's name and the sign behind it are.
   static let sessionCookie: StaticString = "roost-session="
@@ -23,12 +23,15 @@ extension GatewayLoop {
     guard isFromSameOrigin(exchange, fields) else {
       throw Refusal(
         .permissionDenied,
-        "a page of another origin asked for this with your session; only pages of the node itself may do so")
+        "a page of another origin asked for this with your session; only pages of this one may do so")
     }
     let verdict = try judge(session.start, session.count, isSession: true)
     let id = UnsafeBufferPointer(start: fields.base + route.id.lowerBound, count: route.id.count)
-    guard let node = verdict.principal.node, node.utf8.elementsEqual(id) else {
-      throw Refusal(.unauthenticated, "the cookie roost-session is of another node; sign in to this one")
+    guard let place = verdict.principal.node,
+      route.isAlias ? alias(id)?.routed.id.text == place : place.utf8.elementsEqual(id)
+    else {
+      throw Refusal(
+        .unauthenticated, "the cookie roost-session is of another node or alias; sign in to this one")
     }
     return verdict
   }
@@ -49,6 +52,7 @@ extension GatewayLoop {
       else { return nil }
       guard route.rule == .path else { return "/.roost/session" }
       let id = UnsafeBufferPointer(start: fields.base + route.id.lowerBound, count: route.id.count)
+      if route.isAlias { return alias(id).map { "/aliases/\($0.routed.name)/session" } }
       guard id.allSatisfy({ (0x61...0x7a).contains($0) || (0x30...0x39).contains($0) }) else { return nil }
       return "/nodes/\(String(decoding: id, as: UTF8.self))/session"
     }
