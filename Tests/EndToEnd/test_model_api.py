@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import threading
@@ -23,7 +24,7 @@ from conftest import Roost, wait_for
 from grpc_tools import protoc
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from test_grpc import SERVICE, Client, status
-from test_model_nodes import deploy, execute, headers, infer, make
+from test_model_nodes import deploy, execute, headers, infer, make, processes
 from yandex.cloud.datasphere.v1.node_execution_error_details_pb2 import NodeExecutionErrorDetails
 
 SCALE = "def predict(x):\n    if (x < 0).any(): raise ValueError('negative')\n    return x * {factor}\n"
@@ -288,3 +289,61 @@ def test_an_alias_refuses_models_that_its_callers_would_notice(roost: Roost, nod
     roost.cli("alias", "update", "strict", "--share", "my-scale=50", "--share", "wide=50", "--allow-breaking")
     roost.cli("alias", "delete", "strict", "--yes")
     roost.call("DELETE", f"/v1/nodes/{wide}")
+
+
+# Models that die.
+
+
+def test_requests_wait_while_a_dead_model_is_loaded_anew(roost: Roost, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "m.py"
+    path.write_text("import time\ndef load(): time.sleep(3)\ndef predict(x): return x\n")
+    roost.cli("model", "upload", path, "--name", "heavy", "--input", "x:FP32[-1,1]", "--output", "y:FP32[-1,1]")
+    node = deploy(roost, "heavy", "heavy")
+    pid = roost.instances(node)[0]["pid"]
+    os.kill(processes("triton_python_b", pid)[0], signal.SIGKILL)
+
+    def reloading() -> bool:
+        status = roost.get(f"/v1/nodes/{node}")["status"]
+        ready = next(c for c in status["conditions"] if c["type"] == "Ready")
+        return (status["status"], ready["reason"]) == ("UNHEALTHY", "Reloading")
+
+    wait_for("the node says so", reloading, 10)
+    assert roost.instances(node)[0]["status"] == "UNHEALTHY"
+    x = {"x": numpy.ones((1, 1), "float32")}
+    assert infer(roost, node, "heavy", tritonclient.http, x, "y").tolist() == [[1.0]]
+    assert infer(roost, node, "heavy", tritonclient.grpc, x, "y").tolist() == [[1.0]]
+    status = roost.get(f"/v1/nodes/{node}")["status"]
+    assert (status["status"], status["reloads"], status["restarts"]) == ("HEALTHY", 1, 0)
+    assert "died: the model is loaded anew" in status["lastError"]["message"]
+    assert roost.instances(node)[0]["pid"] == pid
+    metrics = roost.call("GET", "/metrics").body.decode()
+    assert f'roost_model_reloads_total{{node_id="{node}",node="heavy"}} 1' in metrics
+    roost.call("DELETE", f"/v1/nodes/{node}")
+
+
+def test_the_other_instance_serves_while_a_dead_model_is_loaded_anew(roost: Roost, node: str) -> None:
+    two = deploy(roost, "two", "scale=scale-2", instances={"count": 2})
+    stop = threading.Event()
+    answers: list[Any] = []
+
+    def ask() -> None:
+        while not stop.is_set():
+            answers.append(execute(roost, f"/datasphere/v1/nodes/{two}", ONE))
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        for instance in roost.instances(two):
+            wait_for("load", lambda seen=len(answers): len(answers) > seen + 100)
+            os.kill(processes("triton_python_b", instance["pid"])[0], signal.SIGKILL)
+            wait_for("it is out", lambda: roost.status("two")["healthyInstances"] < 2 or roost.get(f"/v1/nodes/{two}")["status"]["reloads"] > 0, 10)
+            roost.healthy(two, 2)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    bad = [answer for answer in answers if answer.status != 200]
+    assert bad == [], [b.json for b in bad[:3]]
+    assert roost.get(f"/v1/nodes/{two}")["status"]["reloads"] == 2
+    roost.call("DELETE", f"/v1/nodes/{two}")

@@ -251,7 +251,8 @@ public struct InstanceHandle: Sendable, Codable, Hashable {
   }
 }
 
-/// An instance (or, with `instance` nil, the host of a node) ended, or a process that it made for one request.
+/// An instance (or, with `instance` nil, the host of a node) ended, or a process that it made for one request; or it says itself that it
+/// leaves rotation or returns.
 public struct InstanceExit: Sendable, Equatable {
   public var node: NodeID
   public var release: Int
@@ -259,11 +260,17 @@ public struct InstanceExit: Sendable, Equatable {
   public var error: LastError
   /// Only the process of one request ended: the instance takes the next one as if nothing had been.
   public var instanceGoesOn: Bool
+  /// Set when nothing ended: the instance can take no requests for now (`leaves`), or takes them again.
+  public var rotation: Rotation?
+
+  public enum Rotation: Sendable { case leaves, returns }
 
   public init(
-    node: NodeID, release: Int, instance: InstanceID?, error: LastError, instanceGoesOn: Bool = false
+    node: NodeID, release: Int, instance: InstanceID?, error: LastError, instanceGoesOn: Bool = false,
+    rotation: Rotation? = nil
   ) {
     self.instanceGoesOn = instanceGoesOn
+    self.rotation = rotation
     self.node = node
     self.release = release
     self.instance = instance

@@ -151,6 +151,7 @@ extension ModelDriver {
       }
     }
     copyOutput(handle)
+    findStubs(handle)
     state.withLock { $0.known[handle.instance]?.isServing = true }
   }
 
@@ -195,6 +196,7 @@ extension ModelDriver {
     else { return false }
     if state.withLock({ $0.known[handle.instance] == nil }) {
       know(handle, handle.node.text, process)
+      findStubs(handle)
       state.withLock { $0.known[handle.instance]?.isServing = true }
     }
     return true
@@ -214,15 +216,12 @@ extension ModelDriver {
         do throws(TritonClient.Trouble) {
           try triton.ask(model, in: folder.repository, timeout: timeout)
         } catch  where error.isDeadStub {
-          state.withLock { $0.known[handle.instance]?.reloads += 1 }
-          configuration.record(
-            handle.node, handle.instance, handle.release,
-            "the Python process of model '\(model.name)' died: the model is loaded anew")
-          try triton.reload(model, timeout: .seconds(plan.loadSeconds))
+          try heal(handle, model, triton, .seconds(plan.loadSeconds))
           try triton.ask(model, in: folder.repository, timeout: timeout)
         }
       } catch { return error }
     }
+    returned(handle, plan)
     return nil
   }
 

@@ -4,24 +4,41 @@ import Sandboxing
 import Synchronization
 
 extension ModelDriver {
-  static let interval = Duration.seconds(2)
+  /// How often it is looked whether a model's process has ended; each so many times the models are asked.
+  static let glance = Duration.milliseconds(200)
+  static let glancesPerLook = 10
   /// Looks without an answer after which an instance is given up: its requests would wait for ever too.
   static let patience = 6
   static let longestOutput: Int64 = 8 << 20
 
   /// Looks after instances until it is cancelled.
   public func run() async {
-    while !Task.isCancelled {
-      try? await Task.sleep(for: Self.interval)
-      let all = state.withLock { $0.known.values.filter { $0.isServing && !$0.isEnding } }
-      await withDiscardingTaskGroup { group in
-        for known in all { group.addTask { await self.watch(known) } }
+    await withDiscardingTaskGroup { group in
+      var glances = 0
+      while !Task.isCancelled {
+        try? await Task.sleep(for: Self.glance)
+        glances += 1
+        let isDue = glances % Self.glancesPerLook == 0
+        for known in takeDue(isDue) { group.addTask { await self.watch(known) } }
       }
+    }
+  }
+
+  /// Instances to ask now that nobody asks: all, or those of whose models a process has ended.
+  private func takeDue(_ all: Bool) -> [Known] {
+    state.withLock { state in
+      let due = state.known.values.filter { known in
+        known.isServing && !known.isEnding && !known.isLooking
+          && (all || known.stubs.contains { $0.hasEnded })
+      }
+      for known in due { state.known[known.handle.instance]?.isLooking = true }
+      return due
     }
   }
 
   private func watch(_ known: Known) async {
     let handle = known.handle
+    defer { state.withLock { $0.known[handle.instance]?.isLooking = false } }
     let trouble = await offload {
       self.copyOutput(handle)
       return self.look(handle, timeout: .seconds(10))

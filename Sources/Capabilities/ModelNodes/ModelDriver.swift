@@ -31,7 +31,12 @@ public final class ModelDriver: InstanceDriver {
     var isServing = false
     /// How much of what it printed is in the log.
     var printed = 0
-    var reloads = 0
+    /// The processes of its models, as far as they are known.
+    var stubs: [ProcessHandle] = []
+    /// Somebody looks at it; a model is being loaded anew; it was told that it takes no requests.
+    var isLooking = false
+    var isHealing = false
+    var isOut = false
     /// Looks in a row that got no answer.
     var silent = 0
   }

@@ -35,6 +35,22 @@ public enum ProcFS {
       state: state, parent: parent, startTicks: start, cpuSeconds: (user + system) / max(ticksPerSecond, 1))
   }
 
+  /// Processes below another whose names begin with `name` (of which the kernel keeps 15 bytes); empty also where the kernel does not
+  /// list children.
+  public static func descendants(of pid: Int32, named name: String) -> [Int32] {
+    var found: [Int32] = []
+    var left = [pid]
+    while let next = left.popLast() {
+      for thread in Files.list("/proc/\(next)/task") {
+        let text = Files.readText("/proc/\(next)/task/\(thread)/children") ?? ""
+        left += text.split(separator: " ").compactMap { Int32($0) }
+      }
+      let own = Files.readText("/proc/\(next)/comm") ?? ""
+      if own.hasPrefix(name) { found.append(next) }
+    }
+    return found
+  }
+
   public static func memory(_ pid: Int32) -> Memory? {
     // Reading as another user is refused and a process that is just ending has an empty file.
     guard let text = Files.readText("/proc/\(pid)/smaps_rollup"), !text.isEmpty else { return nil }

@@ -4,6 +4,28 @@ import Storage
 
 /// What is said of nodes of models.
 extension NodeReconciler {
+  /// An instance says that one of its models died, or that all answer again.
+  func turned(_ exit: InstanceExit, _ rotation: InstanceExit.Rotation) async {
+    guard let instance = exit.instance, let live = instances[instance] else { return }
+    switch rotation {
+    case .leaves:
+      reloads += 1
+      lastError = exit.error
+      guard live.status == .healthy else { break }
+      instances[instance]?.lastError = exit.error
+      instances[instance]?.status = .unhealthy
+    case .returns:
+      guard live.status == .unhealthy else { return }
+      instances[instance]?.status = .healthy
+      instances[instance]?.healthySince = world.now()
+    }
+    // First the gateway: each moment more is more callers who are answered with an error.
+    await routesChanged(id)
+    world.note(id, instance, exit.release, exit.error.message)
+    await persist(instance)
+    wake()
+  }
+
   func modelFacts(healthy: Int) -> [Fact] {
     let wanted = wantedCount
     let waiting = notBefore > world.uptime()
@@ -17,6 +39,8 @@ extension NodeReconciler {
         (true, "AllHealthy", "\(healthy) of \(wanted) instances are in rotation")
       } else if healthy > 0 {
         (false, "Replacing", "\(healthy) of \(wanted) instances are in rotation")
+      } else if instances.values.contains(where: { $0.status == .unhealthy }) {
+        (false, "Reloading", lastError?.message ?? "a model is loaded anew; requests wait")
       } else {
         (
           false, waiting ? "BackingOff" : "NoInstance",
@@ -26,7 +50,8 @@ extension NodeReconciler {
     let models: (Bool, String, String) =
       healthy > 0
       ? (
-        true, "Loaded", "each instance loaded \(names) and answered a request made from the signature of each"
+        true, "Loaded",
+        "each instance loaded \(names) and answered a request made from the signature of each\(reloads > 0 ? "; \(reloads) were loaded anew, their process had died" : "")"
       )
       : (false, "NotLoaded", "no instance serves \(names) yet")
     let started = slowStart().map { [("Starting", $0)] } ?? []

@@ -143,6 +143,7 @@ extension NodeReconciler {
       let figures = world.telemetry.figures(of: id)
       let models = source.models.compactMap { figures.resource($0) }
       status.models = models.isEmpty ? nil : models
+      status.reloads = reloads
     }
     return NodeSnapshot(status: status, instances: resources, handles: handles)
   }

@@ -41,6 +41,8 @@ actor NodeReconciler {
   var launchesFailed = 0
   var everHealthy = false
   var restarts = 0
+  /// Models that were loaded anew since this object was made.
+  var reloads = 0
   var since: [String: (status: Bool, reason: String, at: Timestamp)] = [:]
   private(set) var isForgotten = false
   /// How many instances there should be, where the load decides.
@@ -301,6 +303,7 @@ actor NodeReconciler {
 
   /// The driver saw an instance or the host end, or the process of a request, which is told and changes nothing.
   func ended(_ exit: InstanceExit) async {
+    if let rotation = exit.rotation { return await turned(exit, rotation) }
     if exit.instanceGoesOn {
       lastError = exit.error
       if let instance = exit.instance { instances[instance]?.lastError = exit.error }

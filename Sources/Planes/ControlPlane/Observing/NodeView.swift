@@ -19,6 +19,8 @@ public struct NodeView: Sendable {
   public var release: Int
   public var spec: NodeSpec
   public var rollOut: RollOutResource
+  /// Of a node of models: `NodeStatusResource.reloads`.
+  public var reloads: Int
   public var instances: [Instance]
 }
 
@@ -26,7 +28,7 @@ extension NodeReconciler {
   func view() -> NodeView {
     NodeView(
       id: id, name: record.name, folder: record.folderID, release: record.release, spec: intent.spec,
-      rollOut: rollOutResource(),
+      rollOut: rollOutResource(), reloads: reloads,
       instances: instances.values.map {
         NodeView.Instance(
           id: $0.id, release: $0.release, status: $0.status, handle: $0.handle, createdAt: $0.createdAt,

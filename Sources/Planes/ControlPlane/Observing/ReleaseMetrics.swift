@@ -30,6 +30,13 @@ public enum ReleaseMetrics {
         "roost_node_roll_out_failures", [("node_id", view.id.text), ("node", view.name)],
         view.rollOut.failures)
     }
+    text.family(
+      "roost_model_reloads_total", .counter,
+      "Models that were loaded anew because their process had died, since the server was started.")
+    for view in views where view.spec.model != nil {
+      text.sample(
+        "roost_model_reloads_total", [("node_id", view.id.text), ("node", view.name)], view.reloads)
+    }
     return String(decoding: text.bytes, as: UTF8.self)
   }
 }

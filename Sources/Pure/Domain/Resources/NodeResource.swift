@@ -205,6 +205,8 @@ public struct NodeStatusResource: Sendable, Codable, Equatable {
   public var rollOut: RollOutResource?
   /// Of a node of models: what Triton measured of each, over the instances there are, since they were started. Filled by get.
   public var models: [ServedModelResource]?
+  /// Of a node of models: how often one was loaded anew because its process had died, since the server was started.
+  public var reloads: Int?
 
   public init(
     status: NodeStatus, healthyInstances: Int, desiredInstances: Int, release: Int,

@@ -57,7 +57,10 @@ enum NodeDescribe {
     facts.add(
       "Status",
       "\(status.status.rawValue), \(status.healthyInstances) of \(status.desiredInstances) instances healthy")
-    facts.add("Release", "\(status.rollOut?.message ?? "\(status.release)"), restarts \(status.restarts)")
+    facts.add(
+      "Release",
+      "\(status.rollOut?.message ?? "\(status.release)"), restarts \(status.restarts)"
+        + (status.reloads.map { ", models loaded anew \($0)" } ?? ""))
     facts.add("Folder", node.folderId.text)
     facts.add("Project", node.projectId.text)
     facts.add("Made", "\(node.createdAt) (\(context.age(of: node.createdAt)) ago) by \(node.createdBy)")
