@@ -208,25 +208,29 @@ final class ProbeLoop: LoopOwner {
   }
 
   private func judge(_ id: UInt64) {
-    while let input = conversations[id]?.input {
-      let end = input.withUnsafeBufferPointer { bytes in
-        bytes.baseAddress.flatMap { HTTP1Head.end($0, bytes.count, from: 0) }
+    guard let input = conversations[id]?.input else { return }
+    // Interim answers are passed over here and dropped together: a server may send thousands in one piece.
+    var at = 0
+    while true {
+      let count = input.withUnsafeBufferPointer { bytes in
+        bytes.baseAddress.flatMap { HTTP1Head.end($0 + at, bytes.count - at, from: 0) }
       }
-      guard let end else {
-        if !Self.mayBeHTTP(input) { return finish(id, .malformed("it does not speak HTTP/1.1")) }
-        if input.count > Self.inputLimit { finish(id, .malformed("the head of its answer is too large")) }
-        return
-      }
+      guard let count else { break }
       do throws(HTTP1Fault) {
-        let head = try HTTP1ResponseHead.parse(input[0..<end])
+        let head = try HTTP1ResponseHead.parse(input[at..<(at + count)])
         if head.status >= 200 || head.status == 101 { return finish(id, .status(head.status)) }
-        conversations[id]?.input.removeFirst(end)
+        at += count
       } catch { return finish(id, .malformed("it does not speak HTTP/1.1: \(error.message)")) }
     }
+    if !Self.mayBeHTTP(input[at...]) { return finish(id, .malformed("it does not speak HTTP/1.1")) }
+    if input.count - at > Self.inputLimit {
+      return finish(id, .malformed("the head of its answer is too large"))
+    }
+    if at > 0 { conversations[id]?.input = Array(input[at...]) }
   }
 
   /// Bytes that can't begin an answer need no more of them to be refused.
-  private static func mayBeHTTP(_ input: [UInt8]) -> Bool {
+  private static func mayBeHTTP(_ input: ArraySlice<UInt8>) -> Bool {
     zip(input, "HTTP/1.".utf8).allSatisfy { $0 == $1 }
   }
 }
