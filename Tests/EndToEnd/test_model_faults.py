@@ -338,3 +338,10 @@ def test_nothing_of_instances_is_left_in_shared_memory(roost: Roost, models: Any
         return [name for name in os.listdir("/dev/shm") if any(one[-17:] in name for one in ids)]
 
     wait_for("shared memory is free", lambda: not left())
+
+
+def test_describe_says_what_holds_for_models_and_not_for_cells(roost: Roost, asked: str) -> None:
+    told = roost.cli("node", "describe", "asked").stdout
+    for words in ("rows in one call of a model", "wait for more rows", "none but to be called", "each model is asked by a request"):
+        assert words in told, told
+    assert "one interpreter state" not in told and "16 MiB" not in told and "while it takes connections" not in told

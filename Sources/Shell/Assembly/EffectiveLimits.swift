@@ -18,7 +18,7 @@ enum EffectiveLimits {
       if enforced.contains(limit) { return source }
       return "\(source); NOT enforced: \(missing[limit] ?? "this machine can't")"
     }
-    return [
+    let process: [EffectiveLimit] = [
       .init(
         name: "memory per instance",
         value: "\(asked >> 20) MiB" + (asked > memory ? " (the machine has \(memory >> 20) MiB)" : ""),
@@ -30,8 +30,15 @@ enum EffectiveLimits {
         origin: origin(spec.cpus.map { _ in "cpus" }, "cpu")),
       .init(name: "processes per instance", value: "512", origin: enforcement("platform", "pids")),
       .init(
-        name: "network", value: spec.subnet == "none" ? "none" : "that of the machine",
+        name: "network",
+        value: spec.subnet != "none"
+          ? "that of the machine" : spec.model == nil ? "none" : "none but to be called on 127.0.0.1",
         origin: "node spec (--subnet)" + (enforced.contains("network") ? "" : "; NOT enforced")),
+    ]
+    if let model = spec.model, let endpoint = spec.endpoint {
+      return process + batches(of: model) + limits(of: spec, endpoint)
+    }
+    return process + [
       .init(name: "request timeout", value: "\(spec.timeoutSeconds) s", origin: "node spec (--timeout)"),
       .init(
         name: "queue", value: "\(spec.queueLimit) requests, at most \(spec.timeoutSeconds) s",
@@ -39,6 +46,18 @@ enum EffectiveLimits {
       .init(name: "request and answer size", value: "16 MiB each", origin: "platform"),
       .init(name: "requests at once per instance", value: "1", origin: "platform (one interpreter state)"),
     ] + rates(spec)
+  }
+
+  /// What Triton holds the models of a node to.
+  private static func batches(of model: ModelSource) -> [EffectiveLimit] {
+    let delay = Double(model.queueDelayMicroseconds) / 1000
+    return [
+      .init(
+        name: "rows in one call of a model", value: "\(model.maxBatchSize ?? 64)",
+        origin: model.maxBatchSize == nil ? "platform" : "node spec (--max-batch)"),
+      .init(name: "wait for more rows", value: "\(delay) ms", origin: "node spec (--queue-delay)"),
+      .init(name: "load of a model", value: "\(model.loadSeconds) s", origin: "node spec (--load-timeout)"),
+    ]
   }
 
   /// What the container engine holds an instance to.
@@ -79,7 +98,7 @@ enum EffectiveLimits {
     ] + (disk ?? [])
   }
 
-  /// An address node runs elsewhere: its limits are those of the way there.
+  /// Servers of other people's making: their limits are those of the way there.
   private static func limits(of spec: NodeSpec, _ endpoint: EndpointSettings) -> [EffectiveLimit] {
     let total = endpoint.totalTimeoutSeconds
     return [
@@ -94,7 +113,7 @@ enum EffectiveLimits {
         name: "total time", value: total > 0 ? "\(total) s" : "no limit",
         origin: "node spec (--total-timeout)"),
       .init(
-        name: "requests at once per \(spec.image == nil ? "address" : "instance")",
+        name: "requests at once per \(spec.address != nil ? "address" : "instance")",
         value: "\(endpoint.perInstanceLimit)",
         origin: "node spec (--per-instance-limit)"),
       .init(

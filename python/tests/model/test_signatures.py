@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+import types
 import warnings
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
@@ -168,3 +169,25 @@ def test_arrays_of_a_file_of_joblib_are_pages_of_that_file(tmp_path: Path) -> No
         answer = loaded.predict({"input__0": rows[:5]})["output__0"]
         assert numpy.allclose(answer, expected)
         assert (str(path) in Path("/proc/self/maps").read_text()) == (compress == 0)
+
+
+def test_probabilities_that_nobody_asks_for_are_not_computed(tmp_path: Path) -> None:
+    predictor = predictors.load("sklearn", str(make.make_sklearn(tmp_path)))
+    rows = {"input__0": make.data()[0][:3]}
+    both = predictors.checked(predictor, rows)
+    called = []
+    real = predictor.estimator.predict_proba
+    predictor.estimator = types.SimpleNamespace(
+        predict=predictor.estimator.predict, predict_proba=lambda given: called.append(1) or real(given)
+    )
+    for asked, calls in (
+        ({"output__0"}, 0),
+        ({"probabilities"}, 1),
+        ({"output__0", "probabilities"}, 1),
+        (None, 1),
+    ):
+        called.clear()
+        predictor.asked = asked
+        answer = predictors.checked(predictor, rows)
+        assert set(answer) == (asked or set(both)) and len(called) == calls
+        assert all(numpy.array_equal(array, both[name]) for name, array in answer.items())

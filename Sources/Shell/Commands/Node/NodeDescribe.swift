@@ -76,7 +76,11 @@ enum NodeDescribe {
       facts.add("Model", "\(model.name) (\(model.id), \(model.facts.kind)): \(texts[0]) -> \(texts[1])")
       if let figures { facts.add("Measured", "\(model.name): \(text(figures))") }
     }
-    if let endpoint = spec.endpoint { add(endpoint, spec.healthCheck, to: &facts) }
+    let unchecked =
+      spec.model == nil
+      ? "none: an instance counts as healthy while it takes connections"
+      : "each model is asked by a request made from its signature, all the time"
+    if let endpoint = spec.endpoint { add(endpoint, spec.healthCheck, else: unchecked, to: &facts) }
     facts.add("Allowed from", spec.acl.map(\.text).joined(separator: ", "))
     return facts.text
   }
@@ -134,11 +138,13 @@ enum NodeDescribe {
     if let disk = image.diskGigabytes { facts.add("Disk", "\(disk) GB at \(image.diskPath)") }
   }
 
-  private static func add(_ endpoint: EndpointSettings, _ check: HealthCheck?, to facts: inout Facts) {
+  private static func add(
+    _ endpoint: EndpointSettings, _ check: HealthCheck?, else none: String, to facts: inout Facts
+  ) {
     facts.add("Endpoint", endpoint.type)
     facts.add("Credentials", endpoint.passCredentials ? "passed on to the instances" : "not passed on")
     guard let check else {
-      return facts.add("Health check", "none: an instance counts as healthy while it takes connections")
+      return facts.add("Health check", none)
     }
     let question = check.type == "grpc" ? "gRPC \(check.service)" : "GET \(check.path)"
     facts.add(

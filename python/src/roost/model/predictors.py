@@ -12,7 +12,7 @@ import pickle
 import sys
 import types
 import warnings
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Set, Tuple
 
 from roost.model import onnxgraph
 from roost.model.errors import ModelError
@@ -32,6 +32,8 @@ class Predictor:
         self.path = path
         self.threads = threads
         self.signature: Optional[Signature] = None
+        # Outputs that callers want this time; None: all of them.
+        self.asked: Optional[Set[str]] = None
 
     def use(self, signature: Signature) -> None:
         """Takes a signature that was given in place of its own."""
@@ -153,6 +155,8 @@ class Estimator(Predictor):
         import numpy
 
         wanted = None if probing or self.signature is None else {t.name for t in self.signature.outputs}
+        if wanted is not None and self.asked is not None and wanted <= {OUTPUT, PROBABILITIES}:
+            wanted &= self.asked
         given_to = self.frame(arrays)
         if not hasattr(self.estimator, "predict"):
             value = self.estimator.transform(given_to)
@@ -423,6 +427,8 @@ def checked(predictor: Predictor, arrays: Arrays) -> Arrays:
     answers = predictor.predict(arrays)
     found: Arrays = {}
     for tensor in predictor.known.outputs:
+        if predictor.asked is not None and tensor.name not in predictor.asked:
+            continue
         if tensor.name not in answers:
             raise ModelError(
                 f"outputs: the model gives no '{tensor.name}', only {', '.join(map(repr, answers)) or 'nothing'}",

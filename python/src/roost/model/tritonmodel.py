@@ -58,6 +58,8 @@ class TritonPythonModel:
                 places.append(place)
             except Exception as error:
                 outcomes[place] = brief(error)
+        # What nobody asks for is not computed: probabilities cost a classifier as much as its classes.
+        self.predictor.asked = {name for request in requests for name in request.requested_output_names()}
         for place, outcome in zip(places, batching.run(self.predictor, arrays, self.batches)):
             outcomes[place] = outcome
         return [self.response(outcome) for outcome in outcomes]
