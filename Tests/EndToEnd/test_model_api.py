@@ -334,10 +334,10 @@ def test_the_other_instance_serves_while_a_dead_model_is_loaded_anew(roost: Roos
     for thread in threads:
         thread.start()
     try:
-        for instance in roost.instances(two):
+        for place, instance in enumerate(roost.instances(two)):
             wait_for("load", lambda seen=len(answers): len(answers) > seen + 100)
             os.kill(processes("triton_python_b", instance["pid"])[0], signal.SIGKILL)
-            wait_for("it is out", lambda: roost.status("two")["healthyInstances"] < 2 or roost.get(f"/v1/nodes/{two}")["status"]["reloads"] > 0, 10)
+            wait_for("it is seen", lambda count=place + 1: roost.get(f"/v1/nodes/{two}")["status"]["reloads"] == count, 20)
             roost.healthy(two, 2)
     finally:
         stop.set()
