@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import importlib
 import json
@@ -318,6 +319,29 @@ def test_requests_wait_while_a_dead_model_is_loaded_anew(roost: Roost, tmp_path:
     assert roost.instances(node)[0]["pid"] == pid
     metrics = roost.call("GET", "/metrics").body.decode()
     assert f'roost_model_reloads_total{{node_id="{node}",node="heavy"}} 1' in metrics
+    roost.call("DELETE", f"/v1/nodes/{node}")
+
+
+def test_one_of_several_processes_of_a_model_is_not_missed(roost: Roost, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "m.py"
+    path.write_text("import os, time, numpy\ndef predict(x):\n    time.sleep(0.05)\n    return x * 0 + os.getpid() % 9973\n")
+    roost.cli("model", "upload", path, "--name", "many", "--input", "x:FP32[-1,1]", "--output", "y:FP32[-1,1]")
+    roost.cli("node", "create", "many", "--model", "many", "--model-processes", "2", "--max-batch", "0", "--wait")
+    node = next(n["id"] for n in roost.get("/v1/nodes")["nodes"] if n["name"] == "many")
+    stubs = processes("triton_python_b", roost.instances(node)[0]["pid"])
+    assert len(stubs) == 2
+
+    def ask(_: int) -> Any:
+        return execute(roost, f"/datasphere/v1/nodes/{node}", {"x": [[1]]}).json["output"]["y"][0][0]
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(ask, range(40)))) == 2
+    os.kill(stubs[0], signal.SIGKILL)
+    wait_for("it is seen", lambda: roost.get(f"/v1/nodes/{node}")["status"]["reloads"] == 1, 20)
+    roost.healthy(node, 1)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(ask, range(40)))) == 2
+    assert roost.get(f"/v1/nodes/{node}")["status"]["reloads"] == 1
     roost.call("DELETE", f"/v1/nodes/{node}")
 
 

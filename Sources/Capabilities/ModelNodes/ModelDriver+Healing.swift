@@ -8,12 +8,30 @@ extension ModelDriver {
   /// As Triton's python backend calls the process of a model; the kernel keeps 15 bytes.
   private static let stubName = "triton_python_b"
 
-  /// Finds the processes of an instance's models, so that the end of one is seen at once.
-  func findStubs(_ handle: InstanceHandle) {
+  /// Finds the processes of an instance's models, so that the end of one is seen at once. Those that `reloaded` had before may still be
+  /// on their way out.
+  func findStubs(_ handle: InstanceHandle, reloaded: ModelPlan.Model? = nil) {
+    let former = state.withLock { $0.known[handle.instance]?.stubs ?? [] }.filter {
+      $0.model == reloaded?.name
+    }
     let found = ProcFS.descendants(of: handle.pid, named: Self.stubName).compactMap {
-      try? ProcessHandle(pid: $0)
+      pid -> (process: ProcessHandle, model: String)? in
+      // REPOSITORY/MODEL/VERSION/model.py is its first argument.
+      let words = (Files.readText("/proc/\(pid)/cmdline") ?? "").split(separator: "\0")
+      guard let file = words.first(where: { $0.hasSuffix("/model.py") }),
+        let process = try? ProcessHandle(pid: pid),
+        !former.contains(where: { $0.process.pid == pid && $0.process.startTicks == process.startTicks })
+      else { return nil }
+      let parts = file.split(separator: "/")
+      return parts.count > 2 ? (process, String(parts[parts.count - 3])) : nil
     }
     state.withLock { $0.known[handle.instance]?.stubs = found }
+  }
+
+  /// A process of the model has ended; others of it may still answer.
+  func hasDead(_ handle: InstanceHandle, _ model: ModelPlan.Model) -> Bool {
+    let stubs = state.withLock { $0.known[handle.instance]?.stubs ?? [] }
+    return stubs.contains { $0.model == model.name && $0.process.hasEnded }
   }
 
   /// Loads a model anew. Meanwhile its instance takes no requests: they wait, or go to others.
@@ -31,7 +49,7 @@ extension ModelDriver {
     tell(
       handle, .leaves, "the Python process of model '\(model.name)' died: the model is loaded anew")
     try triton.reload(model, timeout: time)
-    findStubs(handle)
+    findStubs(handle, reloaded: model)
   }
 
   /// Somebody else loads it.

@@ -213,10 +213,12 @@ extension ModelDriver {
     let triton = TritonClient(port: order.http, key: order.key)
     for model in plan.models {
       do throws(TritonClient.Trouble) {
+        let time = Duration.seconds(plan.loadSeconds)
+        if hasDead(handle, model) { try heal(handle, model, triton, time) }
         do throws(TritonClient.Trouble) {
           try triton.ask(model, in: folder.repository, timeout: timeout)
         } catch  where error.isDeadStub {
-          try heal(handle, model, triton, .seconds(plan.loadSeconds))
+          try heal(handle, model, triton, time)
           try triton.ask(model, in: folder.repository, timeout: timeout)
         }
       } catch { return error }

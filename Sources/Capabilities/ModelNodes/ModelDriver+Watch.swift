@@ -29,7 +29,7 @@ extension ModelDriver {
     state.withLock { state in
       let due = state.known.values.filter { known in
         known.isServing && !known.isEnding && !known.isLooking
-          && (all || known.stubs.contains { $0.hasEnded })
+          && (all || known.stubs.contains { $0.process.hasEnded })
       }
       for known in due { state.known[known.handle.instance]?.isLooking = true }
       return due

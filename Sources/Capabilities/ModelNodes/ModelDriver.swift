@@ -32,7 +32,7 @@ public final class ModelDriver: InstanceDriver {
     /// How much of what it printed is in the log.
     var printed = 0
     /// The processes of its models, as far as they are known.
-    var stubs: [ProcessHandle] = []
+    var stubs: [(process: ProcessHandle, model: String)] = []
     /// Somebody looks at it; a model is being loaded anew; it was told that it takes no requests.
     var isLooking = false
     var isHealing = false
@@ -106,7 +106,9 @@ public final class ModelDriver: InstanceDriver {
             name: model.name, alias: model.id.text, kind: model.facts.kind,
             file: configuration.sandboxed ? "/run/roost/files/\(index)" : own, inputs: model.facts.inputs,
             outputs: model.facts.outputs, labels: model.facts.labels, maxBatchSize: source.maxBatchSize,
-            queueDelayMicroseconds: source.queueDelayMicroseconds, threads: Self.threads(launch)))
+            queueDelayMicroseconds: source.queueDelayMicroseconds,
+            threads: max(1, Self.threads(launch) / (source.processes ?? 1)),
+            instances: source.processes ?? 1))
       }
       let plan = try repositoryPlan(order, source, folder)
       try Files.write(Array(try JSONEncoder().encode(plan)), to: folder.plan)

@@ -86,6 +86,8 @@ struct RepositoryOrder: Encodable {
     var maxBatchSize: Int?
     var queueDelayMicroseconds: Int
     var threads: Int
+    /// Processes of the model.
+    var instances: Int
   }
 
   var folder: String

@@ -25,7 +25,8 @@ enum NodeRequestBuilder {
     if let model = spec.model {
       request.model = RequestedModels(
         names: model.models.map { "\($0.name)=\($0.id)" }, maxBatchSize: model.maxBatchSize,
-        queueDelayMicroseconds: model.queueDelayMicroseconds, loadSeconds: model.loadSeconds)
+        queueDelayMicroseconds: model.queueDelayMicroseconds, loadSeconds: model.loadSeconds,
+        processes: model.processes)
       request.environment = model.environment?.id.text
     }
     if spec.model == nil, let endpoint = spec.endpoint { request.endpoint = try recoded(endpoint) }

@@ -47,6 +47,9 @@ extension NodeSpecBuilder {
     if let time = asked.loadSeconds {
       try FieldCheck.within(time, 1...3600, "model.loadSeconds", "seconds")
     }
+    if let count = asked.processes {
+      try FieldCheck.within(Double(count), 1...64, "model.processes", "processes")
+    }
     let configuration = try Configuration.named(request.configuration ?? "c1.4")
     guard configuration.gpus == 0 else {
       throw .invalid(
@@ -58,7 +61,8 @@ extension NodeSpecBuilder {
       description: request.description ?? "",
       model: ModelSource(
         models: models, maxBatchSize: asked.maxBatchSize,
-        queueDelayMicroseconds: asked.queueDelayMicroseconds ?? 0, loadSeconds: asked.loadSeconds ?? 120),
+        queueDelayMicroseconds: asked.queueDelayMicroseconds ?? 0, loadSeconds: asked.loadSeconds ?? 120,
+        processes: asked.processes),
       configuration: configuration.name, instances: try range(request.instances),
       scaling: try imageScaling(request.instances, request.scaling),
       subnet: try one(of: ["none", "host"], request.subnet, "subnet"), zones: request.zones ?? [],

@@ -116,10 +116,14 @@ public struct RequestedModels: Sendable, Codable, Equatable {
   public var queueDelayMicroseconds: Int?
   /// Longest time to load one model; left out: 120.
   public var loadSeconds: Double?
+  /// Processes of each model in one instance, which share its CPUs; left out: 1.
+  public var processes: Int?
 
   public init(
-    names: [String], maxBatchSize: Int? = nil, queueDelayMicroseconds: Int? = nil, loadSeconds: Double? = nil
+    names: [String], maxBatchSize: Int? = nil, queueDelayMicroseconds: Int? = nil, loadSeconds: Double? = nil,
+    processes: Int? = nil
   ) {
+    self.processes = processes
     self.names = names
     self.maxBatchSize = maxBatchSize
     self.queueDelayMicroseconds = queueDelayMicroseconds
@@ -132,7 +136,7 @@ public struct RequestedModels: Sendable, Codable, Equatable {
     return RequestedModels(
       names: update.names.isEmpty ? names : update.names, maxBatchSize: update.maxBatchSize ?? maxBatchSize,
       queueDelayMicroseconds: update.queueDelayMicroseconds ?? queueDelayMicroseconds,
-      loadSeconds: update.loadSeconds ?? loadSeconds)
+      loadSeconds: update.loadSeconds ?? loadSeconds, processes: update.processes ?? processes)
   }
 }
 
@@ -142,13 +146,16 @@ public struct ModelSource: Sendable, Codable, Equatable {
   public var maxBatchSize: Int?
   public var queueDelayMicroseconds: Int
   public var loadSeconds: Double
+  /// Processes of each model in one instance; left out: 1.
+  public var processes: Int?
   /// What models find their packages in; left out: the server's own interpreter.
   public var environment: EnvironmentPin?
 
   public init(
     models: [PlacedModel], maxBatchSize: Int? = nil, queueDelayMicroseconds: Int = 0,
-    loadSeconds: Double = 120, environment: EnvironmentPin? = nil
+    loadSeconds: Double = 120, environment: EnvironmentPin? = nil, processes: Int? = nil
   ) {
+    self.processes = processes
     self.models = models
     self.maxBatchSize = maxBatchSize
     self.queueDelayMicroseconds = queueDelayMicroseconds

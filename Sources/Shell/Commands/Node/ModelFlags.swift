@@ -11,6 +11,9 @@ enum ModelFlags {
       "max-batch", .integer, value: "ROWS",
       "most rows in one call of a model; 0 puts no requests together (64)"),
     Flag("queue-delay", .duration, value: "TIME", "how long a request may wait for others (0s)"),
+    Flag(
+      "model-processes", .integer, value: "N",
+      "processes of each model in one instance, which share its CPUs (1)"),
     Flag("load-timeout", .duration, value: "TIME", "longest time to load one model (120s)"),
   ]
 
@@ -22,8 +25,10 @@ enum ModelFlags {
     let (batch, delay, load) = (
       parsed.integer("max-batch"), parsed.duration("queue-delay"), parsed.duration("load-timeout")
     )
-    guard !names.isEmpty || isUpdate && (batch != nil || delay != nil || load != nil) else {
-      guard batch == nil, delay == nil, load == nil else {
+    let processes = parsed.integer("model-processes")
+    guard !names.isEmpty || isUpdate && (batch != nil || delay != nil || load != nil || processes != nil)
+    else {
+      guard batch == nil, delay == nil, load == nil, processes == nil else {
         throw .usage("give --model MODEL too: the other flags of model nodes say how it is served", command)
       }
       return nil
@@ -31,6 +36,6 @@ enum ModelFlags {
     return RequestedModels(
       names: names, maxBatchSize: batch,
       queueDelayMicroseconds: delay.map { Int($0.fractionalSeconds * 1_000_000) },
-      loadSeconds: load.map(\.fractionalSeconds))
+      loadSeconds: load.map(\.fractionalSeconds), processes: processes)
   }
 }
