@@ -5,6 +5,25 @@ import Testing
 @testable import ImageNodes
 
 @Suite struct EngineParsingTests {
+  @Test(arguments: [
+    ("btrfs", "", RootStorage.perhaps(countsImage: true)), ("zfs", "", .perhaps(countsImage: false)),
+    ("overlay2", "xfs", .perhaps(countsImage: false)), ("overlay", "xfs", .perhaps(countsImage: false)),
+    ("overlay2", "extfs", .never("storage driver overlay2 on extfs knows no sizes of containers")),
+    ("fuse-overlayfs", "xfs", .never("storage driver fuse-overlayfs knows no sizes of containers")),
+  ])
+  func `only storage that can is asked for a size`(_ driver: String, _ below: String, _ expected: RootStorage)
+  {
+    var info = EngineInfo(NCPU: 1, MemTotal: 1)
+    info.Driver = driver
+    info.DriverStatus = [["Supports d_type", "true"], ["Backing Filesystem", below]]
+    #expect(RootStorage(info) == expected)
+    info.DriverStatus = [["driver-type", "io.containerd.snapshotter.v1"]]
+    guard case .never = RootStorage(info) else {
+      Issue.record("containerd's \(driver) knows no sizes")
+      return
+    }
+  }
+
   private func frame(_ stream: UInt8, _ text: String) -> [UInt8] {
     let bytes = Array(text.utf8)
     return [stream, 0, 0, 0, 0, 0, UInt8(bytes.count >> 8), UInt8(bytes.count & 255)] + bytes

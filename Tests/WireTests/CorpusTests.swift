@@ -46,6 +46,7 @@ func corpus(_ name: String) throws -> [(name: String, bytes: [UInt8])] {
       ("http1", FuzzProperties.http1), ("json", FuzzProperties.json), ("frames", FuzzProperties.frames),
       ("protobuf", FuzzProperties.protobuf), ("grpc", FuzzProperties.grpc),
       ("network", FuzzProperties.network), ("exposition", FuzzProperties.exposition),
+      ("pattern", FuzzProperties.pattern),
     ] as [(String, ([UInt8]) -> Void)] {
       let files = try corpus(name)
       #expect(files.count >= 5, "the corpus \(name) is missing")

@@ -22,6 +22,7 @@ import Testing
     ("[]x]", "]", true), ("[a-]", "-", true), ("[äö]", "schön", true), (#"[\w.]+@"#, "me.you@", true),
     ("a|", "", true), ("(a*)*b", "aaab", true), (#"\W"#, "abc", false), (#"\S$"#, "a ", false),
     ("$a", "a", false), ("a^", "a", false), ("(?i)[a-f]+$", "xFACE", true), ("x?y$", "y", true),
+    ("$^", "", true), ("$^", "a", false), ("(?i)[^a]", "aA", false), ("(?i)[^a]", "aB", true),
   ])
   func findsWhatItSays(_ pattern: String, _ text: String, _ expected: Bool) throws {
     #expect(try finds(pattern, text) == expected)

@@ -72,7 +72,7 @@ extension InstanceDriver {
 }
 
 public struct DriverCapabilities: Sendable, Codable, Equatable {
-  /// Each limit that this machine enforces (`memory`, `cpu`, `pids`, `network`, `filesystem`, `syscalls`).
+  /// Each limit that this machine enforces (`memory`, `cpu`, `pids`, `network`, `filesystem`, `syscalls`, `disk`, `root`).
   public var enforced: [String]
   /// Each limit that it can't enforce, with the reason.
   public var missing: [String: String]
@@ -190,10 +190,13 @@ public struct HostReport: Sendable, Codable, Equatable {
   public var warnings: [String]
   /// How the example request went; nil when it was not to be run.
   public var warmUp: WarmUpReport?
+  /// Sizes of instances' files that could not be enforced (`disk`, `root`), with the reason; nil: nothing was to be.
+  public var unlimited: [String: String]?
 
   public init(
     pid: Int32, mode: String, modeReason: String, restoreSeconds: Double, restored: [String] = [],
-    warnings: [String] = [], warmUp: WarmUpReport? = nil
+    warnings: [String] = [], warmUp: WarmUpReport? = nil,
+    unlimited: [String: String]? = nil
   ) {
     self.pid = pid
     self.mode = mode
@@ -202,6 +205,7 @@ public struct HostReport: Sendable, Codable, Equatable {
     self.restored = restored
     self.warnings = warnings
     self.warmUp = warmUp
+    self.unlimited = unlimited
   }
 }
 

@@ -13,6 +13,8 @@ enum ContainerPlan {
   static func container(_ instance: InstanceID) -> String { "roost-\(instance)" }
   static func volume(_ instance: InstanceID) -> String { "roost-\(instance)-disk" }
   static func network(_ node: NodeID) -> String { "roost-\(node)" }
+  /// A volume and a container of no use.
+  static func trial(_ node: NodeID) -> String { "roost-\(node)-trial" }
   static func network(_ subnet: SubnetID) -> String { "roost-\(subnet)" }
 
   static func labels(_ launch: NodeLaunch, owner: String) -> [String: String] {
@@ -25,9 +27,10 @@ enum ContainerPlan {
   /// - Parameters:
   ///   - image: id or pinned reference.
   ///   - cpus: that the machine has.
+  ///   - rootBytes: size of the container's own files, for storage that can hold to it.
   static func body(
     _ instance: InstanceID, _ launch: NodeLaunch, _ source: ImageSource, image: String, owner: String,
-    cpus: Int, secrets: InstanceSecrets = InstanceSecrets(), network: String? = nil
+    cpus: Int, secrets: InstanceSecrets = InstanceSecrets(), network: String? = nil, rootBytes: Int64? = nil
   ) -> ContainerBody {
     var labels = labels(launch, owner: owner)
     labels[instanceLabel] = instance.text
@@ -56,6 +59,7 @@ enum ContainerPlan {
         CapAdd: source.capabilities, Tmpfs: Dictionary(tmpfs) { first, _ in first },
         ShmSize: source.sharedMemoryBytes, Init: true, NetworkMode: network ?? Self.network(launch.node),
         Mounts: (disk.map { [$0] } ?? []) + files,
-        DeviceRequests: launch.gpus.map { [.init(Driver: "nvidia", Count: $0, Capabilities: [["gpu"]])] }))
+        DeviceRequests: launch.gpus.map { [.init(Driver: "nvidia", Count: $0, Capabilities: [["gpu"]])] },
+        StorageOpt: rootBytes.map { ["size": String($0)] }))
   }
 }

@@ -48,11 +48,12 @@ extension ImageDriver {
       subnet(of: launch).map { ContainerPlan.network($0.id) } ?? ContainerPlan.network(launch.node)
     var body = ContainerPlan.body(
       id, launch, source, image: prepared.pinned, owner: owner, cpus: prepared.cpus,
-      secrets: secrets, network: network)
+      secrets: secrets, network: network, rootBytes: prepared.disks.rootBytes)
     if source.diskGigabytes != nil {
       var labels = ContainerPlan.labels(launch, owner: owner)
       labels[ContainerPlan.instanceLabel] = id.text
-      try await engine.createVolume(ContainerPlan.volume(id), labels: labels)
+      try await engine.createVolume(
+        ContainerPlan.volume(id), options: prepared.disks.volumeOptions, labels: labels)
     }
     let asked = ContinuousClock.now
     do throws(EngineError) { try await make(name, body, launch, id) } catch {

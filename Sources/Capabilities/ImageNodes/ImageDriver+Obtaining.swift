@@ -127,7 +127,7 @@ extension ImageDriver {
     }
     return PreparedImage(
       pinned: pinned, architecture: here.Architecture ?? "", ports: here.ports,
-      user: here.Config?.User ?? "")
+      user: here.Config?.User ?? "", bytes: here.Size ?? 0)
   }
 }
 

@@ -9,8 +9,6 @@ import Synchronization
 /// Containers outlive this object and its process; their names and labels tell whose they are. Only `run` looks at the engine
 /// by itself: it reports containers that end, keeps their logs, and knows whether the engine is there.
 public final class ImageDriver: InstanceDriver {
-  public let capabilities = DriverCapabilities(
-    enforced: ["cpu", "filesystem", "memory", "network", "pids", "syscalls"], missing: [:])
   let configuration: ImageDriverConfiguration
   let engine: EngineClient
   let owner: String
@@ -28,9 +26,20 @@ public final class ImageDriver: InstanceDriver {
     /// Why the engine can't be worked with, and since when.
     var trouble: EngineTrouble?
     var machine: DriverZone.Machine?
+    /// Whether sizes of volumes (`disk`) and of containers' own files (`root`) are enforced: nil, or why not.
+    var diskTrials: [String: String?] = [:]
   }
 
   private let claims: EngineClaims
+
+  /// Sizes of disks are among them once a node with one was made ready.
+  public var capabilities: DriverCapabilities {
+    let disks = state.withLock { $0.diskTrials }
+    return DriverCapabilities(
+      enforced: ["cpu", "filesystem", "memory", "network", "pids", "syscalls"]
+        + disks.filter { $0.value == nil }.keys.sorted(),
+      missing: disks.compactMapValues { $0 })
+  }
 
   public convenience init(configuration: ImageDriverConfiguration) {
     self.init(configuration: configuration, claims: EngineClaims())
@@ -109,7 +118,7 @@ public final class ImageDriver: InstanceDriver {
     let took = (ContinuousClock.now - began) / .seconds(1)
     return HostReport(
       pid: 0, mode: "container", modeReason: prepared.pinned, restoreSeconds: took,
-      warnings: prepared.warnings)
+      warnings: prepared.warnings, unlimited: prepared.disks.unlimited)
   }
 
   private func bringUp(
@@ -129,6 +138,7 @@ public final class ImageDriver: InstanceDriver {
       )
       return prepared
     }
+    prepared.disks = try await tryDisks(launch, source, prepared, info, isPodman: ping.isPodman)
     try await makeNetwork(launch)
     try await removeStrangers(of: launch)
     return prepared
@@ -241,6 +251,7 @@ public final class ImageDriver: InstanceDriver {
         try await self.remove(instance)
         self.state.withLock { $0.containers[instance] = nil }
       }
+      try await self.removeTrials(node)
       let rest = try await self.engine.containers(labelled: Array(labels.prefix(2)))
       // Another release may be about to make its first container.
       let others = self.state.withLock { state in
@@ -330,6 +341,9 @@ struct PreparedImage: Sendable {
   var cpus = 1
   /// `USER[:GROUP]` of the image; empty: root.
   var user = ""
+  /// Of the image, unpacked.
+  var bytes: Int64 = 0
+  var disks = InstanceDisks()
   /// Added to the users of containers.
   var userBase: UInt32 = 0
   var warnings: [String] = []

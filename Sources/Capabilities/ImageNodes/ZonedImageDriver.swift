@@ -23,7 +23,24 @@ public final class ZonedImageDriver: InstanceDriver {
     (stream, reports) = AsyncStream.makeStream(of: InstanceExit.self)
   }
 
-  public var capabilities: DriverCapabilities { usual.capabilities }
+  /// A limit that one of the zones can't enforce is not enforced.
+  public var capabilities: DriverCapabilities {
+    var all = usual.capabilities
+    all.missing = all.missing.mapValues { reason in zoneName(usual).map { "zone \($0): \(reason)" } ?? reason
+    }
+    for driver in drivers {
+      let other = driver.capabilities
+      all.enforced = Array(Set(all.enforced).union(other.enforced)).sorted()
+      for (limit, reason) in other.missing where driver !== usual {
+        all.missing = all.missing.adding(reason, to: limit, zone: zoneName(driver))
+      }
+    }
+    all.enforced.removeAll { all.missing[$0] != nil }
+    return all
+  }
+
+  /// nil where there is only one.
+  private func zoneName(_ driver: ImageDriver) -> String? { drivers.count == 1 ? nil : driver.zone }
 
   public func exits() -> AsyncStream<InstanceExit> { stream }
 
@@ -70,6 +87,7 @@ public final class ZonedImageDriver: InstanceDriver {
     let (found, unknown) = drivers(of: launch)
     var report: HostReport?
     var failure: DriverFailure?
+    var unlimited: [String: String]?
     var warnings = unknown.map { "zone \($0) is not one of this server's: \(names)" }
     for driver in found {
       // A zone that is down is asked only when no other would do.
@@ -81,6 +99,10 @@ public final class ZonedImageDriver: InstanceDriver {
         let made = try await driver.prepare(launch)
         warnings += made.warnings
         report = report ?? made
+        for (limit, reason) in made.unlimited ?? [:] {
+          unlimited = (unlimited ?? [:]).adding(reason, to: limit, zone: zoneName(driver))
+        }
+        if unlimited == nil { unlimited = made.unlimited }
       } catch {
         warnings.append("zone \(driver.zone): \(error.error.message)")
         failure = failure ?? error
@@ -95,6 +117,7 @@ public final class ZonedImageDriver: InstanceDriver {
         )
     }
     report.warnings = warnings
+    report.unlimited = unlimited
     return report
   }
 

@@ -127,9 +127,29 @@ extension NodeReconciler {
     facts += [
       ("Image", image), ("HealthCheck", healthFact()), ("Engine", engine), ("Subnet", network),
     ]
+    if let disks = diskFact(source) { facts.append(("Disk", disks)) }
     facts += zoneFacts()
     if let telemetry = world.telemetry.fact(of: id) { facts.append(("Telemetry", telemetry)) }
     return facts
+  }
+
+  /// Only where instances have files that outlive a request and are not in memory.
+  private func diskFact(_ source: ImageSource) -> (Bool, String, String)? {
+    guard let unlimited = hostReport?.unlimited else { return nil }
+    let volume = source.diskGigabytes.map { "\($0) GB at \(source.diskPath)" }
+    let root =
+      source.readOnlyRoot
+      ? nil : "\(source.rootDiskGigabytes ?? ImageSource.usualRootDiskGigabytes) GB of the image's own files"
+    let sizes = [("disk", volume), ("root", root)].compactMap { name, size in size.map { (name, $0) } }
+    let open = sizes.compactMap { name, size in unlimited[name].map { "\(size): \($0)" } }
+    if open.isEmpty {
+      let all = sizes.map(\.1).joined(separator: " and ")
+      return (true, "Enforced", "an instance can take \(all); more is refused to it alone")
+    }
+    return (
+      false, "NotEnforced",
+      "an instance can fill the disk of the container engine, which others need too; not enforced: \(open.joined(separator: "; "))"
+    )
   }
 
   /// What an instance that was never healthy last answered.

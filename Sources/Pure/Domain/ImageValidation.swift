@@ -60,6 +60,7 @@ public enum ImageValidation {
       capabilities: (asked.capabilities ?? []).map { $0.uppercased() },
       sharedMemoryBytes: asked.sharedMemoryBytes ?? preset?.sharedMemoryBytes ?? defaults.sharedMemoryBytes,
       diskGigabytes: asked.diskGigabytes, diskPath: asked.diskPath ?? defaults.diskPath,
+      rootDiskGigabytes: asked.rootDiskGigabytes,
       startTimeoutSeconds: asked.startTimeoutSeconds ?? defaults.startTimeoutSeconds,
       drainSeconds: asked.drainSeconds ?? defaults.drainSeconds,
       stopSeconds: asked.stopSeconds ?? defaults.stopSeconds)
@@ -101,6 +102,15 @@ public enum ImageValidation {
       Double(source.sharedMemoryBytes), 1_048_576...1_099_511_627_776, "image.sharedMemoryBytes", "bytes")
     if let disk = source.diskGigabytes {
       try FieldCheck.within(Double(disk), 10...4096, "image.diskGigabytes", "GB")
+    }
+    if let disk = source.rootDiskGigabytes {
+      try FieldCheck.within(Double(disk), 1...4096, "image.rootDiskGigabytes", "GB")
+      guard !source.readOnlyRoot else {
+        throw .invalid(
+          "image.rootDiskGigabytes",
+          "image.rootDiskGigabytes: the image's files can't be changed, there is nothing to limit; leave it out, or give image.readOnlyRoot false"
+        )
+      }
     }
     try FieldCheck.within(source.startTimeoutSeconds, 1...86400, "image.startTimeoutSeconds", "seconds")
     try FieldCheck.within(source.drainSeconds, 0...86400, "image.drainSeconds", "seconds")

@@ -5,7 +5,9 @@ import Glibc
 enum EffectiveLimits {
   static func of(_ spec: NodeSpec, enforced: [String], missing: [String: String]) -> [EffectiveLimit] {
     if let address = spec.address { return limits(of: spec, address.endpoint) }
-    if let image = spec.image { return container(spec, image) + limits(of: spec, image.endpoint) }
+    if let image = spec.image {
+      return container(spec, image, enforced: enforced, missing: missing) + limits(of: spec, image.endpoint)
+    }
     let configuration = try? Configuration.named(spec.configuration)
     let cores = sysconf(Int32(_SC_NPROCESSORS_ONLN))
     let memory = Int64(sysconf(Int32(_SC_PHYS_PAGES))) * Int64(sysconf(Int32(_SC_PAGESIZE)))
@@ -61,19 +63,31 @@ enum EffectiveLimits {
   }
 
   /// What the container engine holds an instance to.
-  private static func container(_ spec: NodeSpec, _ image: ImageSource) -> [EffectiveLimit] {
+  private static func container(
+    _ spec: NodeSpec, _ image: ImageSource, enforced: [String], missing: [String: String]
+  ) -> [EffectiveLimit] {
     let configuration = try? Configuration.named(spec.configuration)
     let cores = Double(sysconf(Int32(_SC_NPROCESSORS_ONLN)))
     let cpus = spec.cpus ?? configuration?.cpus ?? 0
     func origin(_ flag: String?) -> String {
       flag.map { "node spec (--\($0))" } ?? "configuration \(spec.configuration)"
     }
-    let disk = image.diskGigabytes.map {
-      [
-        EffectiveLimit(
-          name: "disk per instance", value: "\($0) GB",
-          origin: "node spec (--disk); NOT enforced: volumes of the engine have no size")
-      ]
+    func size(_ name: String, _ gigabytes: Int, _ source: String, _ limit: String) -> EffectiveLimit {
+      let refusal = missing[limit].map { "; NOT enforced: \($0)" }
+      let unknown = enforced.contains(limit) ? "" : "; not known yet whether the engine can enforce it"
+      return .init(name: name, value: "\(gigabytes) GB", origin: source + (refusal ?? unknown))
+    }
+    var disks: [EffectiveLimit] = []
+    if let disk = image.diskGigabytes {
+      disks.append(size("disk per instance", disk, "node spec (--disk)", "disk"))
+    }
+    if !image.readOnlyRoot {
+      let source = image.rootDiskGigabytes == nil ? "platform" : "node spec (--root-disk)"
+      disks.append(
+        size(
+          "own files per instance", image.rootDiskGigabytes ?? ImageSource.usualRootDiskGigabytes, source,
+          "root"
+        ))
     }
     return [
       .init(
@@ -95,7 +109,7 @@ enum EffectiveLimits {
         name: "drain", value: "\(image.drainSeconds) s, then SIGTERM", origin: "node spec (--drain-timeout)"),
       .init(
         name: "stop", value: "\(image.stopSeconds) s, then SIGKILL", origin: "node spec (--stop-timeout)"),
-    ] + (disk ?? [])
+    ] + disks
   }
 
   /// Servers of other people's making: their limits are those of the way there.

@@ -54,6 +54,8 @@ struct ContainerBody: Sendable, Encodable, Equatable {
     var Ulimits: [Limit]?
     var DeviceRequests: [Device]?
     var Runtime: String?
+    /// `size`: bytes that the container's own files may have.
+    var StorageOpt: [String: String]?
   }
 
   var Hostname: String

@@ -62,6 +62,8 @@ public struct EngineImage: Sendable, Decodable, Equatable {
   public var RepoDigests: [String]?
   public var Architecture: String?
   public var Os: String?
+  /// Bytes, unpacked.
+  public var Size: Int64?
   public var Config: Settings?
 
   /// TCP ports that the image says it listens on.

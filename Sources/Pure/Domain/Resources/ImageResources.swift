@@ -34,12 +34,16 @@ public struct ImageSource: Sendable, Codable, Equatable {
   /// A volume for each instance; nil: none.
   public var diskGigabytes: Int?
   public var diskPath: String
+  /// Most that an instance may write to the image's own files, where these can be changed; nil: `usualRootDiskGigabytes`.
+  public var rootDiskGigabytes: Int?
   /// An instance that is not healthy for this long is replaced.
   public var startTimeoutSeconds: Double
   /// Longest time that requests and streams may go on after an instance left rotation, before SIGTERM.
   public var drainSeconds: Double
   /// From SIGTERM to SIGKILL.
   public var stopSeconds: Double
+
+  public static let usualRootDiskGigabytes = 10
 
   public init(
     reference: String, port: Int, endpoint: EndpointSettings = EndpointSettings(),
@@ -50,6 +54,7 @@ public struct ImageSource: Sendable, Codable, Equatable {
     runAs: String? = nil, readOnlyRoot: Bool = true,
     writablePaths: [String] = ["/run", "/tmp", "/var/tmp"], capabilities: [String] = [],
     sharedMemoryBytes: Int64 = 64 << 20, diskGigabytes: Int? = nil, diskPath: String = "/disk",
+    rootDiskGigabytes: Int? = nil,
     startTimeoutSeconds: Double = 300, drainSeconds: Double = 30, stopSeconds: Double = 10
   ) {
     self.reference = reference
@@ -71,6 +76,7 @@ public struct ImageSource: Sendable, Codable, Equatable {
     self.sharedMemoryBytes = sharedMemoryBytes
     self.diskGigabytes = diskGigabytes
     self.diskPath = diskPath
+    self.rootDiskGigabytes = rootDiskGigabytes
     self.startTimeoutSeconds = startTimeoutSeconds
     self.drainSeconds = drainSeconds
     self.stopSeconds = stopSeconds
@@ -101,6 +107,8 @@ public struct RequestedImage: Sendable, Codable, Equatable {
   public var sharedMemoryBytes: Int64?
   public var diskGigabytes: Int?
   public var diskPath: String?
+  /// Most that an instance may write to the image's own files, with `readOnlyRoot` false: 1 to 4096; left out: 10.
+  public var rootDiskGigabytes: Int?
   public var startTimeoutSeconds: Double?
   public var drainSeconds: Double?
   public var stopSeconds: Double?
@@ -112,6 +120,7 @@ public struct RequestedImage: Sendable, Codable, Equatable {
     runAs: String? = nil,
     readOnlyRoot: Bool? = nil, writablePaths: [String]? = nil, capabilities: [String]? = nil,
     sharedMemoryBytes: Int64? = nil, diskGigabytes: Int? = nil, diskPath: String? = nil,
+    rootDiskGigabytes: Int? = nil,
     startTimeoutSeconds: Double? = nil, drainSeconds: Double? = nil, stopSeconds: Double? = nil
   ) {
     self.reference = reference
@@ -131,6 +140,7 @@ public struct RequestedImage: Sendable, Codable, Equatable {
     self.sharedMemoryBytes = sharedMemoryBytes
     self.diskGigabytes = diskGigabytes
     self.diskPath = diskPath
+    self.rootDiskGigabytes = rootDiskGigabytes
     self.startTimeoutSeconds = startTimeoutSeconds
     self.drainSeconds = drainSeconds
     self.stopSeconds = stopSeconds

@@ -233,6 +233,8 @@ struct PatternParser {
       }
     }
     guard take("]") else { throw PatternFault("has a [ without a ]") }
-    return isOpposite ? Self.opposite(ranges) : .one(ranges: ranges, sequences: sequences)
+    // `(?i)[^a]` leaves `A` out too.
+    if isOpposite { return Self.opposite(ignoresCase ? PatternTree.cased(ranges) : ranges) }
+    return .one(ranges: ranges, sequences: sequences)
   }
 }

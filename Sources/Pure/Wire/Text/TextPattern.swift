@@ -48,7 +48,7 @@ public struct TextPattern: Sendable {
       if next < 0 { next = step(&row, byte) }
       row = next
     }
-    return accepts[Int(row)] || rowSets[Int(row)].contains { endsHere($0) }
+    return accepts[Int(row)] || rowSets[Int(row)].contains { endsHere($0, isEmpty: bytes.isEmpty) }
   }
 
   /// Follows one byte from a set of states, and remembers where it leads.
@@ -89,10 +89,10 @@ public struct TextPattern: Sendable {
     known = [:]
   }
 
-  /// Whether the end of the text leads from here to acceptance.
-  private func endsHere(_ state: Int) -> Bool {
+  /// Whether the end of the text, which is its beginning too where it is empty, leads from here to acceptance.
+  private func endsHere(_ state: Int, isEmpty: Bool) -> Bool {
     guard case .end(let next) = program[state] else { return false }
-    return Self.closure([next], program, atStart: false, atEnd: true).contains {
+    return Self.closure([next], program, atStart: isEmpty, atEnd: true).contains {
       if case .accept = program[$0] { true } else { false }
     }
   }
@@ -143,6 +143,18 @@ indirect enum PatternTree: Sendable, Equatable {
   case repeated(PatternTree, least: Int, most: Int?)
   case start
   case end
+
+  /// With the other case of their letters.
+  static func cased(_ ranges: [ClosedRange<UInt8>]) -> [ClosedRange<UInt8>] {
+    var result = ranges
+    for range in ranges {
+      let upper = range.clamped(to: 0x41...0x5a)
+      if range.overlaps(0x41...0x5a) { result.append((upper.lowerBound + 32)...(upper.upperBound + 32)) }
+      let lower = range.clamped(to: 0x61...0x7a)
+      if range.overlaps(0x61...0x7a) { result.append((lower.lowerBound - 32)...(lower.upperBound - 32)) }
+    }
+    return result
+  }
 }
 
 /// Turns trees into states.
@@ -193,7 +205,7 @@ struct PatternCompiler {
         if let first { return try add(.split(one, first)) }
         return one
       }
-      for range in cased(ranges) {
+      for range in ignoresCase ? PatternTree.cased(ranges) : ranges {
         first = try join(try add(.bytes(range.lowerBound, range.upperBound, next)), first)
       }
       for sequence in sequences {
@@ -220,17 +232,5 @@ struct PatternCompiler {
       for _ in 0..<least { next = try add(part, next) }
       return next
     }
-  }
-
-  private func cased(_ ranges: [ClosedRange<UInt8>]) -> [ClosedRange<UInt8>] {
-    guard ignoresCase else { return ranges }
-    var result = ranges
-    for range in ranges {
-      let upper = range.clamped(to: 0x41...0x5a)
-      if range.overlaps(0x41...0x5a) { result.append((upper.lowerBound + 32)...(upper.upperBound + 32)) }
-      let lower = range.clamped(to: 0x61...0x7a)
-      if range.overlaps(0x61...0x7a) { result.append((lower.lowerBound - 32)...(lower.upperBound - 32)) }
-    }
-    return result
   }
 }

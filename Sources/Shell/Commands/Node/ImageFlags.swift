@@ -34,6 +34,9 @@ enum ImageFlags {
       Flag("shm-size", .size, "size of /dev/shm (64MiB)"),
       Flag("disk", .integer, value: "GB", "a volume for each instance, 10 to 4096"),
       Flag("disk-path", .text, value: "PATH", "where that volume is (/disk)"),
+      Flag(
+        "root-disk", .integer, value: "GB",
+        "most that an instance writes to the image's files, with --read-only-root off (10)"),
       Flag("start-timeout", .duration, "an instance that is not healthy for this long is replaced (300s)"),
       Flag("drain-timeout", .duration, "longest time that requests may go on before SIGTERM (30s)"),
       Flag("stop-timeout", .duration, "time from SIGTERM to SIGKILL (10s)"),
@@ -61,7 +64,7 @@ enum ImageFlags {
       runAs: parsed.text("run-as"), readOnlyRoot: parsed.text("read-only-root").map { $0 == "on" },
       writablePaths: words("writable"), capabilities: words("capability"),
       sharedMemoryBytes: parsed.size("shm-size"), diskGigabytes: parsed.integer("disk"),
-      diskPath: parsed.text("disk-path"),
+      diskPath: parsed.text("disk-path"), rootDiskGigabytes: parsed.integer("root-disk"),
       startTimeoutSeconds: parsed.duration("start-timeout").map(\.fractionalSeconds),
       drainSeconds: parsed.duration("drain-timeout").map(\.fractionalSeconds),
       stopSeconds: parsed.duration("stop-timeout").map(\.fractionalSeconds))
