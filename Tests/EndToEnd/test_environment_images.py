@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import pathlib
 import subprocess
@@ -10,13 +12,13 @@ from collections.abc import Iterator
 
 import engine
 import pytest
-from conftest import ROOT, Roost, send_signal, wait_for
-from engine import SOCKET
+from conftest import BINARY, ROOT, Roost, send_signal, wait_for
+from engine import PASSWORD, REGISTRY, SOCKET
 from wheels import wheel
 
 pytestmark = pytest.mark.skipif(not SOCKET, reason=engine.MISSING)
 
-MINOR = "%d.%d" % sys.version_info[:2]
+MINOR = f"{sys.version_info[0]}.{sys.version_info[1]}"
 CELLS = (
     "import greeting, os, sys\nclass Greeter:\n    def say(self, name):\n        return greeting.greet(name)\ngreeter = Greeter()",
     "said = greeter.say('Ann')\nwhere = [sys.executable, os.path.exists('/marked')]",
@@ -28,13 +30,13 @@ def build(tag: str, prepare: pathlib.Path | None, *packages: str) -> None:
     if prepare is not None:
         command += ["--prepare", str(prepare)]
     done = subprocess.run(
-        [*command, *packages], env={**os.environ, "DOCKER_HOST": f"unix://{SOCKET}"}, capture_output=True, text=True
+        [*command, *packages], env={**os.environ, "DOCKER_HOST": f"unix://{SOCKET}"}, check=False, capture_output=True, text=True
     )
     assert done.returncode == 0, done
 
 
 def system_minor() -> str:
-    done = subprocess.run(["/usr/bin/python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], capture_output=True, text=True)
+    done = subprocess.run(["/usr/bin/python3", "-c", "import sys; print('%d.%d' % sys.version_info[:2])"], check=False, capture_output=True, text=True)
     return done.stdout.strip()
 
 
@@ -88,6 +90,45 @@ def test_a_cell_runs_on_the_python_and_the_files_of_an_image(server: Roost) -> N
     again = server.cli("environment", "create", "imaged-again", "--image", "cell-environment:1", "--wait")
     assert found["lockDigest"] in again.stdout
     assert "the same environment was made before" in server.cli("environment", "logs", "imaged-again").stdout
+
+
+@pytest.mark.skipif(system_minor() != MINOR, reason=f"Debian's Python here is {system_minor()}, that of notebooks {MINOR}")
+def test_a_private_image_is_got_with_a_user_and_a_secret(server: Roost) -> None:
+    image = f"{REGISTRY}/team/cell-environment:1"
+    login = base64.urlsafe_b64encode(json.dumps({"username": "json_key", "password": PASSWORD, "serveraddress": REGISTRY}).encode()).decode()
+    engine.ask("POST", f"/images/cell-environment:1/tag?repo={REGISTRY}/team/cell-environment&tag=1")
+    subprocess.run(
+        [
+            "curl", "-fsS", "--unix-socket", SOCKET, "-X", "POST", "-H", f"X-Registry-Auth: {login}", "-o", os.devnull,
+            f"http://engine/v1.41/images/{REGISTRY}/team/cell-environment/push?tag=1",
+        ],
+        check=True,
+    )  # fmt: skip
+    for known in (image, "cell-environment:1"):
+        engine.ask("DELETE", f"/images/{known}")
+    for name, value in (("right-password", PASSWORD + "\n"), ("wrong-password", "other")):
+        subprocess.run([BINARY, "secret", "create", name], env=server.environment, input=value.encode(), check=True, capture_output=True)
+
+    def failure(name: str, **login: str) -> str:
+        operation = server.call("POST", "/v1/environments", {"name": name, "image": image, **login}).json
+        return str(server.finished(operation["id"], 120)["error"]["message"])
+
+    assert "give the environment --registry-user and --registry-password-secret (passwordSecret)" in failure("no-login")
+    said = failure("bad-login", passwordSecret="wrong-password")
+    assert "refuses user 'json_key' (registryUser)" in said and "secret 'wrong-password' (passwordSecret) is wrong" in said
+    assert "passwordSecret: secret 'no-password' does not exist" in failure("lost-login", passwordSecret="no-password")
+    made = server.cli("environment", "create", "private", "--image", image, "--registry-password-secret", "right-password", "--wait")
+    assert "READY" in made.stdout and "greeting==7.0" in made.stdout, made.stdout
+    assert f"image {REGISTRY}/team/cell-environment@sha256:" in server.cli("environment", "logs", "private").stdout
+    node = server.node("private", checkpoint="greeter", inputs=[], outputs=["said:str", "where:list"], environment="private")
+    assert server.execute(node, {}).json["output"]["said"] == "Ann by 7.0"
+    log = pathlib.Path(server.log).read_text() + server.cli("environment", "logs", "private").stdout
+    assert PASSWORD not in log, "a password is told nobody"
+    for login, field in (({"registryUser": "x"}, "registryUser"), ({"passwordSecret": "A/"}, "passwordSecret")):
+        refused = server.call("POST", "/v1/environments", {"name": "refused", "image": image, **login})
+        assert refused.status == 400 and refused.json["field"] == field, refused
+    refused = server.call("POST", "/v1/environments", {"name": "refused", "requirements": "a", "passwordSecret": "right-password"})
+    assert refused.status == 400 and "give image too" in refused.json["detail"], refused
 
 
 def test_an_image_that_can_be_no_environment_says_why(server: Roost) -> None:

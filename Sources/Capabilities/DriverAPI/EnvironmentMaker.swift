@@ -26,6 +26,20 @@ public protocol EnvironmentMaker: Sendable {
   func check(_ order: EnvironmentOrder) async throws(PlatformError)
 }
 
+/// Who asks a registry: the password is looked up when it is needed, and kept nowhere else.
+public struct RegistryAccount: Sendable, Codable, Equatable {
+  public var user: String
+  /// Name of the secret with the password, in this folder.
+  public var passwordSecret: String
+  public var folder: FolderID
+
+  public init(user: String, passwordSecret: String, folder: FolderID) {
+    self.user = user
+    self.passwordSecret = passwordSecret
+    self.folder = folder
+  }
+}
+
 /// What to build.
 public struct EnvironmentOrder: Sendable, Codable, Equatable {
   public var id: EnvironmentID
@@ -40,13 +54,16 @@ public struct EnvironmentOrder: Sendable, Codable, Equatable {
   public var allowSource: Bool
   /// A container image in place of packages.
   public var image: String?
+  /// nil: what `docker login` keeps for the image's registry.
+  public var login: RegistryAccount?
 
   public init(
     id: EnvironmentID, requirements: String, isLock: Bool, python: String? = nil, index: String? = nil,
     findLinks: [String] = [], offline: Bool = false, allowSource: Bool = false,
-    image: String? = nil
+    image: String? = nil, login: RegistryAccount? = nil
   ) {
     self.image = image
+    self.login = login
     self.id = id
     self.requirements = requirements
     self.isLock = isLock

@@ -1,4 +1,5 @@
 public import Domain
+public import DriverAPI
 
 /// What a builder of environments works with.
 public struct EnvironmentConfiguration: Sendable {
@@ -17,8 +18,10 @@ public struct EnvironmentConfiguration: Sendable {
   /// Writes the files of an image as a tar; nil where there is no container engine.
   public var export:
     (
-      @Sendable (_ reference: String, _ file: String, _ progress: @escaping @Sendable (String) -> Void)
-        async throws(PlatformError) -> ExportedImage
+      @Sendable (
+        _ reference: String, _ login: RegistryAccount?, _ file: String,
+        _ progress: @escaping @Sendable (String) -> Void
+      ) async throws(PlatformError) -> ExportedImage
     )?
   public var now: @Sendable () -> Timestamp
   public var log: @Sendable (String) -> Void
@@ -48,8 +51,8 @@ public struct EnvironmentConfiguration: Sendable {
     dataFolder: String, python: String, pythonPath: String, sandboxed: Bool = true, index: String? = nil,
     wheels: [String] = [], limits: Limits = Limits(),
     export: (
-      @Sendable (String, String, @escaping @Sendable (String) -> Void) async throws(PlatformError)
-        -> ExportedImage
+      @Sendable (String, RegistryAccount?, String, @escaping @Sendable (String) -> Void)
+        async throws(PlatformError) -> ExportedImage
     )? = nil, now: @escaping @Sendable () -> Timestamp,
     log: @escaping @Sendable (String) -> Void = { _ in }
   ) {

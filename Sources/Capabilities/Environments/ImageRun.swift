@@ -29,7 +29,7 @@ struct ImageRun {
     let id = order.id
     let builder = builder
     builder.say(id, "asking for the image")
-    let exported = try await export(image, "\(folder)/image.tar") { builder.say(id, $0) }
+    let exported = try await export(image, order.login, "\(folder)/image.tar") { builder.say(id, $0) }
     return try await offload { () throws(PlatformError) in try self.unpack(image, exported) }
   }
 

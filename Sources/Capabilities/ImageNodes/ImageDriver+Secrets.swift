@@ -78,15 +78,23 @@ extension ImageDriver {
     _ launch: NodeLaunch, _ source: ImageSource, registry: String, _ words: ImageWords
   ) async throws(DriverFailure) -> RegistryLogin? {
     guard let secret = source.passwordSecret else { return nil }
-    var value = try await value(secret, for: "image.passwordSecret", launch, words)
-    // Files of keys end with one; as docker login --password-stdin does it.
-    while let last = value.last, last == 0x0a || last == 0x0d { value.removeLast() }
-    guard let password = String(validating: value, as: UTF8.self) else {
+    let value = try await value(secret, for: "image.passwordSecret", launch, words)
+    guard let password = RegistryLogin.password(value) else {
       throw words.failure(
         .launch, .refused,
         "image.passwordSecret: the value of secret '\(secret)' is not text; give it anew: roost secret update \(secret)"
       )
     }
     return RegistryLogin(user: source.registryUser ?? "json_key", password: password, registry: registry)
+  }
+}
+
+extension RegistryLogin {
+  /// The password that a secret's value is; nil when it is no text.
+  public static func password(_ value: [UInt8]) -> String? {
+    // Files of keys end with one; as docker login --password-stdin does it.
+    var end = value.count
+    while end > 0, value[end - 1] == 0x0a || value[end - 1] == 0x0d { end -= 1 }
+    return String(validating: value[..<end], as: UTF8.self)
   }
 }

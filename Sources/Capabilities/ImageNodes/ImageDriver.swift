@@ -253,6 +253,10 @@ public final class ImageDriver: InstanceDriver {
       }
       try await self.removeTrials(node)
       let rest = try await self.engine.containers(labelled: Array(labels.prefix(2)))
+      // Its network can't go before it, and nobody would remove that later.
+      if rest.contains(where: { $0.Labels?[ContainerPlan.releaseLabel] == String(release) }) {
+        throw EngineError(.occupied, "a container of node \(node) is still being removed")
+      }
       // Another release may be about to make its first container.
       let others = self.state.withLock { state in
         state.prepared.keys.contains { $0.node == node && $0.release != release }

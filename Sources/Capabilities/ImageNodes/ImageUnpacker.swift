@@ -26,13 +26,19 @@ public struct ImageUnpacker: Sendable {
     now = configuration.now
   }
 
-  /// Asks the registry with the caller's login, pulls what isn't here, and writes the tar. Throws what the user is told.
+  /// Asks the registry with the caller's login, pulls what isn't here, and writes the tar.
+  ///
+  /// - Parameters:
+  ///   - given: instead of what `docker login` keeps for the registry.
+  ///   - secret: name of what has the login's password, for words.
+  /// - Throws: what the user is told.
   public func export(
-    _ reference: String, to file: String, progress: @escaping @Sendable (String) -> Void
+    _ reference: String, login given: RegistryLogin? = nil, secret: String? = nil, to file: String,
+    progress: @escaping @Sendable (String) -> Void
   ) async throws(PlatformError) -> Unpacked {
     let image = try ImageReference(reference)
     let logins = RegistryLogins(path: loginFile)
-    let login = logins.login(for: image.registry)
+    let login = given ?? logins.login(for: image.registry)
     do throws(EngineError) {
       let (here, pinned) = try await obtain(image, login, progress)
       progress("reading the files of the image")
@@ -40,9 +46,11 @@ public struct ImageUnpacker: Sendable {
       let digest = here.Id.split(separator: ":").last.map(String.init) ?? ""
       return Unpacked(digest: digest, pinned: pinned, variables: here.Config?.Env ?? [])
     } catch {
-      let launch = NodeLaunch(
+      var launch = NodeLaunch(
         node: .random(), nodeName: "", release: 1, manifestPath: "", blobPaths: [], inputs: [], outputs: [])
-      let words = ImageWords(launch: launch, now: now)
+      launch.image = ImageSource(
+        reference: reference, port: 0, registryUser: given?.user, passwordSecret: secret)
+      let words = ImageWords(launch: launch, now: now, subject: "the environment", fields: "")
       let told =
         error.isOfEngine
         ? words.launch(error, doing: "reading image \(image.text)")

@@ -5,6 +5,9 @@ import DriverAPI
 struct ImageWords: Sendable {
   let launch: NodeLaunch
   let now: @Sendable () -> Timestamp
+  /// What is given a login, and what its fields' names begin with.
+  var subject = "the node"
+  var fields = "image."
 
   func failure(
     _ phase: LastError.Phase, _ exitClass: LastError.ExitClass, _ message: String, lines: [String] = []
@@ -52,13 +55,13 @@ struct ImageWords: Sendable {
         } ?? "none is known"
       return failure(
         .launch, .refused,
-        "\(place) wants a login for image \(image.text) and \(why): give the node --registry-user and --registry-password-secret (image.passwordSecret), or run docker login \(image.registry) as the user of roost, or correct the image's name (the registry said: \(error.message))"
+        "\(place) wants a login for image \(image.text) and \(why): give \(subject) --registry-user and --registry-password-secret (\(fields)passwordSecret), or run docker login \(image.registry) as the user of roost, or correct the image's name (the registry said: \(error.message))"
       )
     }
     if error.isRefusalOfRegistry, let secret = launch.image?.passwordSecret {
       return failure(
         .launch, .refused,
-        "\(place) refuses user '\(login?.user ?? "")' (image.registryUser) for image \(image.text): the password in secret '\(secret)' (image.passwordSecret) is wrong, or the user may not pull the image; give the password anew with: roost secret update \(secret) (the registry said: \(error.message))"
+        "\(place) refuses user '\(login?.user ?? "")' (\(fields)registryUser) for image \(image.text): the password in secret '\(secret)' (\(fields)passwordSecret) is wrong, or the user may not pull the image; give the password anew with: roost secret update \(secret) (the registry said: \(error.message))"
       )
     }
     if error.isRefusalOfRegistry {

@@ -85,16 +85,20 @@ public final class SecretVault: Sendable {
 
   /// The value of the secret that a node's spec calls so: one of the node's folder.
   public func value(named name: String, of node: NodeID) async throws(PlatformError) -> [UInt8] {
-    guard let owner = try await store.node(node),
-      let record = try await store.secret(named: name, in: owner.folderID)
-    else { throw Self.missing(name) }
+    guard let owner = try await store.node(node) else { throw Self.missing(name) }
+    return try await value(named: name, in: owner.folderID)
+  }
+
+  /// The value of a secret of a folder.
+  public func value(named name: String, in folder: FolderID) async throws(PlatformError) -> [UInt8] {
+    guard let record = try await store.secret(named: name, in: folder) else { throw Self.missing(name) }
     return try await value(of: record.id)
   }
 
   private static func missing(_ name: String) -> PlatformError {
     PlatformError(
       .notFound,
-      "secret '\(name)' does not exist in the node's folder (or was deleted): make it with roost secret create \(name)",
+      "secret '\(name)' does not exist in the folder (or was deleted): make it with roost secret create \(name)",
       origin: .caller)
   }
 

@@ -64,7 +64,11 @@ public actor EnvironmentService {
     return EnvironmentOrder(
       id: record.id, requirements: text, isLock: isLock, python: request.python, index: request.indexUrl,
       findLinks: request.findLinks ?? [], offline: request.offline ?? false,
-      allowSource: request.allowSource ?? false, image: request.image)
+      allowSource: request.allowSource ?? false, image: request.image,
+      login: request.passwordSecret.map {
+        RegistryAccount(
+          user: request.registryUser ?? "json_key", passwordSecret: $0, folder: record.folderID)
+      })
   }
 
   /// Deletes an environment that no node uses; one that is being made is given up.

@@ -21,6 +21,7 @@ public enum EnvironmentRequirements {
   public static func text(_ request: CreateEnvironmentRequest) throws(PlatformError) -> (
     text: String, isLock: Bool
   ) {
+    try checkLogin(request)
     if let image = request.image {
       let others = [request.requirements, request.lock, request.python, request.indexUrl]
       guard others.allSatisfy({ $0 == nil }), request.presets ?? [] == [], request.findLinks ?? [] == [],
@@ -63,6 +64,15 @@ public enum EnvironmentRequirements {
       )
     }
     return (lines.joined(separator: "\n"), false)
+  }
+
+  private static func checkLogin(_ request: CreateEnvironmentRequest) throws(PlatformError) {
+    let field = request.passwordSecret == nil ? "registryUser" : "passwordSecret"
+    guard request.image != nil || (request.registryUser == nil && request.passwordSecret == nil) else {
+      throw .invalid(
+        field, "\(field): is the login for an image's registry; give image too (--image REFERENCE)")
+    }
+    try ImageValidation.checkLogin(user: request.registryUser, secret: request.passwordSecret, prefix: "")
   }
 
   /// Options and paths would be read on the server: only packages, markers and hashes may stand here.

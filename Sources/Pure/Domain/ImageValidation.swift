@@ -158,20 +158,25 @@ public enum ImageValidation {
       }
       try SecretValidation.checkName(secret, "image.secretFiles.\(path)")
     }
-    guard let secret = source.passwordSecret else {
-      guard source.registryUser == nil else {
+    try checkLogin(user: source.registryUser, secret: source.passwordSecret, prefix: "image.")
+  }
+
+  /// - Parameter prefix: of the fields' names.
+  static func checkLogin(user: String?, secret: String?, prefix: String) throws(PlatformError) {
+    guard let secret else {
+      guard user == nil else {
         throw .invalid(
-          "image.registryUser",
-          "image.registryUser: give image.passwordSecret too, the name of the secret with this user's password"
+          "\(prefix)registryUser",
+          "\(prefix)registryUser: give \(prefix)passwordSecret too, the name of the secret with this user's password"
         )
       }
       return
     }
-    try SecretValidation.checkName(secret, "image.passwordSecret")
-    let user = source.registryUser ?? ""
+    try SecretValidation.checkName(secret, "\(prefix)passwordSecret")
+    let user = user ?? "json_key"
     guard !user.isEmpty, user.utf8.count <= 256, !user.utf8.contains(where: { $0 < 0x20 || $0 == 0x3a })
     else {
-      throw .invalid("image.registryUser", "image.registryUser: '\(user)' is not a user name")
+      throw .invalid("\(prefix)registryUser", "\(prefix)registryUser: '\(user)' is not a user name")
     }
   }
 

@@ -4,13 +4,14 @@ import DriverAPI
 import Environments
 import ImageNodes
 import Sandboxing
+import Secrets
 import Telemetry
 
 /// The maker of environments as `roost serve` was asked for.
 enum EnvironmentStart {
   static func builder(
     _ configuration: ServeConfiguration, _ data: DataFolder, _ python: PythonFinder, _ logger: Logger,
-    _ images: ImageUnpacker
+    _ images: ImageUnpacker, _ vault: SecretVault
   ) -> EnvironmentBuilder {
     let options = configuration.environments
     return EnvironmentBuilder(
@@ -18,13 +19,35 @@ enum EnvironmentStart {
         dataFolder: data.path, python: python.python, pythonPath: python.packageFolder,
         sandboxed: configuration.sandbox, index: options.packageIndex, wheels: options.wheels,
         limits: .init(time: options.time, diskBytes: options.diskBytes, memoryBytes: options.memoryBytes),
-        export: { reference, file, progress throws(PlatformError) in
-          let made = try await images.export(reference, to: file, progress: progress)
+        export: { reference, account, file, progress throws(PlatformError) in
+          var login: RegistryLogin?
+          if let account { login = try await self.login(account, reference, vault) }
+          let made = try await images.export(
+            reference, login: login, secret: account?.passwordSecret, to: file, progress: progress)
           return ExportedImage(digest: made.digest, pinned: made.pinned, variables: made.variables)
         },
         now: { AssembledService.now() },
         log: { logger.info("environments", ["what": .text($0)]) }),
       treeName: CellDriver.treeName(data.path))
+  }
+
+  private static func login(
+    _ account: RegistryAccount, _ reference: String, _ vault: SecretVault
+  ) async throws(PlatformError) -> RegistryLogin {
+    let secret = account.passwordSecret
+    let value: [UInt8]
+    do throws(PlatformError) { value = try await vault.value(named: secret, in: account.folder) } catch {
+      throw PlatformError(
+        error.code, "passwordSecret: \(error.message)", origin: .caller, field: "passwordSecret")
+    }
+    guard let password = RegistryLogin.password(value) else {
+      throw .invalid(
+        "passwordSecret",
+        "passwordSecret: the value of secret '\(secret)' is not text; give it anew: roost secret update \(secret)"
+      )
+    }
+    return RegistryLogin(
+      user: account.user, password: password, registry: try ImageReference(reference).registry)
   }
 
   /// What nodes of an environment run on.

@@ -63,7 +63,7 @@ struct ServiceTerm {
     let logs = NodeLogs(folder: data.path + "/logs", limits: configuration.logs)
     let engines = EngineStart.configurations(configuration, data, logs, vault, logger)
     let maker = EnvironmentStart.builder(
-      configuration, data, python, logger, ImageUnpacker(configuration: engines[0]))
+      configuration, data, python, logger, ImageUnpacker(configuration: engines[0]), vault)
     let driver = CellDriver(
       configuration: CellDriverConfiguration(
         dataFolder: data.path, python: python.python, pythonPath: python.packageFolder,

@@ -61,14 +61,20 @@ public struct CreateEnvironmentRequest: Sendable, Codable, Equatable {
   public var allowSource: Bool?
   /// Reference of a container image: its files and its Python become the environment, and nothing else may be given.
   public var image: String?
+  /// Who asks the registry for the image; left out with a `passwordSecret`: `json_key`.
+  public var registryUser: String?
+  /// The secret of the environment's folder that holds this user's password.
+  public var passwordSecret: String?
 
   public init(
     name: String, description: String? = nil, folder: String? = nil, requirements: String? = nil,
     lock: String? = nil, presets: [String]? = nil, python: String? = nil, indexUrl: String? = nil,
     findLinks: [String]? = nil, offline: Bool? = nil, allowSource: Bool? = nil,
-    image: String? = nil
+    image: String? = nil, registryUser: String? = nil, passwordSecret: String? = nil
   ) {
     self.image = image
+    self.registryUser = registryUser
+    self.passwordSecret = passwordSecret
     self.name = name
     self.description = description
     self.folder = folder

@@ -21,6 +21,11 @@ enum EnvironmentCreate {
       Flag(
         "image", .text, value: "REFERENCE", "a container image in place of packages: its files and its Python"
       ),
+      Flag(
+        "registry-user", .text, value: "USER",
+        "who asks the image's registry, with --registry-password-secret (json_key)"),
+      Flag(
+        "registry-password-secret", .text, value: "SECRET", "the secret with the password for the registry"),
       Flag("python", .text, value: "X.Y", "minor version of Python (the server's)"),
       Flag("index-url", .text, value: "URL", "package index (the server's, PyPI)"),
       Flag(
@@ -48,7 +53,8 @@ enum EnvironmentCreate {
         presets: presets.isEmpty ? nil : presets, python: parsed.text("python"),
         indexUrl: parsed.text("index-url"), findLinks: links.isEmpty ? nil : links,
         offline: parsed.toggle("offline") ? true : nil,
-        allowSource: parsed.toggle("allow-source") ? true : nil, image: parsed.text("image"))
+        allowSource: parsed.toggle("allow-source") ? true : nil, image: parsed.text("image"),
+        registryUser: parsed.text("registry-user"), passwordSecret: parsed.text("registry-password-secret"))
       guard
         request.requirements != nil || request.lock != nil || request.presets != nil || request.image != nil
       else {
