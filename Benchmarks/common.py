@@ -227,6 +227,30 @@ def cpu_seconds(pids: Iterable[int]) -> float:
     return sum(time.clock_gettime((~pid << 3) | 2) for pid in pids)
 
 
+def wrk(
+    name: str, url: str, arguments: Sequence[str], pids: Iterable[int], connections: int, seconds: float, core: int
+) -> dict[str, float]:
+    """One run of wrk with `post.lua`: requests per second, latencies, processor microseconds of `pids` per request."""
+    script = str(pathlib.Path(__file__).resolve().parent / "post.lua")
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", script, url, "--", *arguments]
+    pids = list(pids)
+    before = cpu_seconds(pids)
+    ran = subprocess.run(pinned(command, core), capture_output=True, text=True, timeout=seconds + 60)
+    spent = cpu_seconds(pids) - before
+    line = next((line for line in ran.stdout.splitlines() if line.startswith("RESULT ")), None)
+    if line is None:
+        raise BenchmarkError(f"wrk: {ran.stdout}{ran.stderr}")
+    found: dict[str, Any] = json.loads(line.removeprefix("RESULT "))
+    if not found["requests"] or found["status"] or found["socket"]:
+        raise BenchmarkError(f"{name}: {found}")
+    return {
+        "rate": found["requests"] / found["microseconds"] * 1e6,
+        "p50": found["p50"],
+        "p99": found["p99"],
+        "cpu": spent / found["requests"] * 1e6,
+    }
+
+
 def with_ancestors(pids: Iterable[int]) -> set[int]:
     """Processes and those that started them, up to (not including) process 1 and this process."""
     found: set[int] = set()

@@ -19,7 +19,6 @@ import pathlib
 import socket
 import subprocess
 import tempfile
-from typing import Any
 
 from common import (
     PYTHON,
@@ -35,6 +34,7 @@ from common import (
     table,
     wait_for,
     with_ancestors,
+    wrk,
 )  # fmt: skip
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -112,26 +112,7 @@ class Side:
         self.pids = pids
 
     def load(self, connections: int, seconds: float, core: int) -> dict[str, float]:
-        """One run of wrk: requests per second, latencies, processor microseconds per request."""
-        command = [
-            "wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", str(HERE / "post.lua"), self.url,
-            "--", *self.arguments,
-        ]  # fmt: skip
-        before = cpu_seconds(self.pids)
-        ran = subprocess.run(pinned(command, core), capture_output=True, text=True, timeout=seconds + 60)
-        spent = cpu_seconds(self.pids) - before
-        line = next((line for line in ran.stdout.splitlines() if line.startswith("RESULT ")), None)
-        if line is None:
-            raise BenchmarkError(f"wrk: {ran.stdout}{ran.stderr}")
-        found: dict[str, Any] = json.loads(line.removeprefix("RESULT "))
-        if not found["requests"] or found["status"] or found["socket"]:
-            raise BenchmarkError(f"{self.name}: {found}")
-        return {
-            "rate": found["requests"] / found["microseconds"] * 1e6,
-            "p50": found["p50"],
-            "p99": found["p99"],
-            "cpu": spent / found["requests"] * 1e6,
-        }
+        return wrk(self.name, self.url, self.arguments, self.pids, connections, seconds, core)
 
 
 Results = dict[tuple[int, str], dict[str, float]]

@@ -34,7 +34,6 @@ from common import (
     Roost,
     awake,
     bar,
-    cpu_seconds,
     kilobytes,
     machine,
     median,
@@ -42,11 +41,11 @@ from common import (
     run,
     table,
     wait_for,
+    wrk,
 )
 from onnx import TensorProto, helper, numpy_helper
 from proxies.peers import free_port
 
-HERE = pathlib.Path(__file__).resolve().parent
 PARTS = ("overhead", "mlserver", "memory")
 FEATURES = 4
 ROWS: dict[str, list[float]] = {"one": [5.1, 3.5, 1.4, 0.2]}
@@ -163,26 +162,8 @@ class Side:
             return json.load(answer)
 
     def load(self, connections: int, seconds: float, core: int) -> Figures:
-        """One run of wrk: requests per second, latencies, processor microseconds per request."""
-        command = [
-            "wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", str(HERE / "post.lua"), self.url,
-            "--", self.body, *([self.token] if self.token else []),
-        ]  # fmt: skip
-        before = cpu_seconds(self.pids)
-        ran = subprocess.run(pinned(command, core), capture_output=True, text=True, timeout=seconds + 60)
-        spent = cpu_seconds(self.pids) - before
-        line = next((line for line in ran.stdout.splitlines() if line.startswith("RESULT ")), None)
-        if line is None:
-            raise BenchmarkError(f"wrk: {ran.stdout}{ran.stderr}")
-        found: dict[str, Any] = json.loads(line.removeprefix("RESULT "))
-        if not found["requests"] or found["status"] or found["socket"]:
-            raise BenchmarkError(f"{self.name}: {found}")
-        return {
-            "rate": found["requests"] / found["microseconds"] * 1e6,
-            "p50": found["p50"],
-            "p99": found["p99"],
-            "cpu": spent / found["requests"] * 1e6,
-        }
+        arguments = [self.body, *([self.token] if self.token else [])]
+        return wrk(self.name, self.url, arguments, self.pids, connections, seconds, core)
 
 
 def compare(

@@ -35,12 +35,7 @@ extension GatewayLoop {
       request.path = node.shared.paths.execute
       request.aliasPath = choice?.alias.shared.paths.execute
     }
-    let own = node.plan.total
-    request.totalDeadline = own > 0 ? request.arrived + own : .max
-    if let timeout, own == 0 || timeout < own {
-      request.totalDeadline = request.arrived + timeout
-      request.callerSetDeadline = true
-    }
+    limit(request, to: timeout, of: node)
     request.head.append("POST /v2/models/")
     request.head.append(execution.model.name)
     request.head.append("/infer HTTP/1.1\r\nhost: node\r\ncontent-type: application/octet-stream\r\n")

@@ -142,12 +142,7 @@ extension GatewayLoop {
     do throws(Refusal) {
       let node = try admit(request, exchange, fields, found, route)
       let timeout = try callerTimeout(exchange, fields.fields)
-      let own = node.plan.total
-      request.totalDeadline = own > 0 ? request.arrived + own : .max
-      if let timeout, own == 0 || timeout < own {
-        request.totalDeadline = request.arrived + timeout
-        request.callerSetDeadline = true
-      }
+      limit(request, to: timeout, of: node)
       frame(request, exchange)
       if !request.isIdempotent { request.isIdempotent = hasIdempotencyKey(exchange, fields.fields) }
       try writeHead(
@@ -168,6 +163,15 @@ extension GatewayLoop {
       refusal.location = page
       refuse(request, refusal)
     }
+  }
+
+  /// Sets until when the request may take: as long as its caller waits, and no longer than the node lets it.
+  func limit(_ request: ProxyRequest, to timeout: Int64?, of node: LoopNode) {
+    let own = node.plan.total
+    request.totalDeadline = own > 0 ? request.arrived + own : .max
+    guard let timeout, own == 0 || timeout < own else { return }
+    request.totalDeadline = request.arrived + timeout
+    request.callerSetDeadline = true
   }
 
   private func admit(
