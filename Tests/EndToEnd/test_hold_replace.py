@@ -221,6 +221,14 @@ def test_a_hold_ends_by_itself(roost: Roost, cells: dict[str, str]) -> None:
     assert who(caller.done()) == "old"
 
 
+def test_what_comes_with_a_hold_goes_on_with_its_end(roost: Roost, cells: dict[str, str]) -> None:
+    """As long as the hold lasts they may wait, and both times end in one turn of the gateway's clock."""
+    publish(roost, "brief", {"old": 100})
+    for _ in range(4):
+        hold(roost, "brief", 1, waitSeconds=1)
+        assert who(run(roost, "brief")) == "old"
+
+
 def test_what_waits_is_bounded_by_number_age_and_the_callers_time(
     roost: Roost, cells: dict[str, str]
 ) -> None:

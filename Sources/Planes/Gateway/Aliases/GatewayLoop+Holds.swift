@@ -170,6 +170,8 @@ extension GatewayLoop {
         request,
         Refusal(.deadlineExceeded, "the caller's grpc-timeout ended while alias \(hold.name) was held"))
     }
+    // Timers of one tick fire in no order: what may wait as long as the hold lasts goes on at its end.
+    guard loop.now < hold.endsAt else { return end(hold) }
     hold.shared.holds.aged.add()
     let seconds = hold.routed.waitMilliseconds / 1000
     refuse(
