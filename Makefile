@@ -47,7 +47,7 @@ soak: build ## ten minutes of real clients, bad manners and killed instances; SO
 zero-loss: build ## five minutes of load of every kind while aliases, nodes and processes change; ZERO_LOSS=SECONDS
 	@ROOST_ZERO_LOSS_SECONDS=$(or $(ZERO_LOSS),300) scripts/with-engine $(PY) -m pytest -q -s Tests/EndToEnd/test_zero_loss.py
 
-drill: zero-loss ## that, and as long an alias under load while instances are killed, frozen, slowed; DRILL=SECONDS
+drill: zero-loss ## that, and as long an alias under load while instances are killed, frozen, slowed, the server restarted; DRILL=SECONDS
 	@ROOST_DRILL_SECONDS=$(or $(DRILL),300) $(PY) -m pytest -q -s Tests/EndToEnd/test_drill.py -k nothing_is_lost
 
 check-sanitizers: setup ## every Swift test with address, leak and thread sanitizer

@@ -56,6 +56,8 @@ final class Recorder: Sendable {
     ),
     (["node", "describe", "a", "b"], "unexpected argument 'b'"),
     (["node", "call", "a", "--input", "{"], "--input: not JSON"),
+    (["drill", "a", "--data", "d", "--no-restart"], "--data, --restart and --no-restart exclude each other"),
+    (["drill", "a", "--restart", "x", "--data", "d"], "exclude each other: give one"),
     (["node", "list", "--url", "ftp://x"], "url: 'ftp://x' must look like"),
   ]) func `a slip is a usage error that names the fix`(_ arguments: [String], _ message: String) async {
     let recorder = Recorder()

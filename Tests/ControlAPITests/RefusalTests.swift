@@ -62,7 +62,12 @@ private struct Served {
         authority: authority,
         exchange: TokenExchange(store: store, authority: authority, now: time.wall), apiKeys: keys,
         metrics: { "" }, logs: { _, _, _ in LogPage(lines: [], cursor: "1-0") }, requests: { _ in nil },
-        limits: { _ in [] }, version: VersionResource(version: "0", api: "v1", swift: "6")))
+        limits: { _ in [] }, version: VersionResource(version: "0", api: "v1", swift: "6"),
+        server: {
+          ServerResource(
+            processId: .random(), pid: 2, version: "0", startedAt: time.wall(), dataFolder: "/data",
+            formerProcessDrains: false)
+        }))
   }
 
   func token(_ subject: String = Served.account.text) async throws -> String {
@@ -176,5 +181,16 @@ private struct Asked {
     #expect(list.status == 200 && String(decoding: list.response.body, as: UTF8.self) == "{\"nodes\":[]}")
     let instances = await served.ask("GET", "/v1/instances", authorization: stranger)
     #expect(String(decoding: instances.response.body, as: UTF8.self) == "{\"instances\":[]}")
+  }
+
+  @Test func `the process that serves is shown to administrators`() async throws {
+    let served = try await Served()
+    let stranger = "Bearer \(try await served.token(Served.stranger.text))"
+    let refused = await served.ask("GET", "/v1/server", authorization: stranger)
+    #expect(refused.status == 403 && refused.problem?.detail.contains("role 'admin'") == true)
+    let seen = await served.ask(
+      "GET", "/v1/server", authorization: "Bearer \(try await served.token())")
+    let server = try JSONDecoder().decode(ServerResource.self, from: Data(seen.response.body))
+    #expect(server.pid == 2 && server.dataFolder == "/data" && !server.formerProcessDrains)
   }
 }

@@ -13,10 +13,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nbformat
 import pytest
+
+if TYPE_CHECKING:
+    from upgrading import Upgradable
 
 # Terminals are forked out of this process: handlers of grpcio's threads would end them before they begin.
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
@@ -228,6 +231,25 @@ def make_server() -> Iterator[Callable[..., Roost]]:
 
     def make(*flags: str) -> Roost:
         server = Roost(folder / f"data{len(made)}", *flags)
+        made.append(server)
+        return server.start()
+
+    yield make
+    for server in made:
+        server.close()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def make_upgradable() -> Iterator[Callable[..., Upgradable]]:
+    """The same, of servers whose process changes."""
+    from upgrading import Upgradable
+
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="roost-e2e-"))
+    made: list[Upgradable] = []
+
+    def make(*flags: str) -> Upgradable:
+        server = Upgradable(folder / f"data{len(made)}", *flags)
         made.append(server)
         return server.start()
 

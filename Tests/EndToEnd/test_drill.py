@@ -6,30 +6,17 @@ from __future__ import annotations
 import http.server
 import json
 import os
-import pathlib
-import shutil
 import subprocess
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-import pytest
 from conftest import BINARY, Roost, wait_for
 from test_aliases import publish
-from upgrading import Upgradable
+from upgrading import Upgradable, is_running
 
 SECONDS = int(os.environ.get("ROOST_DRILL_SECONDS") or 0)
-
-
-@pytest.fixture
-def upgradable() -> Iterator[Upgradable]:
-    home = tempfile.mkdtemp(prefix="roost-")
-    server = Upgradable(pathlib.Path(home) / "data")
-    yield server.start()  # type: ignore[misc]
-    server.close()
-    shutil.rmtree(home, ignore_errors=True)
 
 
 def cells(roost: Roost, *names: str, count: int = 3, seconds: float = 0.002) -> None:
@@ -46,11 +33,13 @@ def cells(roost: Roost, *names: str, count: int = 3, seconds: float = 0.002) -> 
         roost.healthy(node, count)
 
 
-def drill(roost: Roost, alias: str, *flags: str) -> tuple[int, dict[str, Any], str]:
+def drill(roost: Roost, alias: str, *flags: str, **more: Any) -> tuple[int, dict[str, Any], str]:
+    """Exit code, report and what was said."""
     command = [BINARY, "drill", alias, "-o", "json", *flags]
-    done = subprocess.run(
-        command, check=False, env=roost.environment, capture_output=True, text=True, timeout=SECONDS + 300
-    )
+    settings = {"env": roost.environment, "capture_output": True, "text": True, "timeout": SECONDS + 300, **more}
+    done = subprocess.run(command, check=False, **settings)
+    if isinstance(roost, Upgradable):
+        roost.follow()
     return (
         done.returncode,
         json.loads(done.stdout) if done.stdout.startswith("{") else {},
@@ -58,8 +47,10 @@ def drill(roost: Roost, alias: str, *flags: str) -> tuple[int, dict[str, Any], s
     )
 
 
-def test_nothing_is_lost_while_instances_are_killed_frozen_and_slowed(upgradable: Upgradable) -> None:
-    roost = upgradable
+def test_nothing_is_lost_while_instances_are_killed_frozen_and_slowed(make_upgradable: Callable[..., Upgradable]) -> None:
+    """The plain command: it restarts the server, too."""
+    roost = make_upgradable()
+    first = roost.pid
     cells(roost, "blue", "green")
     publish(
         roost,
@@ -68,12 +59,7 @@ def test_nothing_is_lost_while_instances_are_killed_frozen_and_slowed(upgradable
         rules=[{"node": "green", "header": "x-beta"}],
     )
     flags = ["--for", f"{SECONDS}s"] if SECONDS else ["--step", "2s"]
-    flags += [
-        "--restart",
-        f"{BINARY} upgrade --data {roost.data} -o json >{roost.data}/upgraded 2>/dev/null",
-    ]
     code, report, said = drill(roost, "staging", *flags)
-    roost.pid = json.loads((roost.data / "upgraded").read_text())["pid"]
     for step in report["steps"]:
         print(step)
     print(
@@ -98,6 +84,13 @@ def test_nothing_is_lost_while_instances_are_killed_frozen_and_slowed(upgradable
         by_name["hold"]["maximumMilliseconds"] > 300
         and by_name["kill"]["p50Milliseconds"] > 0
     )
+    # Each restart has its process, and what was left to the one before ends by itself.
+    restarts = [step["restart"] for step in report["steps"] if step["name"] == "restart"]
+    pids = [first, *(one["pid"] for one in restarts)]
+    assert [one["formerPid"] for one in restarts] == pids[:-1] and pids[-1] == roost.pid != first, restarts
+    assert all(one["leftConnections"] > 0 and one["version"] for one in restarts), restarts
+    assert f"process {roost.pid} (roost " in by_name["restart"]["note"], by_name["restart"]
+    wait_for("former processes end", lambda: not any(map(is_running, pids[:-1])), 100)
     alias = roost.get("/v1/aliases/staging")
     assert {share["nodeName"]: share["weight"] for share in alias["shares"]} == {
         "blue": 60,
@@ -140,10 +133,10 @@ def test_what_is_lost_is_told_with_its_request_id(
     }
     roost.healthy(str(roost.call("POST", "/v1/nodes", body).json["resourceId"]), 1)
     publish(roost, "prod", {"web": 100})
-    code, report, said = drill(roost, "prod", "--step", "1s")
+    code, report, said = drill(roost, "prod", "--step", "1s", "--no-restart")
     assert code == 2 and report == {} and "alias 'prod' is not staging" in said, said
     publish(roost, "prod", {"web": 100}, metadata={"stage": "test"})
-    code, report, said = drill(roost, "prod", "--step", "1s")
+    code, report, said = drill(roost, "prod", "--step", "1s", "--no-restart")
     assert code == 1 and "requests were lost" in said, said
     assert report["lost"] > 0 and report["lost"] == sum(
         step["lost"] for step in report["steps"]

@@ -6,17 +6,17 @@ from collections.abc import Callable
 
 import engine
 import pytest
-from conftest import Roost
 from engine import SOCKET
 from test_aliases import publish
 from test_drill import drill
 from test_image_nodes import make
+from upgrading import Upgradable
 
 pytestmark = pytest.mark.skipif(not SOCKET, reason=engine.MISSING)
 
 
-def test_nothing_is_lost_while_containers_are_killed_frozen_and_slowed(make_server: Callable[..., Roost]) -> None:
-    roost = make_server("--engine", SOCKET)
+def test_nothing_is_lost_while_containers_are_killed_frozen_and_slowed(make_upgradable: Callable[..., Upgradable]) -> None:
+    roost = make_upgradable("--engine", SOCKET)
     for name in ("blue", "green"):
         make(roost, name, instances={"count": 3})
     publish(roost, "staging", {"blue": 60, "green": 40})
@@ -25,7 +25,7 @@ def test_nothing_is_lost_while_containers_are_killed_frozen_and_slowed(make_serv
     told = (report.get("steps"), report.get("failures"), said)
     assert code == 0, told
     steps = {step["name"]: step for step in report["steps"]}
-    for name in ("calm", "kill", "freeze", "slow", "weights", "hold"):
+    for name in ("calm", "kill", "freeze", "slow", "weights", "hold", "restart"):
         assert steps[name]["state"] == "done", told
         assert steps[name]["requests"] > 20 and steps[name]["lost"] == 0, told
     assert report["lost"] == 0 and all(form["requests"] > 50 for form in report["forms"]), told

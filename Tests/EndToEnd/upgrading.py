@@ -78,6 +78,11 @@ class Upgradable(Roost):
             self.pid = report["pid"]
         return done.returncode, report
 
+    def follow(self) -> int:
+        """Asks which process serves, when something else than `upgrade` changed it."""
+        self.pid = int(self.get("/v1/server")["pid"])
+        return self.pid
+
     def stop(self) -> int:
         assert self.process
         if self.pid == self.process.pid:

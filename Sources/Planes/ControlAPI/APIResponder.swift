@@ -36,6 +36,8 @@ public struct APIWorld: Sendable {
   public var requests: @Sendable (String) -> RequestResource?
   public var limits: @Sendable (NodeSpec) -> [EffectiveLimit]
   public var version: VersionResource
+  /// The process that serves.
+  public var server: @Sendable () -> ServerResource
   /// `NAME.ALIASDOMAIN` as a request's host names an alias; empty: no host does. In lower case.
   public var aliasDomain: String
 
@@ -50,6 +52,7 @@ public struct APIWorld: Sendable {
     logBytes: @escaping @Sendable (NodeID) -> Int64? = { _ in nil },
     requests: @escaping @Sendable (String) -> RequestResource?,
     limits: @escaping @Sendable (NodeSpec) -> [EffectiveLimit], version: VersionResource,
+    server: @escaping @Sendable () -> ServerResource,
     aliasDomain: String = ""
   ) {
     self.aliasDomain = aliasDomain.lowercased()
@@ -78,6 +81,7 @@ public struct APIWorld: Sendable {
     self.requests = requests
     self.limits = limits
     self.version = version
+    self.server = server
   }
 
   var store: Store { world.store }

@@ -139,6 +139,7 @@ enum RouteTable {
     Route("DELETE", "/v1/subnets/*", SubnetEndpoints.delete),
     Route("GET", "/v1/top", TopEndpoints.get),
     Route("GET", "/v1/requests/*", RequestEndpoints.get),
+    Route("GET", "/v1/server", ServerEndpoints.get),
     Route("GET", "/v1/configurations", OpenEndpoints.configurations),
   ]
 }

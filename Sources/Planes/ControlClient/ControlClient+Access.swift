@@ -112,6 +112,9 @@ extension ControlClient {
     try get("/v1/requests/\(Self.escaped(id))")
   }
 
+  /// The process that serves. Needs the role admin on some folder.
+  public func server() throws(ClientError) -> ServerResource { try get("/v1/server", timeout: .seconds(10)) }
+
   /// Needs no token.
   public func version() throws(ClientError) -> VersionResource { try get("/version", timeout: .seconds(5)) }
 }

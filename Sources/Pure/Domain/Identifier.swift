@@ -15,6 +15,7 @@ public enum ResourceKind: String, Sendable, CaseIterable {
   case secret = "sec"
   case subnet = "sub"
   case model = "mod"
+  case process = "prc"
 }
 
 /// The kind of a typed id.
@@ -35,6 +36,7 @@ public enum EnvironmentKind: IdentifiedKind { public static let kind = ResourceK
 public enum SecretKind: IdentifiedKind { public static let kind = ResourceKind.secret }
 public enum SubnetKind: IdentifiedKind { public static let kind = ResourceKind.subnet }
 public enum ModelKind: IdentifiedKind { public static let kind = ResourceKind.model }
+public enum ProcessKind: IdentifiedKind { public static let kind = ResourceKind.process }
 
 public typealias FolderID = Identifier<FolderKind>
 public typealias ProjectID = Identifier<ProjectKind>
@@ -50,6 +52,7 @@ public typealias EnvironmentID = Identifier<EnvironmentKind>
 public typealias SecretID = Identifier<SecretKind>
 public typealias SubnetID = Identifier<SubnetKind>
 public typealias ModelID = Identifier<ModelKind>
+public typealias ProcessID = Identifier<ProcessKind>
 
 /// An opaque id: 20 characters `[a-z0-9]`, the first three say the kind. Ids of different kinds can't be mixed.
 public struct Identifier<Kind: IdentifiedKind>: Sendable, Hashable, Comparable, Codable,

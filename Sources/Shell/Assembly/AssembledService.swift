@@ -57,7 +57,7 @@ public enum AssembledService {
       }
       try parts.data.lock.sign()
     }
-    var door = try UpgradeDoor(parts.data) { parts.signals.post(.upgrade($0)) }
+    var door = try UpgradeDoor(parts.data, of: parts.process) { parts.signals.post(.upgrade($0)) }
     try await term.begin()
     parts.predecessor?.say(.listening)
     parts.sayServing()
@@ -78,7 +78,7 @@ public enum AssembledService {
           successor.abandon()
           parts.logger.error("roost was not upgraded", ["error": .text(error.message)])
           term = try await ServiceTerm(parts, trusting: gateway.routedInstances, afterFailure: true)
-          door = try UpgradeDoor(parts.data) { parts.signals.post(.upgrade($0)) }
+          door = try UpgradeDoor(parts.data, of: parts.process) { parts.signals.post(.upgrade($0)) }
           try await term.begin()
           parts.refuse(call, error)
         }

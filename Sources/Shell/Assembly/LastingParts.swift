@@ -24,6 +24,9 @@ struct LastingParts: Sendable {
   let upstreamTLS: TLSContext
   let metrics = MetricsRegistry()
   let feeds: TermFeeds
+  /// Tells this process from every other one.
+  let process = ProcessID.random()
+  let startedAt = AssembledService.now()
   let gateway: GatewayServer
   /// The service manager opened sockets, which it keeps open while nobody serves.
   let hasManagedSockets: Bool
@@ -59,6 +62,13 @@ struct LastingParts: Sendable {
       observe: { [feeds] in feeds.observed($0) }, captured: { [feeds] in feeds.captured($0) }, logger: logger,
       metrics: metrics)
     metrics.add { [feeds] in feeds.write(&$0) }
+  }
+
+  /// This process, for administrators.
+  var server: ServerResource {
+    ServerResource(
+      processId: process, pid: Int(getpid()), version: AssembledService.version, startedAt: startedAt,
+      dataFolder: data.path, formerProcessDrains: predecessor.map { !$0.isGone } ?? false)
   }
 
   func sayServing() {
@@ -126,8 +136,7 @@ struct LastingParts: Sendable {
     ServiceManager.say("READY=1", "STATUS=serving; the last upgrade failed: \(error.message)")
     call.reply(
       UpgradeReport(
-        upgraded: false, message: error.message, pid: Int(getpid()), version: AssembledService.version,
-        seconds: 0, heldSeconds: 0))
+        upgraded: false, message: error.message, pid: Int(getpid()), version: AssembledService.version))
   }
 
   /// The other process serves: this one drains, and ends.
@@ -137,16 +146,17 @@ struct LastingParts: Sendable {
     data.lock.leave()
     let held = (ContinuousClock.now - heldSince) / .seconds(1)
     let pid = Int(successor.process.pid)
+    let left = gateway.openConnections
     ServiceManager.say("MAINPID=\(pid)", "READY=1", "STATUS=serving")
     call.reply(
       UpgradeReport(
         upgraded: true, message: "process \(pid) serves", pid: pid, version: successor.version,
-        seconds: successor.seconds, heldSeconds: held))
+        seconds: successor.seconds, heldSeconds: held, leftConnections: left))
     let limit = Duration.seconds(call.request.drainSeconds)
     logger.info(
       "another process serves; this one drains",
       [
-        "pid": .integer(pid), "connections": .integer(gateway.openConnections),
+        "pid": .integer(pid), "connections": .integer(left),
         "api_held_ms": .integer(Int(held * 1000)), "limit_seconds": .integer(Int(call.request.drainSeconds)),
       ])
     await gateway.leave(limit: limit)

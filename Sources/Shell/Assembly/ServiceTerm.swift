@@ -139,6 +139,7 @@ struct ServiceTerm {
         return EffectiveLimits.of($0, enforced: capabilities.enforced, missing: capabilities.missing)
       },
       version: VersionResource(version: AssembledService.version, api: "v1", swift: "6.3"),
+      server: { parts.server },
       aliasDomain: configuration.aliasDomain ?? "")
     housekeeping = Housekeeping(
       data: data, store: store, logs: logs, authority: authority, subject: subject, time: time,

@@ -1,4 +1,5 @@
 internal import ControlClient
+public import Domain
 
 /// The command line of Roost.
 public struct Shell: Sendable {
@@ -7,14 +8,15 @@ public struct Shell: Sendable {
 
   let serve: @Sendable (ServeOptions) async -> Int32
   let doctor: @Sendable (DoctorOptions) async -> Int32
-  let upgrade: @Sendable (UpgradeOptions) async -> Int32
+  let upgrade: @Sendable (UpgradeOptions) async -> UpgradeOutcome
   let surroundings: Surroundings
 
-  /// The closures run the service, look at the machine and have another process take over; what they return is the exit code.
+  /// The closures run the service, look at the machine and have another process take over; what the first two return is the
+  /// exit code.
   public init(
     serve: @escaping @Sendable (ServeOptions) async -> Int32,
     doctor: @escaping @Sendable (DoctorOptions) async -> Int32,
-    upgrade: @escaping @Sendable (UpgradeOptions) async -> Int32
+    upgrade: @escaping @Sendable (UpgradeOptions) async -> UpgradeOutcome
   ) {
     self.init(surroundings: .process(), serve: serve, doctor: doctor, upgrade: upgrade)
   }
@@ -22,7 +24,7 @@ public struct Shell: Sendable {
   init(
     surroundings: Surroundings, serve: @escaping @Sendable (ServeOptions) async -> Int32,
     doctor: @escaping @Sendable (DoctorOptions) async -> Int32,
-    upgrade: @escaping @Sendable (UpgradeOptions) async -> Int32 = { _ in 0 }
+    upgrade: @escaping @Sendable (UpgradeOptions) async -> UpgradeOutcome = { _ in .silent }
   ) {
     self.upgrade = upgrade
     self.surroundings = surroundings

@@ -20,8 +20,8 @@ let shell = Shell(
   },
   doctor: { options in await Doctor.run(python: options.python, asJSON: options.json) },
   upgrade: { options in
-    await UpgradeClient.run(
+    await UpgradeClient.ask(
       dataFolder: options.dataFolder, binary: options.binary, timeout: options.timeoutSeconds,
-      drain: options.drainSeconds, asJSON: options.json)
+      drain: options.drainSeconds, process: options.process)
   })
 exit(await shell.run(Array(CommandLine.arguments.dropFirst())))

@@ -1,5 +1,6 @@
 import Domain
 import FoundationEssentials
+import Glibc
 import Sandboxing
 import Synchronization
 
@@ -11,20 +12,8 @@ struct UpgradeRequest: Codable, Sendable {
   var timeoutSeconds: Double
   /// For what goes on in the old one.
   var drainSeconds: Double
-}
-
-/// What came of it.
-struct UpgradeReport: Codable, Sendable {
-  /// Whether the new process serves; else the old one does.
-  var upgraded: Bool
-  var message: String
-  /// Who serves now.
-  var pid: Int
-  var version: String
-  /// From the request to the new process' first connection.
-  var seconds: Double
-  /// How long no process took API requests; they waited.
-  var heldSeconds: Double
+  /// Only this process is meant: another one refuses, and does nothing. Nil: whichever serves the data folder.
+  var process: ProcessID?
 }
 
 /// A request with the way back to who asked.
@@ -39,14 +28,23 @@ final class UpgradeDoor: Sendable {
 
   private let listener: UnixListener
 
-  /// Gives each request to the closure, on a thread of its own.
-  init(_ data: DataFolder, _ knocked: @escaping @Sendable (UpgradeCall) -> Void) throws(PlatformError) {
+  /// Gives each request that means this process to the closure, on a thread of its own.
+  init(
+    _ data: DataFolder, of process: ProcessID, _ knocked: @escaping @Sendable (UpgradeCall) -> Void
+  ) throws(PlatformError) {
     do throws(SystemFailure) { listener = try UnixListener(path: Self.path(data.path)) } catch {
       throw PlatformError(.unavailable, error.description)
     }
     startThread { [listener] in
       while let connection = listener.accept() {
         guard let request: UpgradeRequest = Self.read(connection, within: .seconds(5)) else { continue }
+        guard request.process == nil || request.process == process else {
+          let report = UpgradeReport(
+            upgraded: false, message: "another process serves this data folder than the one that is meant",
+            pid: Int(getpid()), version: AssembledService.version, isOther: true)
+          Self.write(report, to: connection)
+          continue
+        }
         knocked(UpgradeCall(request: request) { Self.write($0, to: connection) })
       }
     }

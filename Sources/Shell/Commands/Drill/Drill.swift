@@ -6,7 +6,7 @@ enum Drill {
   static let command: Command = Command(
     "drill", "see that an alias loses nothing when things break",
     purpose:
-      "Calls an alias with clients of its own and meanwhile kills an instance, freezes one, slows one, moves weights, holds requests and restarts the server. Fails when a request was lost. An alias is staging when its name or its metadata 'stage' says staging, test, drill or dev; others need --yes.",
+      "Calls an alias with clients of its own and meanwhile kills an instance, freezes one, slows one, moves weights, holds requests and restarts the server, as roost upgrade does, when it runs on its machine as its user. Fails when a request was lost. An alias is staging when its name or its metadata 'stage' says staging, test, drill or dev; others need --yes.",
     arguments: [Positional("ALIAS", "id or name")],
     flags: [
       Flag("yes", short: "y", .toggle, "disturb an alias that is not staging, too"),
@@ -20,14 +20,20 @@ enum Drill {
       Flag("stream", .text, value: "PATH", "an answer of servers that goes on, such as events"),
       Flag("timeout", .duration, "an answer that takes longer is lost (60s)"),
       Flag(
+        "data", .text, value: "DIR",
+        "the data folder of the server, which is upgraded there (the one that the server tells; else beside the token's file)"
+      ),
+      Flag(
         "restart", .text, value: "COMMAND",
-        "restarts roost without a gap; run by sh. Without it that step is left out"),
+        "restarts the server without a gap, instead of an upgrade; run by sh"),
+      Flag("no-restart", .toggle, "leave the server's process alone"),
     ],
     examples: [
       "roost drill staging", "roost drill staging --for 5m -o json",
-      "roost drill staging --restart 'roost upgrade --data /var/lib/roost >/dev/null'",
+      "roost drill staging --no-restart", "roost drill staging --restart 'ssh HOST systemctl reload roost'",
     ],
     run: { context in
+      let restart = try DrillRestart.chosen(context)
       let client = try context.client()
       let alias = try client.alias(context.first)
       guard context.parsed.toggle("yes") || isStaging(alias) else {
@@ -41,7 +47,7 @@ enum Drill {
       let load = try await client.load(order, prefix: prefix)
       var run = DrillRun(
         client, context, alias, length: context.parsed.duration("step") ?? .seconds(3),
-        restart: context.parsed.text("restart"))
+        restart: restart)
       let report = try await run.run(load, for: context.parsed.duration("for"))
       try context.show(report, names: [alias.name]) { report.text }
       guard report.isGood else { throw CommandFailure(.failed, verdict(report)) }

@@ -17,6 +17,31 @@ struct DrillReport: Codable, Equatable {
     var p50Milliseconds: Double?
     var p99Milliseconds: Double?
     var maximumMilliseconds: Double?
+    /// Of the step that restarts the server.
+    var restart: Restart?
+
+    init(name: String, state: State, note: String, seconds: Double, restart: Restart? = nil) {
+      self.name = name
+      self.state = state
+      self.note = note
+      self.seconds = seconds
+      self.restart = restart
+    }
+  }
+
+  /// One process of the server in place of another.
+  struct Restart: Codable, Equatable {
+    var formerPid: Int
+    var pid: Int
+    var version: String
+    /// Until the new process answered.
+    var seconds: Double
+    /// How long changes by the API waited; of an upgrade.
+    var heldSeconds: Double?
+    /// Connections that the old process had then; of an upgrade.
+    var leftConnections: Int?
+    /// Whether the old process still answered its last requests at the end of the step.
+    var formerProcessDrains: Bool
   }
 
   struct Form: Codable, Equatable {
@@ -126,7 +151,7 @@ struct DrillReport: Codable, Equatable {
     return text + "\n" + lost.text
   }
 
-  private static func rounded(_ value: Double) -> String {
+  static func rounded(_ value: Double) -> String {
     let tenths = Int((value * 10).rounded())
     return "\(tenths / 10).\(tenths % 10)"
   }

@@ -6,6 +6,7 @@ struct DrillRun {
   /// What a step did, or why it did nothing.
   enum Outcome {
     case done(String)
+    case restarted(DrillReport.Restart, String)
     case skipped(String)
   }
 
@@ -14,7 +15,7 @@ struct DrillRun {
   let alias: AliasResource
   /// How long each step is watched.
   let length: Duration
-  let restart: String?
+  let restart: DrillRestart
 
   private(set) var steps: [DrillReport.Step] = []
   /// Monotonic nanoseconds.
@@ -22,7 +23,8 @@ struct DrillRun {
   private var answers: [DrillAnswer] = []
 
   init(
-    _ client: ControlClient, _ context: Context, _ alias: AliasResource, length: Duration, restart: String?
+    _ client: ControlClient, _ context: Context, _ alias: AliasResource, length: Duration,
+    restart: DrillRestart
   ) {
     self.client = client
     self.context = context
@@ -62,9 +64,11 @@ struct DrillRun {
     context.note("\(name)...")
     var state = DrillReport.State.done
     var note = ""
+    var restart: DrillReport.Restart?
     do {
       switch try await body(self) {
       case .done(let what): note = what
+      case .restarted(let seen, let what): (restart, note) = (seen, what)
       case .skipped(let why): (state, note) = (.skipped, why)
       }
       if state == .done {
@@ -80,7 +84,8 @@ struct DrillRun {
     answers += load.take()
     steps.append(
       DrillReport.Step(
-        name: name, state: state, note: note, seconds: Double(DrillLoad.now() - start) / 1e9))
+        name: name, state: state, note: note, seconds: Double(DrillLoad.now() - start) / 1e9,
+        restart: restart))
   }
 
   /// Until the alias is healthy again, with as many instances as it should have.
@@ -175,13 +180,5 @@ struct DrillRun {
     let waited = try client.alias(alias.name).hold?.waiting ?? 0
     _ = try client.releaseAlias(alias.name)
     return .done("\(waited) requests waited half a second")
-  }
-
-  private func restartServer() async throws -> Outcome {
-    guard let restart else {
-      return .skipped("no --restart COMMAND that restarts roost without a gap was given")
-    }
-    _ = try HelperProgram(name: "sh").run(["-c", restart], input: "", timeout: .seconds(120))
-    return .done("ran '\(restart)'")
   }
 }

@@ -99,18 +99,18 @@ public struct UpgradeOptions: Sendable, Equatable {
   public var timeoutSeconds: Double
   /// For streams and requests of the old one, seconds.
   public var drainSeconds: Double
-  /// Print JSON instead of a line for people.
-  public var json: Bool
+  /// Only this process may be replaced; nil: whichever serves the data folder.
+  public var process: ProcessID?
 
   public init(
     dataFolder: String, binary: String? = nil, timeoutSeconds: Double = 60, drainSeconds: Double = 60,
-    json: Bool = false
+    process: ProcessID? = nil
   ) {
     self.dataFolder = dataFolder
     self.binary = binary
     self.timeoutSeconds = timeoutSeconds
     self.drainSeconds = drainSeconds
-    self.json = json
+    self.process = process
   }
 }
 

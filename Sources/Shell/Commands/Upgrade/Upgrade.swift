@@ -1,3 +1,5 @@
+internal import Domain
+
 /// `roost upgrade`
 enum Upgrade {
   static let command: Command = Command(
@@ -27,9 +29,32 @@ enum Upgrade {
       let options = UpgradeOptions(
         dataFolder: parsed.text("data") ?? "./data", binary: binary,
         timeoutSeconds: try seconds("timeout", of: parsed, usual: 60),
-        drainSeconds: try seconds("drain", of: parsed, usual: 60), json: context.format == .json)
-      throw ProgramEnd(code: await context.shell.upgrade(options))
+        drainSeconds: try seconds("drain", of: parsed, usual: 60))
+      switch await context.shell.upgrade(options) {
+      case .unreachable(let why):
+        throw CommandFailure(
+          .unavailable,
+          "no roost serves the data folder \(options.dataFolder), or not for this user: \(why)")
+      case .silent:
+        throw CommandFailure(.failed, "the process that serves did not say what came of it: see its log")
+      case .answered(let report):
+        if report.upgraded {
+          try context.show(report, names: [String(report.pid)]) { text(report, options) }
+        } else {
+          if context.format == .json { try context.show(report, names: []) { "" } }
+          throw CommandFailure(.failed, "\(report.message); process \(report.pid) serves on as before")
+        }
+      }
     })
+
+  private static func text(_ report: UpgradeReport, _ options: UpgradeOptions) -> String {
+    "\(report.message) (roost \(report.version)), after \(rounded(report.seconds)) s; changes by the API waited for \(rounded(report.heldSeconds)) s; the old process ends when its last request has, within \(rounded(options.drainSeconds + 10)) s\n"
+  }
+
+  private static func rounded(_ seconds: Double) -> String {
+    let tenths = Int((seconds * 10).rounded(.up))
+    return "\(tenths / 10).\(tenths % 10)"
+  }
 
   private static func seconds(
     _ flag: String, of parsed: ParsedArguments, usual: Double
