@@ -172,7 +172,7 @@ let package = Package(
       name: "ControlPlaneTests",
       dependencies: [
         "ControlPlane", "Domain", "Planning", "Storage", "Secrets", "DriverAPI", "AddressNodes",
-        "TestSupport",
+        "Wire", "TestSupport",
       ]),
     .testTarget(
       name: "ControlAPITests",

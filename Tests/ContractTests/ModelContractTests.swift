@@ -102,6 +102,48 @@ import Wire
     #expect(Self.contract(other).serviceNames == ["roost.nodes.my_node.Node"])
   }
 
+  static func version(_ number: Int?, _ id: String) -> RoutedModel {
+    RoutedModel(
+      id: id, name: "iris", inputs: [ModelTensor(name: "x", datatype: "FP32", shape: [-1, 1])],
+      outputs: [ModelTensor(name: "y", datatype: "FP32", shape: [-1, 1])], version: number)
+  }
+
+  @Test func `a request names a version, or gets the highest`() throws {
+    let contract = Self.contract(Self.version(10, "m10"), Self.version(nil, "m1"))
+    for (text, version) in [
+      (#"{"x":[[1]]}"#, nil), (#"{"iris":{"x":[[1]]}}"#, nil), (#"{"iris:1":{"x":[[1]]}}"#, 1),
+      (#"{"iris:10":{"x":[[1]]}}"#, 10), (#"{"m1":{"x":[[1]]}}"#, 1), (#"{"m10":{"x":[[1]]}}"#, 10),
+    ] as [(String, Int?)] {
+      let call = try contract.call(input: Array(text.utf8))
+      #expect(call.model == 0 && call.version == version, "\(text)")
+    }
+    for number in ["2", "01", "", "1 ", "x"] {
+      #expect(
+        refusal(contract, "{\"iris:\(number)\":{\"x\":[[1]]}}").contains(
+          "model 'iris' has no version '\(number)'; it is called as iris, iris:1, iris:10"))
+    }
+    #expect(contract.serviceNames == ["roost.nodes.my_node.Node"])
+    #expect(contract.proto.text.contains("version 10, the highest of 1, 10"))
+    let document = contract.openAPI(server: "http://x")
+    #expect(
+      document["info"]?["description"]?.stringValue?.contains("iris (versions 1, 10; 10 answers") == true)
+    let either = document["components"]?["schemas"]?["Input"]?["anyOf"]?.arrayValue
+    let names = either?.last?["properties"]?.objectValue?.members.map(\.key)
+    #expect(names == ["iris", "iris:1", "iris:10"])
+  }
+
+  @Test func `versions beside other models have one service for all`() throws {
+    let contract = Self.contract(Self.words, Self.version(1, "m1"), Self.version(2, "m2"))
+    #expect(contract.serviceNames == ["roost.nodes.my_node.Words", "roost.nodes.my_node.Iris"])
+    let call = try contract.call(input: Array(#"{"iris:1":{"x":[[1]]}}"#.utf8))
+    #expect(call.model == 1 && call.version == 1 && call.name == "iris:1")
+    #expect(
+      refusal(contract, #"{"x":[[1]]}"#).contains("it has the models words, iris, iris:1, iris:2"))
+    // A model with version 1 alone is shown as it always was.
+    let plain = Self.contract(Self.version(nil, "m1")).openAPI(server: "http://x")
+    #expect(plain["components"]?["schemas"]?["Input"]?["anyOf"] == nil)
+  }
+
   @Test func `every text of a model node compiles to the descriptor that is served`() throws {
     let bench = try Workbench()
     let odd = RoutedModel(

@@ -1,12 +1,15 @@
 import Domain
+import FoundationEssentials
 import Planning
 import Testing
 
 @Suite struct ModelContractTests {
-  private func model(_ name: String, _ inputs: [ModelTensor], _ outputs: [ModelTensor]) -> PlacedModel {
+  private func model(
+    _ name: String, _ inputs: [ModelTensor], _ outputs: [ModelTensor], version: Int = 1
+  ) -> PlacedModel {
     PlacedModel(
       id: .random(), name: name, digest: "sha256:0",
-      facts: ModelFacts(kind: "onnx", sizeBytes: 1, inputs: inputs, outputs: outputs))
+      facts: ModelFacts(kind: "onnx", sizeBytes: 1, inputs: inputs, outputs: outputs), version: version)
   }
 
   private func tensor(_ text: String, _ datatype: String, _ shape: Int...) -> ModelTensor {
@@ -86,5 +89,36 @@ import Testing
     // Who named no model because there was one must name it now.
     #expect(ContractChange.breaking(from: [a], to: [a, b]).map(\.kind) == [.addedModel])
     #expect(ContractChange.breaking(from: [a, b], to: [b, a, model("c", [], [])]).isEmpty)
+  }
+
+  @Test func `a version that is gone breaks who named it, one more breaks nobody`() {
+    let (one, two) = (model("a", [], []), model("a", [], [], version: 2))
+    #expect(ContractChange.breaking(from: [one], to: [one, two]).isEmpty)
+    let gone = ContractChange.breaking(from: [one, two], to: [two])
+    #expect(gone.map(\.kind) == [.removedModel])
+    #expect(gone.map(\.path) == ["models.a.versions.1"])
+    let moved = ContractChange.breaking(from: [one], to: [two])
+    #expect(moved.map(\.path) == ["models.a.versions.1"])
+    // Two versions are one model: who named none need not name it now.
+    #expect(
+      ContractChange.breaking(from: [one], to: [two, one, model("b", [], [])]).map(\.kind) == [.addedModel])
+  }
+
+  @Test func `what was stored without a version is version 1`() throws {
+    let text =
+      #"{"id":"\#(ModelID.random())","name":"a","digest":"d","facts":{"kind":"onnx","sizeBytes":1,"inputs":[],"outputs":[]}}"#
+    let stored = try JSONDecoder().decode(PlacedModel.self, from: Data(text.utf8))
+    #expect(stored.number == 1)
+    let anew = PlacedModel(id: stored.id, name: "a", digest: "d", facts: stored.facts, version: 1)
+    #expect(anew == stored)
+    let other = PlacedModel(id: stored.id, name: "a", digest: "d", facts: stored.facts, version: 7)
+    let source = ModelSource(models: [stored, other, model("b", [], []), model("c", [], [], version: 3)])
+    #expect(source.titles == ["a:1", "a:7", "b", "c:3"])
+    var spec = NodeSpec(
+      model: ModelSource(models: [stored]), configuration: "c1.4",
+      instances: InstanceRange(min: 1, max: 1, count: 1), acl: [])
+    let former = spec
+    spec.model?.models.append(other)
+    #expect(!former.hasSameContract(as: spec))
   }
 }

@@ -177,7 +177,9 @@ def test_instances_follow_the_time_in_the_queue(roost: Roost, tmp_path: pathlib.
 
 
 @contextlib.contextmanager
-def load(roost: Roost, node: str, alias: str | None = None, model: str = "scale") -> Iterator[list[Any]]:
+def load(
+    roost: Roost, node: str, alias: str | None = None, model: str = "scale", version: str = "", factors: tuple[float, ...] = (2, 3)
+) -> Iterator[list[Any]]:
     """Stock clients over HTTP and gRPC and the JSON view, until the block ends; what went wrong, or an odd answer."""
     wrong: list[Any] = []
     seen: set[float] = set()
@@ -193,18 +195,20 @@ def load(roost: Roost, node: str, alias: str | None = None, model: str = "scale"
         x.set_data_from_numpy(numpy.ones((1, 2), "float32"))
         while not stop.is_set():
             try:
-                seen.add(float(caller.infer(model, [x], headers=dict(sent)).as_numpy("y")[0][0]))
+                seen.add(float(caller.infer(model, [x], model_version=version, headers=dict(sent)).as_numpy("y")[0][0]))
             except Exception as error:
                 wrong.append((package.__name__, str(error)))
         caller.close()
 
     def view() -> None:
+        name = f"{model}:{version}"
         while not stop.is_set():
-            answer = execute(roost, path, ONE)
+            answer = execute(roost, path, {name: ONE} if version else ONE)
             if answer.status != 200:
                 wrong.append(("execute", answer.json))
             else:
-                seen.add(answer.json["output"]["y"][0][0])
+                output = answer.json["output"]
+                seen.add((output[name] if version else output)["y"][0][0])
 
     targets = [lambda: client(tritonclient.http), lambda: client(tritonclient.grpc), view]
     threads = [threading.Thread(target=target) for target in targets * 2]
@@ -217,7 +221,7 @@ def load(roost: Roost, node: str, alias: str | None = None, model: str = "scale"
         stop.set()
         for thread in threads:
             thread.join()
-    assert seen <= {2.0, 3.0}
+    assert seen <= set(factors), seen
 
 
 def test_another_model_takes_the_place_of_the_former_one_without_a_failed_request(roost: Roost, node: str) -> None:

@@ -1,4 +1,5 @@
 import Domain
+import FoundationEssentials
 import Testing
 
 @testable import ModelNodes
@@ -32,5 +33,22 @@ import Testing
     #expect(TritonClient.Trouble.refused("Stub process 'm_0_0' is not healthy.").isDeadStub)
     #expect(!TritonClient.Trouble.refused("ValueError: boom").isDeadStub)
     #expect(!TritonClient.Trouble.timedOut.isDeadStub)
+  }
+
+  @Test func `the version that could not be loaded is told`() throws {
+    let text =
+      "load failed for model 'm': version 20 is at UNAVAILABLE state: Internal: ModelError: no;version 1 is at UNAVAILABLE state: Internal: ModelError: no\n"
+    #expect(ModelDriver.version(text) == 20)
+    #expect(ModelDriver.version("failed to poll from model repository") == nil)
+    let plan = try JSONDecoder().decode(
+      ModelPlan.self,
+      from: Data(
+        #"{"models":[{"name":"m","alias":"i","canary":{}},{"name":"n","alias":"n","versions":[{"number":1,"alias":"n"},{"number":3,"alias":"j"}],"canary":{}}],"loadSeconds":5}"#
+          .utf8))
+    // The first is as a former server wrote it.
+    #expect(plan.models[0].served.map(\.number) == [1] && plan.models[0].aliases == ["i"])
+    #expect(plan.models[0].title(1) == "model 'm'" && plan.seconds(plan.models[0]) == 5)
+    #expect(plan.models[1].aliases == ["j"] && plan.seconds(plan.models[1]) == 10)
+    #expect(plan.models[1].title(3) == "version 3 of model 'n'")
   }
 }

@@ -12,10 +12,10 @@ extension ModelDriver {
   /// on their way out.
   func findStubs(_ handle: InstanceHandle, reloaded: ModelPlan.Model? = nil) {
     let former = state.withLock { $0.known[handle.instance]?.stubs ?? [] }.filter {
-      $0.model == reloaded?.name
+      $0.model == reloaded?.name || reloaded?.aliases.contains($0.model) == true
     }
     let found = ProcFS.descendants(of: handle.pid, named: Self.stubName).compactMap {
-      pid -> (process: ProcessHandle, model: String)? in
+      pid -> (process: ProcessHandle, model: String, version: Int)? in
       // REPOSITORY/MODEL/VERSION/model.py is its first argument.
       let words = (Files.readText("/proc/\(pid)/cmdline") ?? "").split(separator: "\0")
       guard let file = words.first(where: { $0.hasSuffix("/model.py") }),
@@ -23,20 +23,24 @@ extension ModelDriver {
         !former.contains(where: { $0.process.pid == pid && $0.process.startTicks == process.startTicks })
       else { return nil }
       let parts = file.split(separator: "/")
-      return parts.count > 2 ? (process, String(parts[parts.count - 3])) : nil
+      guard parts.count > 2, let version = Int(parts[parts.count - 2]) else { return nil }
+      return (process, String(parts[parts.count - 3]), version)
     }
     state.withLock { $0.known[handle.instance]?.stubs = found }
   }
 
-  /// A process of the model has ended; others of it may still answer.
-  func hasDead(_ handle: InstanceHandle, _ model: ModelPlan.Model) -> Bool {
+  /// The version of the model of which a process has ended; others of it may still answer.
+  func dead(_ handle: InstanceHandle, _ model: ModelPlan.Model) -> Int? {
     let stubs = state.withLock { $0.known[handle.instance]?.stubs ?? [] }
-    return stubs.contains { $0.model == model.name && $0.process.hasEnded }
+    let names = [model.name] + model.aliases
+    return stubs.first { names.contains($0.model) && $0.process.hasEnded }?.version
   }
 
-  /// Loads a model anew. Meanwhile its instance takes no requests: they wait, or go to others.
+  /// Loads a model anew with all its versions, which Triton can't load apart. Meanwhile its instance takes no requests: they wait,
+  /// or go to others.
   func heal(
-    _ handle: InstanceHandle, _ model: ModelPlan.Model, _ triton: TritonClient, _ time: Duration
+    _ handle: InstanceHandle, _ model: ModelPlan.Model, _ version: Int, _ triton: TritonClient,
+    _ time: Duration
   ) throws(TritonClient.Trouble) {
     let isMine = state.withLock { state in
       guard state.known[handle.instance]?.isHealing == false else { return false }
@@ -47,7 +51,7 @@ extension ModelDriver {
     guard isMine else { return waitForHealing(handle, time) }
     defer { state.withLock { $0.known[handle.instance]?.isHealing = false } }
     tell(
-      handle, .leaves, "the Python process of model '\(model.name)' died: the model is loaded anew")
+      handle, .leaves, "the Python process of \(model.title(version)) died: the model is loaded anew")
     try triton.reload(model, timeout: time)
     findStubs(handle, reloaded: model)
   }

@@ -141,13 +141,15 @@ extension ModelDriver {
     }
     for model in plan.models {
       try load(model, triton, plan)
-      do throws(TritonClient.Trouble) {
-        try triton.ask(model, in: folder.repository, timeout: .seconds(30))
-      } catch {
-        throw failure(
-          .restore, .exception,
-          "model '\(model.name)' was loaded, but a request of zeros made from its signature fails: \(error.text); is the signature right?"
-        )
+      for version in model.served {
+        do throws(TritonClient.Trouble) {
+          try triton.ask(model, version.number, in: folder.repository, timeout: .seconds(30))
+        } catch {
+          throw failure(
+            .restore, .exception,
+            "\(model.title(version.number)) was loaded, but a request of zeros made from its signature fails: \(error.text); is the signature right?"
+          )
+        }
       }
     }
     copyOutput(handle)
@@ -158,24 +160,33 @@ extension ModelDriver {
   private func load(_ model: ModelPlan.Model, _ triton: TritonClient, _ plan: ModelPlan) throws(DriverFailure)
   {
     do throws(TritonClient.Trouble) {
-      try triton.load(model.name, timeout: .seconds(plan.loadSeconds))
-      if model.alias != model.name { try triton.load(model.alias, timeout: .seconds(30)) }
+      try triton.load(model.name, timeout: .seconds(plan.seconds(model)))
+      for alias in model.aliases { try triton.load(alias, timeout: .seconds(30)) }
     } catch {
       switch error {
       case .timedOut:
         throw failure(
           .restore, .timeout,
-          "model '\(model.name)' was not loaded within \(plan.loadSeconds) s; give --load-timeout if it takes longer"
+          "model '\(model.name)' was not loaded within \(plan.seconds(model)) s; give --load-timeout if it takes longer"
         )
       case .silent(let text):
         throw failure(.restore, .exit, "Triton went away while it loaded model '\(model.name)': \(text)")
       case .refused(let text):
         let told = Self.cause(text)
         throw failure(
-          .restore, .exception, "model '\(model.name)' can't be loaded: \(told.message)",
+          .restore, .exception,
+          "\(model.title(Self.version(text) ?? 1)) can't be loaded: \(told.message)",
           traceback: told.traceback)
       }
     }
+  }
+
+  /// The first version that Triton says it could not load.
+  static func version(_ text: String) -> Int? {
+    guard let end = text.firstRange(of: " is at UNAVAILABLE state: ")?.lowerBound,
+      let number = text[..<end].split(separator: " ").last
+    else { return nil }
+    return Int(number)
   }
 
   /// What Python said, out of what Triton says.
@@ -206,20 +217,22 @@ extension ModelDriver {
     await offload { self.look(handle, timeout: timeout) == nil }
   }
 
-  /// Asks each model; what is wrong with the first that fails. One whose process is dead is loaded anew first.
+  /// Asks each version of each model; what is wrong with the first that fails. One whose process is dead is loaded anew first.
   func look(_ handle: InstanceHandle, timeout: Duration) -> TritonClient.Trouble? {
     let folder = folder(handle.node, handle.release)
     guard let plan = plan(of: folder), let order = order(handle) else { return .silent("its files are gone") }
     let triton = TritonClient(port: order.http, key: order.key)
     for model in plan.models {
       do throws(TritonClient.Trouble) {
-        let time = Duration.seconds(plan.loadSeconds)
-        if hasDead(handle, model) { try heal(handle, model, triton, time) }
-        do throws(TritonClient.Trouble) {
-          try triton.ask(model, in: folder.repository, timeout: timeout)
-        } catch  where error.isDeadStub {
-          try heal(handle, model, triton, time)
-          try triton.ask(model, in: folder.repository, timeout: timeout)
+        let time = Duration.seconds(plan.seconds(model))
+        if let version = dead(handle, model) { try heal(handle, model, version, triton, time) }
+        for version in model.served.map(\.number) {
+          do throws(TritonClient.Trouble) {
+            try triton.ask(model, version, in: folder.repository, timeout: timeout)
+          } catch  where error.isDeadStub {
+            try heal(handle, model, version, triton, time)
+            try triton.ask(model, version, in: folder.repository, timeout: timeout)
+          }
         }
       } catch { return error }
     }

@@ -32,7 +32,7 @@ public final class ModelDriver: InstanceDriver {
     /// How much of what it printed is in the log.
     var printed = 0
     /// The processes of its models, as far as they are known.
-    var stubs: [(process: ProcessHandle, model: String)] = []
+    var stubs: [(process: ProcessHandle, model: String, version: Int)] = []
     /// Somebody looks at it; a model is being loaded anew; it was told that it takes no requests.
     var isLooking = false
     var isHealing = false
@@ -97,13 +97,14 @@ public final class ModelDriver: InstanceDriver {
       for (index, (model, file)) in zip(source.models, launch.blobPaths).enumerated() {
         guard Files.exists(file) else {
           throw failure(
-            .restore, .missing, "the file of model '\(model.name)' is missing in the registry (\(file))")
+            .restore, .missing,
+            "the file of model '\(source.title(model))' is missing in the registry (\(file))")
         }
         let own = "\(folder.files)/\(index)"
         if Files.size(own) != Files.size(file) { try Files.linkOrCopy(file, to: own) }
         order.models.append(
           RepositoryOrder.Model(
-            name: model.name, alias: model.id.text, kind: model.facts.kind,
+            name: model.name, version: model.number, alias: model.id.text, kind: model.facts.kind,
             file: configuration.sandboxed ? "/run/roost/files/\(index)" : own, inputs: model.facts.inputs,
             outputs: model.facts.outputs, labels: model.facts.labels, maxBatchSize: source.maxBatchSize,
             queueDelayMicroseconds: source.queueDelayMicroseconds,
@@ -119,7 +120,7 @@ public final class ModelDriver: InstanceDriver {
     }
     return HostReport(
       pid: 0, mode: "triton", modeReason: "each instance is a Triton Inference Server",
-      restoreSeconds: (ContinuousClock.now - began) / .seconds(1), restored: source.models.map(\.name))
+      restoreSeconds: (ContinuousClock.now - began) / .seconds(1), restored: source.titles)
   }
 
   /// Writes the repository. Nothing of a model is loaded for that.
@@ -141,10 +142,16 @@ public final class ModelDriver: InstanceDriver {
       let problem = try? JSONDecoder().decode(Problem.self, from: data)
       throw failure(.restore, .refused, problem?.message ?? "roost.model: \(output.text.suffix(500))")
     }
-    return ModelPlan(
-      models: order.models.map {
-        .init(name: $0.name, alias: $0.alias, canary: told.models[$0.name] ?? ModelPlan.Canary())
-      }, loadSeconds: source.loadSeconds)
+    var models: [ModelPlan.Model] = []
+    for name in order.models.map(\.name) where !models.contains(where: { $0.name == name }) {
+      let versions = order.models.filter { $0.name == name }.sorted { $0.version < $1.version }
+        .map { ModelPlan.Version(number: $0.version, alias: $0.alias) }
+      models.append(
+        .init(
+          name: name, alias: versions.first?.alias ?? name, versions: versions,
+          canary: told.models[name] ?? ModelPlan.Canary()))
+    }
+    return ModelPlan(models: models, loadSeconds: source.loadSeconds)
   }
 
   static func threads(_ launch: NodeLaunch) -> Int { max(1, Int(launch.cpus.rounded())) }

@@ -45,16 +45,36 @@ struct ModelPlan: Codable, Sendable {
     var headerLength: Int?
   }
 
+  struct Version: Codable, Sendable {
+    var number: Int
+    /// Another name of the same, made of it.
+    var alias: String
+  }
+
   struct Model: Codable, Sendable {
     /// Loaded and asked.
     var name: String
-    /// Another name of the same, made of it.
+    /// Of the first version: what a plan of a former server has alone.
     var alias: String
+    /// The lowest first; nil: 1 alone.
+    var versions: [Version]?
+    /// The signatures of all versions are the same.
     var canary: Canary
+
+    var served: [Version] { versions ?? [Version(number: 1, alias: alias)] }
+    var aliases: [String] { served.map(\.alias).filter { $0 != name } }
+    /// How messages name a version.
+    func title(_ version: Int) -> String {
+      served.count == 1 && version == 1 ? "model '\(name)'" : "version \(version) of model '\(name)'"
+    }
   }
 
   var models: [Model]
+  /// Longest time to load one version.
   var loadSeconds: Double
+
+  /// Longest time to load a model with all its versions.
+  func seconds(_ model: Model) -> Double { loadSeconds * Double(model.served.count) }
 }
 
 /// What an instance was started with: the order of `roost.model.tritonserver`.
@@ -77,6 +97,7 @@ struct StartOrder: Codable, Sendable {
 struct RepositoryOrder: Encodable {
   struct Model: Encodable {
     var name: String
+    var version: Int
     var alias: String
     var kind: String
     var file: String

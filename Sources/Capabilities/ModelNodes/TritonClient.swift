@@ -63,7 +63,7 @@ struct TritonClient: Sendable {
 
   /// Loads a model anew. Files that did not change would not be loaded by `load` alone.
   func reload(_ model: ModelPlan.Model, timeout: Duration) throws(Trouble) {
-    let names = model.alias == model.name ? [model.name] : [model.alias, model.name]
+    let names = model.aliases + [model.name]
     for name in names {
       _ = try send(
         "POST", "/v2/repository/models/\(name)/unload", headers: [(name: "roost-model-key", value: key)],
@@ -73,15 +73,18 @@ struct TritonClient: Sendable {
   }
 
   /// The smallest request that the signature allows.
-  func ask(_ model: ModelPlan.Model, in repository: String, timeout: Duration) throws(Trouble) {
+  func ask(
+    _ model: ModelPlan.Model, _ version: Int, in repository: String, timeout: Duration
+  ) throws(Trouble) {
+    let path = "/v2/models/\(model.name)/versions/\(version)"
     guard let file = model.canary.file, let length = model.canary.headerLength,
       let body = Files.read("\(repository)/\(file)")
     else {
-      _ = try send("GET", "/v2/models/\(model.name)/ready", timeout: timeout)
+      _ = try send("GET", "\(path)/ready", timeout: timeout)
       return
     }
     _ = try send(
-      "POST", "/v2/models/\(model.name)/infer",
+      "POST", "\(path)/infer",
       headers: [
         (name: "inference-header-content-length", value: "\(length)"),
         (name: "content-type", value: "application/octet-stream"),

@@ -29,7 +29,7 @@ extension NodeReconciler {
   func modelFacts(healthy: Int) -> [Fact] {
     let wanted = wantedCount
     let waiting = notBefore > world.uptime()
-    let names = intent.spec.model?.models.map(\.name).joined(separator: ", ") ?? ""
+    let names = intent.spec.model?.titles.joined(separator: ", ") ?? ""
     let ready: (Bool, String, String) =
       if record.suspended {
         (false, "Suspended", "the user suspended the node")

@@ -24,7 +24,7 @@ enum NodeRequestBuilder {
     request.addresses = spec.address?.addresses
     if let model = spec.model {
       request.model = RequestedModels(
-        names: model.models.map { "\($0.name)=\($0.id)" }, maxBatchSize: model.maxBatchSize,
+        names: model.models.map { "\($0.name):\($0.number)=\($0.id)" }, maxBatchSize: model.maxBatchSize,
         queueDelayMicroseconds: model.queueDelayMicroseconds, loadSeconds: model.loadSeconds,
         processes: model.processes)
       request.environment = model.environment?.id.text

@@ -83,7 +83,8 @@ extension NodeService {
       for model in source.models {
         let record = try await world.store.model(called: model.id.text, in: node.projectID)
         let saved = record?.name ?? model.id.text
-        names.append(saved == model.name ? saved : "\(model.name)=\(saved)")
+        let title = source.title(model)
+        names.append(saved == title ? saved : "\(title)=\(saved)")
       }
       request.model?.names = names
     }

@@ -4,6 +4,10 @@ import Storage
 /// The spec of a model node. Pure.
 extension NodeSpecBuilder {
   static let mostModels = 16
+  /// Of one model: each is a process of its own in every instance.
+  static let mostVersions = 16
+  /// Triton takes more; JSON keeps integers up to this one everywhere.
+  static let lastVersion = 9_007_199_254_740_991
 
   /// The name under which a model is called.
   static func checkServed(_ name: String) throws(PlatformError) {
@@ -16,8 +20,52 @@ extension NodeSpecBuilder {
     guard isPlain, let first = name.first, first.isLetter || first.isNumber, name.utf8.count <= 128 else {
       throw .invalid(
         "model.names",
-        "model.names: '\(name.prefix(128))' can't be the name of a served model; NAME=MODEL takes 1 to 128 letters, digits, '_', '.' or '-' for NAME"
+        "model.names: '\(name.prefix(128))' can't be the name of a served model; [NAME[:VERSION]=]MODEL takes 1 to 128 letters, digits, '_', '.' or '-' for NAME"
       )
+    }
+  }
+
+  /// Refuses the last of `placed` where it can't stand beside the others. `text`: how it was asked for.
+  static func checkLast(of placed: [PlacedModel], _ text: String) throws(PlatformError) {
+    guard let last = placed.last else { return }
+    let others = placed.dropLast()
+    guard !others.contains(where: { $0.id == last.id }) else {
+      throw .invalid("model.names", "model.names: '\(text)' is given twice; each model stands once")
+    }
+    let versions = others.filter { $0.name == last.name }
+    guard !versions.contains(where: { $0.number == last.number }) else {
+      throw .invalid(
+        "model.names",
+        "model.names: version \(last.number) of '\(last.name)' is given twice; NAME:VERSION=MODEL tells versions of one model apart, as in \(last.name):2=MODEL"
+      )
+    }
+    guard versions.count < mostVersions else {
+      throw .invalid(
+        "model.names",
+        "model.names: '\(last.name)' has more than \(mostVersions) versions; leave some out, or serve them from another node"
+      )
+    }
+    guard Set(placed.map(\.name)).count <= mostModels else {
+      throw .invalid(
+        "model.names",
+        "model.names: a node of kind model has at most \(mostModels) models, '\(text)' is one more")
+    }
+    if let first = versions.first { try checkAlike(first, last) }
+  }
+
+  /// Versions of a model have the same inputs and outputs: Triton has one configuration of them.
+  private static func checkAlike(_ one: PlacedModel, _ other: PlacedModel) throws(PlatformError) {
+    for (side, ours, theirs) in [
+      ("input", one.facts.inputs, other.facts.inputs), ("output", one.facts.outputs, other.facts.outputs),
+    ] {
+      for name in (ours + theirs).map(\.name) {
+        let told = [ours, theirs].map { $0.first { $0.name == name }?.text ?? "missing" }
+        guard told[0] != told[1] else { continue }
+        throw .invalid(
+          "model.names",
+          "model.names: versions \(one.number) and \(other.number) of '\(one.name)' need the same inputs and outputs: \(side) '\(name)' is \(told[0]) in version \(one.number), but \(told[1]) in version \(other.number); serve one under another name"
+        )
+      }
     }
   }
 
@@ -75,38 +123,64 @@ extension NodeSpecBuilder {
   }
 }
 
+/// `[NAME[:VERSION]=]MODEL`.
+struct AskedModel: Equatable {
+  var name: String?
+  var version = 1
+  /// Id or name of a saved model.
+  var model: String
+
+  init(_ text: String) throws(PlatformError) {
+    let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+    guard parts.count == 2 else {
+      model = text
+      return
+    }
+    model = String(parts[1])
+    let names = parts[0].split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+    name = String(names[0])
+    guard names.count == 2 else { return }
+    let digits = names[1].utf8
+    guard digits.allSatisfy({ (0x30...0x39).contains($0) }), let number = Int(names[1]),
+      (1...NodeSpecBuilder.lastVersion).contains(number)
+    else {
+      throw .invalid(
+        "model.names",
+        "model.names: '\(names[1].prefix(32))' of '\(text.prefix(200))' is no version; NAME:VERSION=MODEL takes whole numbers from 1 to \(NodeSpecBuilder.lastVersion)"
+      )
+    }
+    version = number
+  }
+}
+
 extension NodeService {
   /// The models of a request, as they are now.
   func modelSpec(
     _ request: CreateNodeRequest, _ project: ProjectRecord, _ folder: FolderRecord, acl: [FolderID]
   ) async throws(PlatformError) -> NodeSpec {
     let names = request.model?.names ?? []
-    guard !names.isEmpty, names.count <= NodeSpecBuilder.mostModels else {
+    var placed: [PlacedModel] = []
+    for text in names.prefix(NodeSpecBuilder.mostModels * NodeSpecBuilder.mostVersions) {
+      let asked = try AskedModel(text)
+      guard let record = try await world.store.model(called: asked.model, in: project.id) else {
+        throw PlatformError(
+          .notFound,
+          "model.names: there is no model '\(asked.model)' in project '\(project.name)'; list them with: roost model list",
+          origin: .caller, field: "model.names")
+      }
+      let served = asked.name ?? record.name
+      try NodeSpecBuilder.checkServed(served)
+      placed.append(
+        PlacedModel(
+          id: record.id, name: served, digest: record.digest,
+          facts: try StoredJSON.value(ModelFacts.self, from: record.factsJSON), version: asked.version))
+      try NodeSpecBuilder.checkLast(of: placed, text)
+    }
+    guard !names.isEmpty, names.count == placed.count else {
       throw .invalid(
         "model.names",
         "model.names: a node of kind model needs 1 to \(NodeSpecBuilder.mostModels) models of its project, this has \(names.count)"
       )
-    }
-    var placed: [PlacedModel] = []
-    for asked in names {
-      let parts = asked.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-      let name = parts.count == 2 ? parts[1] : asked
-      guard let record = try await world.store.model(called: name, in: project.id) else {
-        throw PlatformError(
-          .notFound,
-          "model.names: there is no model '\(name)' in project '\(project.name)'; list them with: roost model list",
-          origin: .caller, field: "model.names")
-      }
-      let served = parts.count == 2 ? parts[0] : record.name
-      try NodeSpecBuilder.checkServed(served)
-      guard !placed.contains(where: { $0.id == record.id || $0.name == served }) else {
-        throw .invalid(
-          "model.names", "model.names: '\(asked)' is given twice; each model and each name stands once")
-      }
-      placed.append(
-        PlacedModel(
-          id: record.id, name: served, digest: record.digest,
-          facts: try StoredJSON.value(ModelFacts.self, from: record.factsJSON)))
     }
     var spec = try NodeSpecBuilder.modelSpec(request, models: placed, acl: acl)
     if let name = request.environment, name != EnvironmentService.standardName {

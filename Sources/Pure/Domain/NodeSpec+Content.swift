@@ -43,14 +43,18 @@ extension NodeSpec {
 }
 
 extension ModelSource {
-  /// What callers can tell: the names of the models, and what goes in and out.
+  /// What callers can tell: the names and versions of the models, and what goes in and out.
   var contract: [ModelContract] {
-    models.map { ModelContract(name: $0.name, inputs: $0.facts.inputs, outputs: $0.facts.outputs) }
+    models.map {
+      ModelContract(
+        name: $0.name, version: $0.number, inputs: $0.facts.inputs, outputs: $0.facts.outputs)
+    }
   }
 }
 
 struct ModelContract: Equatable {
   var name: String
+  var version: Int
   var inputs: [ModelTensor]
   var outputs: [ModelTensor]
 }

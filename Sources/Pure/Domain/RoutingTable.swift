@@ -153,8 +153,13 @@ public struct RoutedModel: Sendable, Codable, Equatable {
   public var name: String
   public var inputs: [ModelTensor]
   public var outputs: [ModelTensor]
+  /// Left out: 1.
+  public var version: Int?
 
-  public init(id: String, name: String, inputs: [ModelTensor], outputs: [ModelTensor]) {
+  public init(
+    id: String, name: String, inputs: [ModelTensor], outputs: [ModelTensor], version: Int? = nil
+  ) {
+    self.version = version
     self.id = id
     self.name = name
     self.inputs = inputs
@@ -163,7 +168,8 @@ public struct RoutedModel: Sendable, Codable, Equatable {
 
   public init(_ model: PlacedModel) {
     self.init(
-      id: model.id.text, name: model.name, inputs: model.facts.inputs, outputs: model.facts.outputs)
+      id: model.id.text, name: model.name, inputs: model.facts.inputs, outputs: model.facts.outputs,
+      version: model.version)
   }
 }
 

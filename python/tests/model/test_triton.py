@@ -92,13 +92,22 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         path = folder / f"{name}.py"
         path.write_text(source)
         models.append({"name": name, "kind": "python", "file": str(path), "inputs": side, "outputs": side})
+    for version, factor in (("1", 2), ("20", 3)):
+        path = folder / f"factor{factor}.py"
+        path.write_text(f"def predict(x): return x * {factor}\n")
+        # An input and an output of one name, and of two.
+        for name, outputs in (("many", [{**side[0], "name": "y"}]), ("same", side)):
+            models.append(
+                {"name": name, "version": int(version), "alias": f"id-{name}-{version}", "kind": "python",
+                 "file": str(path), "inputs": side, "outputs": outputs}
+            )  # fmt: skip
     order = folder / "order.json"
     order.write_text(json.dumps({"folder": str(folder / "repository"), "models": models}))
     made = subprocess.run(
         [sys.executable, "-m", "roost.model", "repository", str(order)], capture_output=True, check=True
     )
     http, grpc, metrics = free_ports(3)
-    names = [name for model in models for name in (model["name"], model.get("alias")) if name]
+    names = sorted({name for model in models for name in (model["name"], model.get("alias")) if name})
     start = folder / "start.json"
     start.write_text(
         json.dumps(
@@ -231,3 +240,25 @@ def test_a_wrong_shape_or_datatype_is_told_by_name(server: Server) -> None:
         tensor = {"name": "input__0", "shape": shape, "datatype": datatype, "data": [1] * shape[1]}
         status, answer = call(f"{server.url}/models/xgboost/infer", {"inputs": [tensor]})
         assert status == 400 and problem in answer["error"] and "input__0" in answer["error"]
+
+
+@pytest.mark.parametrize("name", ["many", "same"])
+def test_each_version_answers_and_the_highest_when_none_is_named(server: Server, name: str) -> None:
+    body = {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 2]}]}
+    calls = {
+        name: ("20", 3), f"{name}/versions/1": ("1", 2), f"{name}/versions/20": ("20", 3),
+        f"id-{name}-1": ("1", 2), f"id-{name}-20": ("20", 3), f"id-{name}-20/versions/20": ("20", 3),
+    }  # fmt: skip
+    for path, (version, factor) in calls.items():
+        status, answer = call(f"{server.url}/models/{path}/infer", body)
+        assert (status, answer["model_version"]) == (200, version), answer
+        assert answer["outputs"][0]["data"] == [factor, 2 * factor]
+    for path in (f"{name}/versions/2", f"id-{name}-1/versions/20"):
+        status, answer = call(f"{server.url}/models/{path}/infer", body)
+        assert status == 404 and "is not found" in answer["error"]
+    canary = server.canaries[name]
+    body_of_zeros = (server.folder / "repository" / canary["file"]).read_bytes()
+    headers = {"Inference-Header-Content-Length": str(canary["headerLength"])}
+    for version in (1, 20):
+        assert call(f"{server.url}/models/{name}/versions/{version}/ready")[0] == 200
+        assert call(f"{server.url}/models/{name}/versions/{version}/infer", body_of_zeros, headers)[0] == 200

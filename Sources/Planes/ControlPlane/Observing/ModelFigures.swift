@@ -13,16 +13,23 @@ struct ModelFigures: Sendable, Equatable {
     var pending = 0.0
   }
 
-  var models: [String: Model] = [:]
+  /// A version of a model, by Triton's labels.
+  struct Name: Sendable, Hashable {
+    var model: String
+    var version: String
+  }
+
+  var models: [Name: Model] = [:]
 
   init() {}
 
   /// Reads the families that Triton names `nv_inference_...`; nil when there is none.
   init?(_ families: [MetricFamily]) {
     for sample in families.lazy.flatMap(\.samples) where sample.name.hasPrefix("nv_inference_") {
-      guard sample.value.isFinite, let name = sample.labels.first(where: { $0.name == "model" })?.value else {
-        continue
-      }
+      guard sample.value.isFinite, let title = sample.labels.first(where: { $0.name == "model" })?.value
+      else { continue }
+      let version = sample.labels.first { $0.name == "version" }?.value ?? "1"
+      let name = Name(model: title, version: version)
       var model = models[name] ?? Model()
       switch sample.name {
       case "nv_inference_request_success": model.requests += sample.value
@@ -69,13 +76,15 @@ struct ModelFigures: Sendable, Equatable {
     }
   }
 
-  /// Under one of the names of a model; it has two, of which Triton counts apart.
+  /// Under one of the names of a model; it has two, of which Triton counts apart, those under the id as version 1.
   func resource(_ placed: PlacedModel) -> ServedModelResource? {
-    let found = [placed.name, placed.id.text].compactMap { models[$0] }
-    guard let own = models[placed.name] ?? found.first else { return nil }
+    let names = [
+      Name(model: placed.name, version: String(placed.number)), Name(model: placed.id.text, version: "1"),
+    ]
+    guard let own = names.lazy.compactMap({ models[$0] }).first else { return nil }
     // Requests under the id are handed on to the name: they are counted there.
     return ServedModelResource(
-      name: placed.name, requests: Int(own.requests), failures: Int(own.failures),
+      name: placed.name, version: placed.version, requests: Int(own.requests), failures: Int(own.failures),
       executions: Int(own.executions),
       queueMilliseconds: own.requests > 0 ? own.queueMicroseconds / own.requests / 1000 : nil,
       computeMilliseconds: own.requests > 0 ? own.computeMicroseconds / own.requests / 1000 : nil,

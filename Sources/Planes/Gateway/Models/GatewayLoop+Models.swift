@@ -38,6 +38,10 @@ extension GatewayLoop {
     limit(request, to: timeout, of: node)
     request.head.append("POST /v2/models/")
     request.head.append(execution.model.name)
+    if let version = execution.call.version {
+      request.head.append("/versions/")
+      request.head.append(decimal: version)
+    }
     request.head.append("/infer HTTP/1.1\r\nhost: node\r\ncontent-type: application/octet-stream\r\n")
     request.head.append("inference-header-content-length: ")
     request.head.append(decimal: execution.call.headCount)

@@ -4,6 +4,8 @@ internal import Wire
 public struct ModelCall: Sendable, Equatable {
   /// The place of the model in the contract.
   public var model: Int
+  /// nil: the one that answers by default.
+  public var version: Int?
   /// The name under which the request gave the inputs, and the answer has the outputs; nil: it named no model.
   public var name: String?
   /// JSON and tensors.
@@ -13,7 +15,8 @@ public struct ModelCall: Sendable, Equatable {
 }
 
 extension ModelNodeContract {
-  /// Reads a JSON object of inputs: nested lists by name. Of a node with several models they stand below the name or id of one.
+  /// Reads a JSON object of inputs: nested lists by name. Of a node with several models they stand below the name or id of one;
+  /// `NAME:VERSION` names a version of it.
   ///
   /// Throws naming the input and what to send.
   public func call(input json: [UInt8]) throws(InferenceError) -> ModelCall {
@@ -26,15 +29,24 @@ extension ModelNodeContract {
         )
       }
       let text = Array(json[named.value])
+      let place = place(of: named.name)
+      guard let place, place.isServed else {
+        let model = models[place?.model ?? 0]
+        throw InferenceError(
+          "input: model '\(model.name)' has no version '\(named.name.dropFirst(model.name.count + 1).prefix(32))'; it is called as \(model.titles.joined(separator: ", "))"
+        )
+      }
       return try call(
-        place(of: named.name) ?? 0, try Self.members(text, "input.\(named.name)"), of: text, as: named.name)
+        place.model, version: place.version, try Self.members(text, "input.\(named.name)"), of: text,
+        as: named.name)
     }
     guard models.count == 1 else {
       let first = models.first?.name ?? ""
       let what =
         members.count == 1 ? "'\(members[0].name.prefix(64))' is no model of this node" : "name one model"
       throw InferenceError(
-        "input: \(what); it has the models \(names): send {\"\(first)\": {INPUT: nested lists, ...}}")
+        "input: \(what); it has the models \(models.flatMap(\.titles).joined(separator: ", ")): send {\"\(first)\": {INPUT: nested lists, ...}}"
+      )
     }
     return try call(0, members, of: json, as: nil)
   }
@@ -44,7 +56,18 @@ extension ModelNodeContract {
     try call(model, try Self.members(json, "input"), of: json, as: nil)
   }
 
-  private func place(of name: String) -> Int? { models.firstIndex { $0.name == name || $0.id == name } }
+  /// What a name, an id, or `NAME:VERSION` stands for.
+  private func place(of name: String) -> (model: Int, version: Int?, isServed: Bool)? {
+    for (place, model) in models.enumerated() {
+      if model.name == name { return (place, nil, true) }
+      if let version = model.versions.first(where: { $0.id == name }) { return (place, version.number, true) }
+      if name.hasPrefix("\(model.name):") {
+        let version = model.versions.first { "\(model.name):\($0.number)" == name }
+        return (place, version?.number, version != nil)
+      }
+    }
+    return nil
+  }
 
   private static func members(
     _ json: [UInt8], _ path: String
@@ -55,7 +78,8 @@ extension ModelNodeContract {
   }
 
   private func call(
-    _ place: Int, _ members: [(name: String, value: Range<Int>)], of json: [UInt8], as name: String?
+    _ place: Int, version: Int? = nil, _ members: [(name: String, value: Range<Int>)], of json: [UInt8],
+    as name: String?
   ) throws(InferenceError) -> ModelCall {
     let model = models[place]
     let takes = model.inputs.map(\.text).joined(separator: ", ")
@@ -106,7 +130,7 @@ extension ModelNodeContract {
     writer.endObject()
     writer.endObject()
     return ModelCall(
-      model: place, name: name, body: writer.bytes + tensors, headCount: writer.bytes.count)
+      model: place, version: version, name: name, body: writer.bytes + tensors, headCount: writer.bytes.count)
   }
 }
 

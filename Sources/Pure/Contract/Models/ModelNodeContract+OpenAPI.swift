@@ -25,13 +25,23 @@ extension ModelNodeContract {
         ]
       ),
     ])
-    for model in models {
+    for model in models where models.count != 1 || !model.hasVersions {
       _ = schemas.add("\(model.prefix)Input", Self.object(model.inputs, answers: false))
       _ = schemas.add("\(model.prefix)Output", Self.object(model.outputs, answers: true))
     }
     if models.count != 1 {
       _ = schemas.add("Input", byName("Input"))
       _ = schemas.add("Output", byName("Output"))
+    } else if let model = models.first, model.hasVersions {
+      // Inputs by name for the version that answers by default, or below the name of one.
+      for what in ["Input", "Output"] {
+        let plain = Self.object(what == "Input" ? model.inputs : model.outputs, answers: what == "Output")
+        _ = schemas.add("Plain\(what)", plain)
+        let either: JSONValue = [
+          "anyOf": [["$ref": .string("#/components/schemas/Plain\(what)")], byName(what, of: "Plain\(what)")]
+        ]
+        _ = schemas.add(what, either)
+      }
     }
     _ = schemas.add("Status", NodeContract.status)
     return [
@@ -39,7 +49,7 @@ extension ModelNodeContract {
       "info": [
         "title": .string(nodeName), "version": .string(String(release)),
         "description": .string(
-          "Node \(nodeName) (\(nodeID)), release \(release): the models \(names). Stock clients of the Open Inference Protocol call it with the header x-node-id."
+          "Node \(nodeName) (\(nodeID)), release \(release): the models \(told). Stock clients of the Open Inference Protocol call it with the header x-node-id."
         ),
       ],
       "servers": [["url": .string(server)]], "security": [["bearer": []]],
@@ -58,15 +68,29 @@ extension ModelNodeContract {
     return models.count == 1 ? inputs : .object(JSONObject([(key: model.name, value: inputs)]))
   }
 
-  /// Exactly one member: a model's name.
-  private func byName(_ what: String) -> JSONValue {
+  /// The models with their versions.
+  private var told: String {
+    models.map { model in
+      guard model.hasVersions else { return model.name }
+      let numbers = model.versions.map { String($0.number) }.joined(separator: ", ")
+      return
+        "\(model.name) (versions \(numbers); \(model.versions.last?.number ?? 1) answers requests that name none)"
+    }.joined(separator: ", ")
+  }
+
+  /// Exactly one member: a model's name, or `NAME:VERSION`.
+  private func byName(_ what: String, of schema: String? = nil) -> JSONValue {
     var properties = JSONObject()
     for model in models {
-      _ = properties.add(model.name, ["$ref": .string("#/components/schemas/\(model.prefix)\(what)")])
+      for title in model.titles {
+        _ = properties.add(
+          title, ["$ref": .string("#/components/schemas/\(schema ?? model.prefix + what)")])
+      }
     }
     return [
       "type": "object", "minProperties": 1, "maxProperties": 1, "additionalProperties": false,
-      "properties": .object(properties), "description": "One model by its name.",
+      "properties": .object(properties),
+      "description": "One model by its name, or a version of it as NAME:VERSION.",
     ]
   }
 

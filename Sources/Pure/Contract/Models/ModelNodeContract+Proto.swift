@@ -24,7 +24,9 @@ extension ModelNodeContract {
           [
             ProtoFile.Method(
               "Execute", "\(package).\(model.prefix)Input", "\(package).\(model.prefix)Output",
-              comment: "Runs model \(model.name) once.")
+              comment: model.hasVersions
+                ? "Runs model \(model.name) once: version \(model.defaultVersion)."
+                : "Runs model \(model.name) once.")
           ]))
       for field in model.inputs + model.outputs where !tensors.contains(field.message) {
         tensors.append(field.message)

@@ -19,10 +19,17 @@ public struct ModelNodeContract: Sendable, Equatable {
     public var text: String { "\(name):\(datatype.rawValue)\(InferenceTensor.text(shape))" }
   }
 
-  /// One model of the node.
+  /// One of the saved models that are served under a name.
+  public struct Version: Sendable, Equatable {
+    public var number: Int
+    public var id: String
+  }
+
+  /// One model of the node, with all its versions.
   public struct Model: Sendable, Equatable {
     public var name: String
-    public var id: String
+    /// The lowest first: the last answers requests that name none.
+    public var versions: [Version]
     public var inputs: [Field]
     public var outputs: [Field]
     /// The model's part of the names of messages and of its service; empty: the node has no other model.
@@ -39,14 +46,18 @@ public struct ModelNodeContract: Sendable, Equatable {
     self.nodeID = nodeID
     self.nodeName = nodeName
     self.release = release
-    let prefixes = Self.prefixes(models.map(\.name))
-    self.models = models.enumerated().compactMap { index, model in
-      guard let inputs = Self.fields(model.inputs), let outputs = Self.fields(model.outputs) else {
-        return nil
-      }
+    var names: [String] = []
+    for model in models where !names.contains(model.name) { names.append(model.name) }
+    let prefixes = Self.prefixes(names)
+    self.models = names.enumerated().compactMap { index, name in
+      let versions = models.filter { $0.name == name }.sorted { ($0.version ?? 1) < ($1.version ?? 1) }
+      // All versions have the same inputs and outputs, in the order of the one that answers by default.
+      guard let model = versions.last, let inputs = Self.fields(model.inputs),
+        let outputs = Self.fields(model.outputs)
+      else { return nil }
       return Model(
-        name: model.name, id: model.id, inputs: inputs, outputs: outputs,
-        prefix: models.count == 1 ? "" : prefixes[index])
+        name: name, versions: versions.map { Version(number: $0.version ?? 1, id: $0.id) }, inputs: inputs,
+        outputs: outputs, prefix: names.count == 1 ? "" : prefixes[index])
     }
   }
 
@@ -92,6 +103,20 @@ public struct ModelNodeContract: Sendable, Equatable {
 
   /// Names of the models, for messages.
   var names: String { models.map(\.name).joined(separator: ", ") }
+}
+
+extension ModelNodeContract.Model {
+  /// Requests may name a version: `iris:2`.
+  var hasVersions: Bool { versions.count > 1 || versions.first?.number != 1 }
+
+  /// `2, the highest of 1, 2`
+  var defaultVersion: String {
+    let numbers = versions.map { String($0.number) }
+    return "\(numbers.last ?? ""), the highest of \(numbers.joined(separator: ", "))"
+  }
+
+  /// All names by which a request may call it.
+  var titles: [String] { [name] + (hasVersions ? versions.map { "\(name):\($0.number)" } : []) }
 }
 
 extension ModelNodeContract.Field {

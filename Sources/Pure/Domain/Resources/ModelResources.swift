@@ -108,7 +108,8 @@ public struct ModelFacts: Sendable, Codable, Equatable {
 
 /// The models of a node, as they are asked for.
 public struct RequestedModels: Sendable, Codable, Equatable {
-  /// Ids or names of the project's models; `NAME=MODEL` serves a model under another name. Empty in an update: as they are.
+  /// Ids or names of the project's models; `NAME=MODEL` serves a model under another name, `NAME:VERSION=MODEL` as one of several
+  /// versions of it (1 where none is given). Empty in an update: as they are.
   public var names: [String]
   /// Most rows in one call of the model; 0 puts no requests together. Left out: 64 where the model takes batches.
   public var maxBatchSize: Int?
@@ -170,11 +171,27 @@ public struct PlacedModel: Sendable, Codable, Equatable {
   public var name: String
   public var digest: String
   public var facts: ModelFacts
+  /// Of several models with one name; requests that name no version are answered by the highest. Left out: 1.
+  public var version: Int?
 
-  public init(id: ModelID, name: String, digest: String, facts: ModelFacts) {
+  public init(id: ModelID, name: String, digest: String, facts: ModelFacts, version: Int = 1) {
     self.id = id
     self.name = name
     self.digest = digest
     self.facts = facts
+    self.version = version == 1 ? nil : version
   }
+
+  /// From 1.
+  public var number: Int { version ?? 1 }
+}
+
+extension ModelSource {
+  /// How messages name a model: `iris`, or `iris:2` where versions matter.
+  public func title(_ model: PlacedModel) -> String {
+    let isAlone = model.number == 1 && models.filter { $0.name == model.name }.count == 1
+    return isAlone ? model.name : "\(model.name):\(model.number)"
+  }
+
+  public var titles: [String] { models.map(title) }
 }

@@ -228,6 +228,8 @@ public struct NodeStatusResource: Sendable, Codable, Equatable {
 /// What was measured of a model that is served.
 public struct ServedModelResource: Sendable, Codable, Equatable {
   public var name: String
+  /// Left out: 1.
+  public var version: Int?
   /// Requests that were answered, and those that failed in Triton or in the model.
   public var requests: Int
   public var failures: Int
@@ -240,10 +242,11 @@ public struct ServedModelResource: Sendable, Codable, Equatable {
   public var pending: Int
 
   public init(
-    name: String, requests: Int, failures: Int, executions: Int, queueMilliseconds: Double?,
-    computeMilliseconds: Double?, pending: Int
+    name: String, version: Int? = nil, requests: Int, failures: Int, executions: Int,
+    queueMilliseconds: Double?, computeMilliseconds: Double?, pending: Int
   ) {
     self.name = name
+    self.version = version
     self.requests = requests
     self.failures = failures
     self.executions = executions

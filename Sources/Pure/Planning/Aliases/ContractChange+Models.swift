@@ -5,21 +5,32 @@ extension ContractChange {
   /// always breaks; a length may become any length (-1) where it is sent, and the reverse where it comes back.
   public static func breaking(from old: [PlacedModel], to new: [PlacedModel]) -> [ContractChange] {
     var found: [ContractChange] = []
-    for model in old {
-      guard let other = new.first(where: { $0.name == model.name }) else {
+    var seen: Set<String> = []
+    for name in old.map(\.name) where seen.insert(name).inserted {
+      let versions = old.filter { $0.name == name }
+      let others = new.filter { $0.name == name }
+      // All versions of a model have one signature.
+      guard let model = versions.first, let other = others.first else {
         found.append(
           ContractChange(
-            .removedModel, "models.\(model.name)",
-            "is not served; a model is served under its name by NAME=MODEL"))
+            .removedModel, "models.\(name)", "is not served; a model is served under its name by NAME=MODEL")
+        )
         continue
       }
-      found += breaking(from: model.facts, to: other.facts, "models.\(model.name)")
+      found += breaking(from: model.facts, to: other.facts, "models.\(name)")
+      for gone in versions where !others.contains(where: { $0.number == gone.number }) {
+        found.append(
+          ContractChange(
+            .removedModel, "models.\(name).versions.\(gone.number)",
+            "is not served; a model is served as a version by NAME:VERSION=MODEL"))
+      }
     }
-    if old.count == 1, new.count > 1, found.isEmpty {
+    let count = Set(new.map(\.name)).count
+    if seen.count == 1, count > 1, found.isEmpty {
       found.append(
         ContractChange(
           .addedModel, "models",
-          "are \(new.count) now: execute needs the model's name, and typed services have other names"))
+          "are \(count) now: execute needs the model's name, and typed services have other names"))
     }
     return found
   }

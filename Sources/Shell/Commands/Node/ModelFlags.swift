@@ -4,8 +4,8 @@ internal import Domain
 enum ModelFlags {
   static let flags = [
     Flag(
-      "model", .text, value: "[NAME=]MODEL",
-      "a model node: id or name of a saved model, and the name under which it is called if another",
+      "model", .text, value: "[NAME[:VERSION]=]MODEL",
+      "a model node: id or name of a saved model, the name under which it is called if another, and which version of it this is (1)",
       repeatable: true),
     Flag(
       "max-batch", .integer, value: "ROWS",

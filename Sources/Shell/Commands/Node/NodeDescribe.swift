@@ -71,10 +71,11 @@ enum NodeDescribe {
     }
     if let image = spec.image { add(image, spec, to: &facts) }
     for model in spec.model?.models ?? [] {
-      let figures = status.models?.first { $0.name == model.name }
+      let title = spec.model?.title(model) ?? model.name
+      let figures = status.models?.first { $0.name == model.name && $0.version == model.version }
       let texts = [model.facts.inputs, model.facts.outputs].map { $0.map(\.text).joined(separator: " ") }
-      facts.add("Model", "\(model.name) (\(model.id), \(model.facts.kind)): \(texts[0]) -> \(texts[1])")
-      if let figures { facts.add("Measured", "\(model.name): \(text(figures))") }
+      facts.add("Model", "\(title) (\(model.id), \(model.facts.kind)): \(texts[0]) -> \(texts[1])")
+      if let figures { facts.add("Measured", "\(title): \(text(figures))") }
     }
     let unchecked =
       spec.model == nil

@@ -16,6 +16,10 @@ from roost.model.signature import DATATYPES, Signature, Tensor, given, signature
 MAX_BATCH = 64
 MAX_CANARY_BYTES = 16 << 20
 MODEL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}\Z")
+MOST_VERSIONS = 16
+"""Of one model: each is a process of its own."""
+LAST_VERSION = 2**53 - 1
+"""Triton takes 2**63 - 1; JSON keeps integers up to this one everywhere."""
 MODEL_PY = """import os, sys
 sys.path.insert(0, os.environ["ROOST_PYTHON"])
 from roost.model.tritonmodel import TritonPythonModel
@@ -23,7 +27,7 @@ from roost.model.tritonmodel import TritonPythonModel
 
 
 class Plan(NamedTuple):
-    """One model of a node."""
+    """One model of a node, or one version of it."""
 
     name: str
     kind: str
@@ -35,6 +39,8 @@ class Plan(NamedTuple):
     queueDelayMicroseconds: int = 0
     instances: int = 1
     threads: int = 1
+    """Of several with one name the highest answers requests that name none."""
+    version: int = 1
 
     @property
     def batch(self) -> int:
@@ -58,34 +64,97 @@ def plan_from(value: Mapping[str, Any]) -> Plan:
     for name in (plan.name, plan.alias):
         if name is not None and not MODEL_NAME.match(name):
             raise ModelError(f"name: '{name}' must be letters, digits, '_', '.' or '-', at most 128", "name")
+    if (
+        isinstance(plan.version, bool)
+        or not isinstance(plan.version, int)
+        or not 1 <= plan.version <= LAST_VERSION
+    ):
+        raise ModelError(
+            f"version: {plan.version!r} of model '{plan.name}' must be a whole number from 1 to {LAST_VERSION}",
+            "version",
+        )
     return plan
+
+
+def by_name(plans: List[Plan]) -> Dict[str, List[Plan]]:
+    """The versions of each model, the lowest first; all have the same inputs and outputs."""
+    models: Dict[str, List[Plan]] = {}
+    for plan in plans:
+        models.setdefault(plan.name, []).append(plan)
+    for name, versions in models.items():
+        versions.sort(key=lambda plan: plan.version)
+        if len(versions) > MOST_VERSIONS:
+            raise ModelError(
+                f"version: model '{name}' has {len(versions)} versions, at most {MOST_VERSIONS} are served",
+                "version",
+            )
+        first = versions[0]
+        for former, plan in zip(versions, versions[1:]):
+            if former.version == plan.version:
+                raise ModelError(f"version: {plan.version} of model '{name}' is given twice", "version")
+            if (problem := difference(first, plan)) is not None:
+                raise ModelError(problem, "version")
+    return models
+
+
+def difference(one: Plan, other: Plan) -> Optional[str]:
+    """What keeps two versions from being served as one model."""
+    sides = (("input", one.signature.inputs, other.signature.inputs),
+             ("output", one.signature.outputs, other.signature.outputs))  # fmt: skip
+    for side, ours, theirs in sides:
+        for name in [t.name for t in (*ours, *theirs)]:
+            told = [next((t.text for t in each if t.name == name), "missing") for each in (ours, theirs)]
+            if told[0] != told[1]:
+                return (
+                    f"version: versions {one.version} and {other.version} of model '{one.name}' can't be served together: "
+                    f"{side} '{name}' is {told[0]} in version {one.version}, but {told[1]} in version {other.version}"
+                )
+    return None
 
 
 def make(folder: str, plans: List[Plan]) -> Dict[str, Any]:
     """Writes the repository; says under which names models answer, and how each is asked whether it works."""
     told: Dict[str, Any] = {}
-    for plan in plans:
-        version = os.path.join(folder, plan.name, "1")
-        os.makedirs(version, exist_ok=True)
-        write(os.path.join(folder, plan.name, "config.pbtxt"), configuration(plan))
-        write(os.path.join(version, "model.py"), MODEL_PY)
-        target = "source.py" if plan.kind == "python" else "model.bin"
-        link = os.path.join(version, target)
-        if not os.path.lexists(link):
-            os.symlink(os.path.abspath(plan.file), link)
-        details = {
-            "kind": plan.kind,
-            "file": target,
-            "maxBatchSize": plan.batch,
-            "threads": plan.threads,
-            **plan.signature.json(),
-        }
-        write(os.path.join(version, "model.json"), json.dumps(details))
-        if plan.alias is not None and plan.alias != plan.name:
-            os.makedirs(os.path.join(folder, plan.alias, "1"), exist_ok=True)
-            write(os.path.join(folder, plan.alias, "config.pbtxt"), ensemble(plan, plan.alias))
-        told[plan.name] = canary(plan.signature, os.path.join(folder, f"{plan.name}.canary"))
+    for name, versions in by_name(plans).items():
+        os.makedirs(os.path.join(folder, name), exist_ok=True)
+        write(os.path.join(folder, name, "config.pbtxt"), configuration(versions))
+        for plan in versions:
+            make_version(os.path.join(folder, name, str(plan.version)), plan)
+            if plan.alias is not None and plan.alias != name:
+                make_alias(os.path.join(folder, plan.alias), plan, plan.alias)
+        # The signatures are the same: so is the request that each version is asked by.
+        told[name] = canary(versions[0].signature, os.path.join(folder, f"{name}.canary"))
     return {"models": told}
+
+
+def make_alias(folder: str, plan: Plan, alias: str) -> None:
+    """Writes another name of one version: requests are handed on, nothing is loaded twice."""
+    version = os.path.join(folder, str(plan.version))
+    os.makedirs(version, exist_ok=True)
+    if {tensor.name for tensor in plan.signature.inputs} & {tensor.name for tensor in plan.signature.outputs}:
+        # To an ensemble an input and an output of one name are one tensor: Triton would never answer. So it is loaded once more.
+        write(os.path.join(folder, "config.pbtxt"), configuration([plan._replace(name=alias)]))
+        make_version(version, plan)
+    else:
+        write(os.path.join(folder, "config.pbtxt"), ensemble(plan, alias))
+
+
+def make_version(folder: str, plan: Plan) -> None:
+    """Writes the folder of one version: the code, and a link to the file."""
+    os.makedirs(folder, exist_ok=True)
+    write(os.path.join(folder, "model.py"), MODEL_PY)
+    target = "source.py" if plan.kind == "python" else "model.bin"
+    link = os.path.join(folder, target)
+    if not os.path.lexists(link):
+        os.symlink(os.path.abspath(plan.file), link)
+    details = {
+        "kind": plan.kind,
+        "file": target,
+        "maxBatchSize": plan.batch,
+        "threads": plan.threads,
+        **plan.signature.json(),
+    }
+    write(os.path.join(folder, "model.json"), json.dumps(details))
 
 
 def write(path: str, text: str) -> None:
@@ -110,12 +179,15 @@ def tensors(word: str, values: List[Tensor], batch: int) -> str:
     return f"{word} [\n" + ",\n".join(lines) + "\n]\n"
 
 
-def configuration(plan: Plan) -> str:
-    """`config.pbtxt` of a model of the python backend."""
+def configuration(versions: List[Plan]) -> str:
+    """`config.pbtxt` of a model of the python backend with all its versions."""
+    plan = versions[0]
     batch = plan.batch
     text = f'name: {quoted(plan.name)}\nbackend: "python"\nmax_batch_size: {batch}\n'
     text += tensors("input", list(plan.signature.inputs), batch)
     text += tensors("output", list(plan.signature.outputs), batch)
+    numbers = ", ".join(str(each.version) for each in versions)
+    text += f"version_policy {{ specific {{ versions: [ {numbers} ] }} }}\n"
     text += f"instance_group [ {{ kind: KIND_CPU count: {plan.instances} }} ]\n"
     if batch:
         delay = plan.queueDelayMicroseconds
@@ -124,7 +196,7 @@ def configuration(plan: Plan) -> str:
 
 
 def ensemble(plan: Plan, name: str) -> str:
-    """`config.pbtxt` of another name of the same model: requests are handed on, nothing is loaded twice."""
+    """`config.pbtxt` of another name of the same model."""
 
     def maps(word: str, values: List[Tensor]) -> str:
         pairs = [f"{word} {{ key: {quoted(t.name)} value: {quoted(t.name)} }}" for t in values]
@@ -134,7 +206,7 @@ def ensemble(plan: Plan, name: str) -> str:
     inputs, outputs = list(plan.signature.inputs), list(plan.signature.outputs)
     text = f'name: {quoted(name)}\nplatform: "ensemble"\nmax_batch_size: {batch}\n'
     text += tensors("input", inputs, batch) + tensors("output", outputs, batch)
-    step = f"model_name: {quoted(plan.name)} model_version: -1 {maps('input_map', inputs)} {maps('output_map', outputs)}"
+    step = f"model_name: {quoted(plan.name)} model_version: {plan.version} {maps('input_map', inputs)} {maps('output_map', outputs)}"
     return text + f"ensemble_scheduling {{ step [ {{ {step} }} ] }}\n"
 
 
