@@ -54,6 +54,9 @@ import Wire
     #expect(refusal(many + [placed("a", 17)])?.contains("more than 16 versions") == true)
     let names = (1...16).map { placed("m\($0)", 1) }
     #expect(refusal(names + [placed("m1", 2)]) == nil)
+    let all = (1...8).flatMap { name in (1...8).map { placed("m\(name)", $0) } }
+    #expect(refusal(all) == nil)
+    #expect(refusal(all + [placed("m1", 9)])?.contains("may be 64") == true)
     #expect(refusal(names + [placed("m17", 1)])?.contains("at most 16 models") == true)
   }
 

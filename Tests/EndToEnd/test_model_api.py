@@ -86,6 +86,31 @@ def test_models_have_typed_services_that_reflection_shows(roost: Roost, node: st
     assert "input 'x': missing" in caught.value.details()
 
 
+def generated(roost: Roost, folder: pathlib.Path, package: str, document: Any, given: Any) -> Any:
+    """What a client gets that `openapi-python-client` made of a node's document."""
+    (folder / "openapi.json").write_text(json.dumps(document))
+    made = subprocess.run(
+        [sys.executable, "-m", "openapi_python_client", "generate", "--path", "openapi.json", "--meta", "none",
+         "--output-path", package, "--fail-on-warning"],
+        capture_output=True, text=True, timeout=120, cwd=folder,
+        env={**os.environ, "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"},
+    )  # fmt: skip
+    assert made.returncode == 0, made.stdout + made.stderr
+    sys.path.insert(0, str(folder))
+    try:
+        client = importlib.import_module(package)
+        (path,) = [p for p in (folder / package / "api").glob("*/*.py") if p.stem != "__init__"]
+        call = importlib.import_module(f"{package}.api.{path.parent.name}.{path.stem}")
+        request = importlib.import_module(f"{package}.models").ExecuteRequest
+        body = request.from_dict({"folder_id": roost.folder, "input": given})
+        caller = client.AuthenticatedClient(base_url=roost.url, token=roost.token)
+        answer = call.sync_detailed(client=caller, body=body)
+        assert answer.status_code == 200, answer
+        return answer.parsed.to_dict()["output"]
+    finally:
+        sys.path.remove(str(folder))
+
+
 @pytest.mark.parametrize(("name", "given"), [("my-scale", ONE), ("pair", {"scale-2": ONE})])
 def test_the_documents_of_a_model_node_are_valid(
     roost: Roost, node: str, pair: str, tmp_path: pathlib.Path, name: str, given: Any
@@ -99,27 +124,7 @@ def test_the_documents_of_a_model_node_are_valid(
     example = roost.cli("node", "api", name, "--example").stdout
     assert json.loads(roost.cli("node", "call", name, "--input", example).stdout)
     assert ":execute" in roost.cli("node", "describe", name).stdout
-    (tmp_path / "openapi.json").write_text(json.dumps(document))
-    made = subprocess.run(
-        [sys.executable, "-m", "openapi_python_client", "generate", "--path", "openapi.json", "--meta", "none",
-         "--output-path", f"client_{len(name)}", "--fail-on-warning"],
-        capture_output=True, text=True, timeout=120, cwd=tmp_path,
-        env={**os.environ, "PATH": f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"},
-    )  # fmt: skip
-    assert made.returncode == 0, made.stdout + made.stderr
-    sys.path.insert(0, str(tmp_path))
-    try:
-        package = f"client_{len(name)}"
-        client = importlib.import_module(package)
-        (path,) = [p for p in (tmp_path / package / "api").glob("*/*.py") if p.stem != "__init__"]
-        call = importlib.import_module(f"{package}.api.{path.parent.name}.{path.stem}")
-        request = importlib.import_module(f"{package}.models").ExecuteRequest
-        body = request.from_dict({"folder_id": roost.folder, "input": given})
-        caller = client.AuthenticatedClient(base_url=roost.url, token=roost.token)
-        answer = call.sync_detailed(client=caller, body=body)
-        assert answer.status_code == 200 and "4.0" in json.dumps(answer.parsed.to_dict()), answer
-    finally:
-        sys.path.remove(str(tmp_path))
+    assert "4.0" in json.dumps(generated(roost, tmp_path, f"client_{len(name)}", document, given))
 
 
 def test_what_triton_measures_is_told_with_node_and_instance(roost: Roost, node: str) -> None:

@@ -18,7 +18,7 @@ import tritonclient.http
 from conftest import Roost, wait_for
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from test_grpc import SERVICE, Client
-from test_model_api import ONE, load, upload
+from test_model_api import ONE, generated, load, upload
 from test_model_nodes import deploy, execute, headers, processes
 from tritonclient.utils import InferenceServerException
 
@@ -81,6 +81,36 @@ def test_stock_clients_see_each_version_ready_and_its_signature(roost: Roost, no
     client.close()
 
 
+def test_a_model_whose_input_and_output_have_one_name_answers_under_its_ids(roost: Roost, tmp_path: pathlib.Path) -> None:
+    for factor in (7, 8):
+        path = tmp_path / f"{factor}.py"
+        path.write_text(f"def predict(x): return x * {factor}\n")
+        roost.cli("model", "upload", path, "--name", f"same-{factor}", "--input", "x:FP32[-1,2]", "--output", "x:FP32[-1,2]")
+    other = deploy(roost, "same", "same:1=same-7", "same:4=same-8")
+    ids = [roost.get(f"/v1/models/same-{factor}")["id"] for factor in (7, 8)]
+    calls = [("same/versions/1", 7), ("same", 8), (ids[0], 7), (ids[1], 8), (f"{ids[1]}/versions/4", 8)]
+    body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}]}
+
+    def answers() -> list[Any]:
+        answers = [roost.call("POST", f"/nodes/{other}/proxy/v2/models/{path}/infer", body) for path, _ in calls]
+        return [answer.json["outputs"][0]["data"][0] if answer.status == 200 else answer.json for answer in answers]
+
+    assert answers() == [factor for _, factor in calls]
+    (instance,) = roost.instances(other)
+    stubs = {pid: pathlib.Path(f"/proc/{pid}/cmdline").read_text() for pid in processes("triton_python_b", instance["pid"])}
+    os.kill(next(pid for pid, text in stubs.items() if f"/{ids[0]}/1/model.py" in text), signal.SIGKILL)
+    wait_for("it is counted", lambda: roost.get(f"/v1/nodes/{other}")["status"].get("reloads", 0) > 0)
+    wait_for("it is healthy again", lambda: [i["status"] for i in roost.instances(other)] == ["HEALTHY"], 60)
+    assert answers() == [factor for _, factor in calls]
+    roost.call("DELETE", f"/v1/nodes/{other}")
+
+
+def test_a_model_that_is_a_version_is_in_use(roost: Roost, node: str) -> None:
+    for factor in (2, 3):
+        assert roost.get(f"/v1/models/scale-{factor}")["usedBy"] == ["scales"]
+        assert roost.call("DELETE", f"/v1/models/scale-{factor}").status == 400
+
+
 def test_curl_calls_a_version(roost: Roost, node: str) -> None:
     body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, 2]}]}
 
@@ -109,11 +139,13 @@ def test_execute_names_a_version_or_gets_the_highest(roost: Roost, node: str) ->
     assert list(answer.y.values) == [3, 6]
 
 
-def test_the_documents_tell_of_versions(roost: Roost, node: str) -> None:
+def test_the_documents_tell_of_versions(roost: Roost, node: str, tmp_path: pathlib.Path) -> None:
     document = json.loads(roost.cli("node", "api", "scales").stdout)
     OpenAPIV31SpecValidator(document).validate()
     assert "versions 1, 2" in document["info"]["description"]
     assert "scale:1" in json.dumps(document["components"]["schemas"]["Input"])
+    output = generated(roost, tmp_path, "client_of_versions", document, {"scale:1": ONE})
+    assert output == {"scale:1": {"y": [[2.0, 4.0]]}}
     assert "version 2, the highest of 1, 2" in roost.cli("node", "api", "scales", "--proto").stdout
     example = roost.cli("node", "api", "scales", "--example").stdout
     assert json.loads(roost.cli("node", "call", "scales", "--input", example).stdout)["y"]

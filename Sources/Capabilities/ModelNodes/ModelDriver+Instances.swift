@@ -161,7 +161,8 @@ extension ModelDriver {
   {
     do throws(TritonClient.Trouble) {
       try triton.load(model.name, timeout: .seconds(plan.seconds(model)))
-      for alias in model.aliases { try triton.load(alias, timeout: .seconds(30)) }
+      // Mostly at once; a model whose input and output have one name is loaded once more.
+      for alias in model.aliases { try triton.load(alias, timeout: .seconds(max(30, plan.loadSeconds))) }
     } catch {
       switch error {
       case .timedOut:

@@ -6,6 +6,8 @@ extension NodeSpecBuilder {
   static let mostModels = 16
   /// Of one model: each is a process of its own in every instance.
   static let mostVersions = 16
+  /// With all versions: an instance has room for so many processes.
+  static let mostPlaced = 64
   /// Triton takes more; JSON keeps integers up to this one everywhere.
   static let lastVersion = 9_007_199_254_740_991
 
@@ -49,6 +51,12 @@ extension NodeSpecBuilder {
       throw .invalid(
         "model.names",
         "model.names: a node of kind model has at most \(mostModels) models, '\(text)' is one more")
+    }
+    guard placed.count <= mostPlaced else {
+      throw .invalid(
+        "model.names",
+        "model.names: the versions of all models of a node may be \(mostPlaced), '\(text)' is one more; make another node of it"
+      )
     }
     if let first = versions.first { try checkAlike(first, last) }
   }
@@ -160,7 +168,7 @@ extension NodeService {
   ) async throws(PlatformError) -> NodeSpec {
     let names = request.model?.names ?? []
     var placed: [PlacedModel] = []
-    for text in names.prefix(NodeSpecBuilder.mostModels * NodeSpecBuilder.mostVersions) {
+    for text in names.prefix(NodeSpecBuilder.mostPlaced + 1) {
       let asked = try AskedModel(text)
       guard let record = try await world.store.model(called: asked.model, in: project.id) else {
         throw PlatformError(
@@ -176,11 +184,10 @@ extension NodeService {
           facts: try StoredJSON.value(ModelFacts.self, from: record.factsJSON), version: asked.version))
       try NodeSpecBuilder.checkLast(of: placed, text)
     }
-    guard !names.isEmpty, names.count == placed.count else {
+    guard !names.isEmpty else {
       throw .invalid(
         "model.names",
-        "model.names: a node of kind model needs 1 to \(NodeSpecBuilder.mostModels) models of its project, this has \(names.count)"
-      )
+        "model.names: a node of kind model needs 1 to \(NodeSpecBuilder.mostModels) models of its project")
     }
     var spec = try NodeSpecBuilder.modelSpec(request, models: placed, acl: acl)
     if let name = request.environment, name != EnvironmentService.standardName {

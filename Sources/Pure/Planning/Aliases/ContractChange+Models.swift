@@ -9,8 +9,9 @@ extension ContractChange {
     for name in old.map(\.name) where seen.insert(name).inserted {
       let versions = old.filter { $0.name == name }
       let others = new.filter { $0.name == name }
-      // All versions of a model have one signature.
-      guard let model = versions.first, let other = others.first else {
+      // All versions have the same inputs and outputs, in the order of the one that answers by default.
+      let (model, other) = (versions.max { $0.number < $1.number }, others.max { $0.number < $1.number })
+      guard let model, let other else {
         found.append(
           ContractChange(
             .removedModel, "models.\(name)", "is not served; a model is served under its name by NAME=MODEL")

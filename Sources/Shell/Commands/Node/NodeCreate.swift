@@ -13,6 +13,7 @@ enum NodeCreate {
       "roost node create randomizer-node --checkpoint randomizer-checkpoint \\",
       "  --input input_data:dict --output output_data:dict --configuration c1.4 --instances 2 --wait",
       "roost node create my-image --image ghcr.io/team/app:1.2 --port 8080 --health-check http:/health --instances 2 --wait",
+      "roost node create iris --model iris:1=iris-1 --model iris:2=iris-2 --wait",
       "roost node create my-servers --address 10.0.0.7:8080 --address 10.0.0.8:8080 --health-check http:/healthz",
     ],
     run: { context in

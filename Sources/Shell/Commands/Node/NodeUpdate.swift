@@ -18,6 +18,7 @@ enum NodeUpdate {
       "roost node update my-node --checkpoint better-model --wait",
       "roost node update my-image --image ghcr.io/team/app:1.3 --surge 2 --wait",
       "roost node update my-models --model iris=iris-2 --wait",
+      "roost node update my-models --model iris:1=iris-1 --model iris:2=iris-2 --wait",
       "roost node update my-servers --address 10.0.0.8:8080 --address 10.0.0.9:8080 --wait",
     ],
     run: { context in
