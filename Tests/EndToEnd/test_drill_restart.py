@@ -70,6 +70,17 @@ def test_the_server_is_found_without_its_token_file(make_upgradable: Callable[..
     wait_for("the former process ends", lambda: not is_running(first), 90)
 
 
+def test_websockets_outlive_the_restart(make_upgradable: Callable[..., Upgradable], app: App) -> None:
+    server = staged(make_upgradable(), app)
+    first = server.pid
+    code, report, said = drill(server, "staging", "--step", "1500ms", "--path", "/id", "--websocket", "/ws")
+    assert code == 0 and report["lost"] == 0, (report, said)
+    assert [form["requests"] for form in report["forms"] if form["name"] == "WebSocket"] == [4], report["forms"]
+    step = report["steps"][-1]
+    assert step["restart"]["formerProcessDrains"] and ", which still drains 1.5 s later" in step["note"], step
+    wait_for("the former process ends with them", lambda: not is_running(first), 90)
+
+
 def test_another_server_is_never_touched(make_upgradable: Callable[..., Upgradable], app: App) -> None:
     server, other = staged(make_upgradable(), app), make_upgradable()
     before = process(server), process(other)

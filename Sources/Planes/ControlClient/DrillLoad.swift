@@ -13,20 +13,23 @@ public struct DrillOrder: Sendable {
   public var path: String
   /// Of an alias of servers: an answer that goes on; nil: none is asked for.
   public var streamPath: String?
+  /// Of an alias of servers: WebSockets that stay open; nil: none are asked for.
+  public var webSocketPath: String?
   /// Of each kind.
   public var clients: Int
   public var pause: Duration
   public var timeout: Duration
 
   public init(
-    alias: AliasResource, folder: String, input: JSONTree?, path: String, streamPath: String?, clients: Int,
-    pause: Duration, timeout: Duration
+    alias: AliasResource, folder: String, input: JSONTree?, path: String, streamPath: String?,
+    webSocketPath: String? = nil, clients: Int, pause: Duration, timeout: Duration
   ) {
     self.alias = alias
     self.folder = folder
     self.input = input
     self.path = path
     self.streamPath = streamPath
+    self.webSocketPath = webSocketPath
     self.clients = clients
     self.pause = pause
     self.timeout = timeout
@@ -35,8 +38,10 @@ public struct DrillOrder: Sendable {
 
 /// What became of one request of a drill.
 public struct DrillAnswer: Sendable, Equatable {
-  /// `HTTP/1.1`, `HTTP/2`, `gRPC` or `stream`.
+  /// `HTTP/1.1`, `HTTP/2`, `gRPC`, `stream` or `WebSocket`.
   public var form: String
+  /// Goes on for as long as the server likes: how long it took says nothing, and it ends with its instance.
+  public var isLasting: Bool { form == "stream" || form == "WebSocket" }
   public var requestID: String
   /// Monotonic nanoseconds.
   public var began: Int64
@@ -79,7 +84,7 @@ public final class DrillLoad: Sendable {
     }
   }
 
-  /// Makes no more requests; returns when those under way have ended. Streams are left.
+  /// Makes no more requests; returns when those under way have ended. Streams are left, WebSockets closed.
   public func stop() { generator.stop() }
 }
 
@@ -127,6 +132,12 @@ extension ControlClient {
           LoadPlan(
             .stream, head: "GET \(path) HTTP/1.1\r\n\(routed)accept: text/event-stream\r\n",
             workers: order.clients, pause: order.pause))
+      }
+      if let path = order.webSocketPath {
+        plans.append(
+          LoadPlan(
+            .webSocket, head: "GET \(path) HTTP/1.1\r\n\(routed)", workers: order.clients,
+            pause: order.pause))
       }
     }
     return DrillLoad(

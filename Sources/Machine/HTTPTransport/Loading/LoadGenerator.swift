@@ -11,6 +11,12 @@ public struct LoadPlan: Sendable {
     case grpc = "gRPC"
     /// An answer over HTTP/1.1 that goes on for as long as it likes.
     case stream = "stream"
+    /// Over HTTP/1.1, asked for by the head without the lines of RFC 6455. A text is sent, then a ping each second, which
+    /// must be answered; it is to live until the server says goodbye (1001, 1012) or the load stops.
+    case webSocket = "WebSocket"
+
+    /// Goes on for as long as the server likes: how long it took says nothing.
+    var isLasting: Bool { self == .stream || self == .webSocket }
   }
 
   public var form: Form
@@ -39,7 +45,7 @@ public struct LoadResult: Sendable {
   public var ended: Int64
   /// Of HTTP; 0: no answer came.
   public var status: Int
-  /// Nil when all was well: a status of 2xx, of gRPC 0, and a whole answer.
+  /// Nil when all was well: a status of 2xx, of gRPC 0, and a whole answer; of a WebSocket its goodbye.
   public var failure: String?
   /// It was sent once more, since the server had not looked at it: the connection had closed before, or said so.
   public var wasResent: Bool
@@ -68,7 +74,7 @@ public final class LoadGenerator: Sendable {
   /// What ended since the last call.
   public func take() -> [LoadResult] { sink.take() }
 
-  /// Makes no new requests and returns when those under way have ended; streams are left.
+  /// Makes no new requests and returns when those under way have ended; streams are left, and WebSockets closed.
   public func stop() {
     mailbox.post(.stop)
     thread?.join()

@@ -10,6 +10,7 @@ final class LoadLoop: LoopOwner, UpstreamOwner {
     static let next: UInt64 = 1
     static let overdue: UInt64 = 2
     static let second: UInt64 = 3
+    static let ping: UInt64 = 4
   }
 
   private struct Worker {
@@ -23,6 +24,9 @@ final class LoadLoop: LoopOwner, UpstreamOwner {
     var said: [UInt8] = []
     var wasResent = false
     var timer = TimerWheel.Token.none
+    var socket: LoadSocket?
+    /// The answer to the key of its WebSocket is right.
+    var isAccepted = false
   }
 
   private let mailbox: Mailbox<Command>
@@ -81,7 +85,11 @@ final class LoadLoop: LoopOwner, UpstreamOwner {
     case Tick.overdue:
       workers[worker].timer = .none
       if let exchange = workers[worker].exchange { client.cancel(exchange) }
-      finish(worker, failure: "no answer in time")
+      let socket = workers[worker].socket
+      finish(worker, failure: socket?.state == .closing ? socket?.outcome : "no answer in time")
+    case Tick.ping:
+      workers[worker].timer = .none
+      ping(worker)
     default:
       client.sweep()
       _ = loop.setTimer(at: loop.now + 1_000_000_000, data: Tick.second << 56)
@@ -91,6 +99,9 @@ final class LoadLoop: LoopOwner, UpstreamOwner {
   func rung() {
     for _ in mailbox.take() {
       isStopping = true
+      for index in workers.indices where workers[index].socket?.state == .open {
+        closeSocket(index, 1000, outcome: nil)
+      }
       for index in workers.indices where plans[workers[index].plan].form == .stream {
         if let exchange = workers[index].exchange { client.cancel(exchange) }
         workers[index].exchange = nil
@@ -114,6 +125,7 @@ final class LoadLoop: LoopOwner, UpstreamOwner {
     workers[index].requestID = "\(prefix)\(serial)"
     workers[index].began = loop.clock()
     workers[index].wasResent = false
+    workers[index].isAccepted = false
     if plans[workers[index].plan].form != .stream {
       workers[index].timer = loop.setTimer(
         at: loop.now + timeout, data: Tick.overdue << 56 | UInt64(index))
@@ -126,7 +138,9 @@ final class LoadLoop: LoopOwner, UpstreamOwner {
     workers[index].status = 0
     workers[index].grpcStatus = nil
     workers[index].said = []
-    let head = Array("\(plan.head)x-request-id: \(workers[index].requestID)\r\n".utf8)
+    workers[index].socket = plan.form == .webSocket ? LoadSocket() : nil
+    let lines = workers[index].socket?.lines ?? ""
+    let head = Array("\(plan.head)\(lines)x-request-id: \(workers[index].requestID)\r\n".utf8)
     var body = plan.body
     if plan.form == .grpc {
       let count = UInt32(body.count)
@@ -157,6 +171,7 @@ final class LoadLoop: LoopOwner, UpstreamOwner {
     let plan = plans[worker.plan]
     loop.cancel(&workers[index].timer)
     workers[index].exchange = nil
+    workers[index].socket = nil
     sink.add(
       LoadResult(
         form: plan.form, requestID: worker.requestID, began: worker.began, ended: loop.clock(),
@@ -169,6 +184,9 @@ final class LoadLoop: LoopOwner, UpstreamOwner {
   /// Clients may send again what the server did not look at (RFC 9112, 9.3.1; RFC 9113, 8.7), and they do.
   private func failed(_ index: Int, _ failure: UpstreamFailure) {
     workers[index].exchange = nil
+    if let socket = workers[index].socket, workers[index].status == 101 {
+      return finish(index, failure: socket.state == .closing ? socket.outcome : Self.words(failure))
+    }
     let isUnseen = failure.kind == .unprocessed || failure.isReused && failure.kind == .closed
     if isUnseen, !workers[index].wasResent, !isStopping {
       workers[index].wasResent = true
@@ -189,6 +207,60 @@ final class LoadLoop: LoopOwner, UpstreamOwner {
     }
   }
 
+  // MARK: WebSockets
+
+  private func openSocket(_ index: Int) {
+    guard workers[index].isAccepted else {
+      return closeSocket(index, 1002, outcome: "the answer is not to the key of the WebSocket")
+    }
+    workers[index].socket?.state = .open
+    guard !isStopping else { return closeSocket(index, 1000, outcome: nil) }
+    write(index, LoadSocket.text(workers[index].requestID))
+    ping(index)
+  }
+
+  private func ping(_ index: Int) {
+    write(index, LoadSocket.ping)
+    setTimer(index, Tick.overdue, timeout)
+  }
+
+  private func readSocket(_ index: Int, _ bytes: UnsafeBufferPointer<UInt8>) {
+    for frame in workers[index].socket?.read(bytes) ?? [] {
+      guard workers[index].socket?.state == .open else { return }
+      switch frame {
+      case .message: break
+      case .ping(let payload): write(index, LoadSocket.pong(payload))
+      case .pong: setTimer(index, Tick.ping, 1_000_000_000)
+      case .close(let status):
+        let isGoodbye = status == 1001 || status == 1012
+        let words = "the server closed the WebSocket with status \(status.map(String.init) ?? "none")"
+        closeSocket(index, status ?? 1000, outcome: isGoodbye ? nil : words)
+      case .malformed: closeSocket(index, 1002, outcome: "what came is no WebSocket frame")
+      }
+    }
+  }
+
+  /// Says goodbye, and waits for the end of the connection, though not long.
+  private func closeSocket(_ index: Int, _ status: Int, outcome: String?) {
+    workers[index].socket?.state = .closing
+    workers[index].socket?.outcome = outcome
+    write(index, LoadSocket.close(status))
+    setTimer(index, Tick.overdue, 5_000_000_000)
+    if let exchange = workers[index].exchange { client.end(exchange) }
+  }
+
+  private func write(_ index: Int, _ bytes: [UInt8]) {
+    guard let exchange = workers[index].exchange else { return }
+    bytes.withUnsafeBufferPointer { bytes in
+      if let base = bytes.baseAddress { client.send(exchange, base, bytes.count) }
+    }
+  }
+
+  private func setTimer(_ index: Int, _ tick: UInt64, _ time: Int64) {
+    loop.cancel(&workers[index].timer)
+    workers[index].timer = loop.setTimer(at: loop.now + time, data: tick << 56 | UInt64(index))
+  }
+
   // MARK: UpstreamOwner
 
   func upstreamConnected(_ exchange: UpstreamExchange) {}
@@ -198,7 +270,8 @@ final class LoadLoop: LoopOwner, UpstreamOwner {
   func upstreamHead(_ exchange: UpstreamExchange, fields: UnsafeMutablePointer<HTTP1Field>) {
     let index = Int(exchange.ownerTag)
     workers[index].status = Int(exchange.head.status)
-    guard plans[workers[index].plan].form == .grpc, let base = exchange.base else { return }
+    let form = plans[workers[index].plan].form
+    guard form == .grpc || form == .webSocket, let base = exchange.base else { return }
     for place in 0..<Int(exchange.head.fieldCount) {
       let field = fields[place]
       func text(_ start: Int32, _ count: Int32) -> String {
@@ -207,21 +280,34 @@ final class LoadLoop: LoopOwner, UpstreamOwner {
       note(
         index, text(field.nameStart, field.nameCount).lowercased(), text(field.valueStart, field.valueCount))
     }
+    if form == .webSocket, exchange.head.status == 101 { openSocket(index) }
   }
 
   private func note(_ index: Int, _ name: String, _ value: String) {
     if name == "grpc-status" { workers[index].grpcStatus = Int(value) }
     if name == "grpc-message" { workers[index].said = Array(value.utf8) }
+    if name == "sec-websocket-accept" {
+      workers[index].isAccepted = workers[index].socket?.isAnswer(value.utf8) ?? false
+    }
   }
 
   func upstreamPart(_ exchange: UpstreamExchange, _ bytes: UnsafePointer<UInt8>, _ count: Int) {
     let index = Int(exchange.ownerTag)
+    if workers[index].status == 101 {
+      return readSocket(index, UnsafeBufferPointer(start: bytes, count: count))
+    }
     guard workers[index].status >= 300, workers[index].said.count < 400 else { return }
     workers[index].said += UnsafeBufferPointer(start: bytes, count: min(count, 400))
   }
 
   func upstreamEnded(_ exchange: UpstreamExchange, trailers: UnsafeBufferPointer<UInt8>) {
     let index = Int(exchange.ownerTag)
+    if workers[index].status == 101 {
+      // Without a close frame before it.
+      let socket = workers[index].socket
+      client.cancel(exchange)
+      return finish(index, failure: socket?.state == .closing ? socket?.outcome : "the WebSocket broke off")
+    }
     let isCall = plans[workers[index].plan].form == .grpc
     if isCall {
       for line in String(decoding: trailers, as: UTF8.self).split(separator: "\r\n") {
@@ -232,7 +318,9 @@ final class LoadLoop: LoopOwner, UpstreamOwner {
     }
     let worker = workers[index]
     let said = worker.said.isEmpty ? "" : ": \(String(decoding: worker.said, as: UTF8.self))"
-    if !(200..<300).contains(worker.status) {
+    if plans[worker.plan].form == .webSocket {
+      finish(index, failure: "no WebSocket: HTTP \(worker.status)\(said)")
+    } else if !(200..<300).contains(worker.status) {
       finish(index, failure: "HTTP \(worker.status)\(said)")
     } else if isCall, worker.grpcStatus != 0 {
       finish(index, failure: "grpc-status \(worker.grpcStatus.map(String.init) ?? "missing")\(said)")

@@ -18,6 +18,9 @@ enum Drill {
         "what cells are called with; else the example of the node with the greatest weight"),
       Flag("path", .text, value: "PATH", "what is got of servers (/)"),
       Flag("stream", .text, value: "PATH", "an answer of servers that goes on, such as events"),
+      Flag(
+        "websocket", .text, value: "PATH",
+        "WebSockets of servers, which stay open; only a goodbye (1001, 1012) may end one"),
       Flag("timeout", .duration, "an answer that takes longer is lost (60s)"),
       Flag(
         "data", .text, value: "DIR",
@@ -81,12 +84,17 @@ enum Drill {
     let node = try client.node(share.nodeId.text)
     var input: JSONTree?
     if node.kind == .cell {
+      guard parsed.text("websocket") == nil else {
+        throw CommandFailure.usage(
+          "--websocket: the nodes of alias '\(alias.name)' are cells, which have no WebSockets", command)
+      }
       input = parsed.text("input") == nil ? try example(of: node) : try NodeCall.input(context)
     }
     let folder = alias.spec.acl.contains(alias.folderId) ? alias.folderId : alias.spec.acl.first
     return DrillOrder(
       alias: alias, folder: (folder ?? alias.folderId).text, input: input, path: parsed.text("path") ?? "/",
-      streamPath: parsed.text("stream"), clients: clients, pause: .milliseconds(10),
+      streamPath: parsed.text("stream"), webSocketPath: parsed.text("websocket"), clients: clients,
+      pause: .milliseconds(10),
       timeout: parsed.duration("timeout") ?? .seconds(60))
   }
 

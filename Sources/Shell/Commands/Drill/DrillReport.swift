@@ -69,7 +69,7 @@ struct DrillReport: Codable, Equatable {
   var lost = 0
   /// Requests that the server had not looked at, and that were sent again, as clients do.
   var resent = 0
-  /// Streams that ended in a step that killed their instance: nobody can save them.
+  /// Streams and WebSockets that ended in a step that killed their instance: nobody can save them.
   var cutStreams = 0
   var steps: [Step] = []
   var forms: [Form] = []
@@ -94,23 +94,21 @@ struct DrillReport: Codable, Equatable {
       self.steps[step].requests += 1
       var isLost = answer.failure != nil
       // A stream may have begun long before its instance was killed: what counts is when it ended.
-      let last = began.lastIndex { $0 <= answer.ended } ?? step
-      if isLost, answer.form == "stream",
-        (step...max(step, last)).contains(where: { steps[$0].name == "kill" })
-      {
+      let last = answer.isLasting ? max(step, began.lastIndex { $0 <= answer.ended } ?? step) : step
+      if isLost, answer.isLasting, steps[last].name == "kill" {
         cutStreams += 1
         isLost = false
       }
-      if answer.form != "stream" { times[step].append(answer.ended - answer.began) }
+      if !answer.isLasting { times[step].append(answer.ended - answer.began) }
       counts[answer.form, default: (0, 0)].requests += 1
       guard isLost else { continue }
       counts[answer.form]?.lost += 1
       lost += 1
-      self.steps[step].lost += 1
+      self.steps[last].lost += 1
       guard failures.count < Self.mostFailures else { continue }
       failures.append(
         Failure(
-          requestId: answer.requestID, step: steps[step].name, form: answer.form, status: answer.status,
+          requestId: answer.requestID, step: steps[last].name, form: answer.form, status: answer.status,
           message: answer.failure ?? "", at: Double(answer.began - start) / 1e9))
     }
     for (index, found) in times.enumerated() where !found.isEmpty {
