@@ -115,3 +115,17 @@ class Engine:
     def _words(folder: str) -> str:
         with open(f"{folder}/dockerd.log", errors="replace") as log:
             return "the engine said: " + "".join(log.readlines()[-15:])
+
+
+def import_image(tar: str | os.PathLike[str], name: str, *changes: str) -> None:
+    """Gives the engine an image of a root file system."""
+    query = urllib.parse.urlencode(
+        [("fromSrc", "-"), ("repo", name.partition(":")[0]), ("tag", name.partition(":")[2]), *(("changes", c) for c in changes)]
+    )
+    connection = UnixConnection(SOCKET)
+    with open(tar, "rb") as body:
+        connection.request("POST", f"/v1.41/images/create?{query}", body, {"content-type": "application/x-tar"})
+        answer = connection.getresponse()
+        text = answer.read()
+    connection.close()
+    assert answer.status == 200 and b'"error"' not in text, (answer.status, text)

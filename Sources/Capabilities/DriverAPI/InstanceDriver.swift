@@ -132,6 +132,8 @@ public struct NodeLaunch: Sendable, Codable, Equatable {
   public var gpus: Int?
   /// Of `start`: where this instance is put; nil: in the usual zone.
   public var zone: String?
+  /// Folders and files of this machine that containers can read.
+  public var mounts: [LaunchMount]?
 
   public init(
     node: NodeID, nodeName: String, release: Int, manifestPath: String, blobPaths: [String],
@@ -176,6 +178,17 @@ public struct NodeLaunch: Sendable, Codable, Equatable {
     named.checkpoint = other.checkpoint
     named.nodeName = other.nodeName
     return named == other
+  }
+}
+
+/// A folder or a file of this machine that a container sees at another path, and can't change.
+public struct LaunchMount: Sendable, Codable, Equatable {
+  public var source: String
+  public var target: String
+
+  public init(_ source: String, at target: String) {
+    self.source = source
+    self.target = target
   }
 }
 

@@ -45,7 +45,8 @@ enum ContainerPlan {
       ContainerBody.Mount(
         Type: "volume", Source: volume(instance), Target: source.diskPath, ReadOnly: false)
     }
-    let files = secrets.files.map {
+    let given = secrets.files + (launch.mounts ?? []).map { (target: $0.target, source: $0.source) }
+    let files = given.map {
       ContainerBody.Mount(Type: "bind", Source: $0.source, Target: $0.target, ReadOnly: true)
     }
     return ContainerBody(

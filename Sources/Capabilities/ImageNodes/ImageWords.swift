@@ -86,6 +86,12 @@ struct ImageWords: Sendable {
         .launch, .refused,
         "the command \(Self.command(in: said)) of image \(image) can't be executed: \(said)")
     }
+    if said.contains("bind source path does not exist"), launch.mounts != nil {
+      return failure(
+        .launch, .refused,
+        "the container engine does not see the model repository in the data folder of roost (\(said)): run both on the same machine, with the data folder at the same path"
+      )
+    }
     if said.contains("bind source path does not exist") {
       return failure(
         .launch, .refused,

@@ -6,7 +6,8 @@ import Synchronization
 
 extension ModelDriver {
   public func start(_ id: InstanceID, of launch: NodeLaunch) async throws(DriverFailure) -> InstanceHandle {
-    try await offload { () throws(DriverFailure) in try self.startNow(id, launch) }
+    if let image = launch.model?.image { return try await startContainer(id, launch, image) }
+    return try await offload { () throws(DriverFailure) in try self.startNow(id, launch) }
   }
 
   private func startNow(_ id: InstanceID, _ launch: NodeLaunch) throws(DriverFailure) -> InstanceHandle {
@@ -62,7 +63,7 @@ extension ModelDriver {
   }
 
   /// Names a caller who may change what is served.
-  private static func key() -> String {
+  static func key() -> String {
     var random = SystemRandomNumberGenerator()
     return (0..<4).map { _ in String(random.next(), radix: 36) }.joined()
   }
@@ -121,15 +122,15 @@ extension ModelDriver {
   // MARK: Loading
 
   public func begin(_ handle: InstanceHandle) async throws(DriverFailure) {
+    if handle.isContained { return try await beginContainer(handle) }
     try await offload { () throws(DriverFailure) in try self.load(handle) }
   }
 
   private func load(_ handle: InstanceHandle) throws(DriverFailure) {
-    let folder = folder(handle.node, handle.release)
-    guard let plan = plan(of: folder), let order = order(handle) else {
+    guard let order = order(handle) else {
       throw failure(.start, .missing, "the files of instance \(handle.instance) are gone")
     }
-    let triton = TritonClient(port: order.http, key: order.key)
+    let triton = TritonClient(handle, key: order.key)
     let process = ProcessHandle(pid: handle.pid, startTicks: handle.startTicks)
     let deadline = Deadline(after: .seconds(60))
     while !triton.isLive() {
@@ -139,6 +140,16 @@ extension ModelDriver {
       }
       guard !deadline.hasPassed else { throw failure(.start, .hang, "Triton did not answer within 60 s") }
     }
+    try loadModels(handle, order)
+  }
+
+  /// Has the models of a Triton that answers loaded, and asks each.
+  func loadModels(_ handle: InstanceHandle, _ order: StartOrder) throws(DriverFailure) {
+    let folder = folder(handle.node, handle.release)
+    guard let plan = plan(of: folder) else {
+      throw failure(.start, .missing, "the files of instance \(handle.instance) are gone")
+    }
+    let triton = TritonClient(handle, key: order.key)
     for model in plan.models {
       try load(model, triton, plan)
       for version in model.served {
@@ -176,7 +187,7 @@ extension ModelDriver {
         let told = Self.cause(text)
         throw failure(
           .restore, .exception,
-          "\(model.title(Self.version(text) ?? 1)) can't be loaded: \(told.message)",
+          "\(model.title(Self.version(text) ?? 1)) can't be loaded: \(told.message)\(plan.image.map { advice(told.message, $0) } ?? "")",
           traceback: told.traceback)
       }
     }
@@ -188,6 +199,24 @@ extension ModelDriver {
       let number = text[..<end].split(separator: " ").last
     else { return nil }
     return Int(number)
+  }
+
+  /// What to do about an image that can't load a model.
+  private func advice(_ told: String, _ image: String) -> String {
+    if told.contains("No module named") {
+      return
+        "; models in image \(image) find their packages in the image: add the package, or leave --triton-image out and give --environment"
+    }
+    if told.contains("execute permission to triton_python_backend_stub") {
+      return
+        "; Triton's python backend needs to own its files: image \(image) must run as the owner of /opt/tritonserver/backends/python, as NVIDIA's do"
+    }
+    // Triton looks for the backend's library in its folder of backends.
+    if told.contains("unable to find backend library") || told.contains("unable to find '") {
+      return
+        "; image \(image) has not this backend: take an image that has it, or give --native-backends off, for which the image needs Python and the model's package"
+    }
+    return ""
   }
 
   /// What Python said, out of what Triton says.
@@ -204,6 +233,7 @@ extension ModelDriver {
   }
 
   public func recover(_ handle: InstanceHandle) async -> Bool {
+    if handle.isContained { return await recoverContainer(handle) }
     guard let process = ProcessHandle(pid: handle.pid, startTicks: handle.startTicks), !process.hasEnded
     else { return false }
     if state.withLock({ $0.known[handle.instance] == nil }) {
@@ -222,7 +252,7 @@ extension ModelDriver {
   func look(_ handle: InstanceHandle, timeout: Duration) -> TritonClient.Trouble? {
     let folder = folder(handle.node, handle.release)
     guard let plan = plan(of: folder), let order = order(handle) else { return .silent("its files are gone") }
-    let triton = TritonClient(port: order.http, key: order.key)
+    let triton = TritonClient(handle, key: order.key)
     for model in plan.models {
       do throws(TritonClient.Trouble) {
         let time = Duration.seconds(plan.seconds(model))
@@ -244,10 +274,14 @@ extension ModelDriver {
   // MARK: Ending
 
   public func stop(_ handle: InstanceHandle, grace: Duration) async {
+    state.withLock { $0.known[handle.instance]?.isEnding = true }
+    // Requests were drained before: nothing is left to wait for.
+    if handle.isContained { await configuration.containers?.stop(handle, grace: .zero) }
     await offload { self.end(handle.instance, in: self.folder(handle.node, handle.release), grace: grace) }
   }
 
   public func kill(_ handle: InstanceHandle) async {
+    if handle.isContained { return await configuration.containers?.kill(handle) ?? () }
     await offload {
       let folder = self.folder(handle.node, handle.release)
       if self.sandbox.group(folder.group(handle.instance))?.killAll() == nil {

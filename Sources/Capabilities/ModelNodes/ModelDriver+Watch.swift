@@ -52,8 +52,7 @@ extension ModelDriver {
     }
     guard silent >= Self.patience || trouble.isDeadStub else { return }
     // A process that ended is told by its watcher, with better words.
-    guard let process = ProcessHandle(pid: handle.pid, startTicks: handle.startTicks), !process.hasEnded
-    else { return }
+    guard await runs(handle) else { return }
     let isFirst = state.withLock { state in
       guard let now = state.known[handle.instance], !now.isEnding else { return false }
       state.known[handle.instance]?.isEnding = true
@@ -96,9 +95,11 @@ extension ModelDriver {
 
   /// From the groups of the instances.
   public func meters(_ handles: [InstanceHandle]) async -> [InstanceID: InstanceMeter] {
-    await offload {
-      var result: [InstanceID: InstanceMeter] = [:]
-      for handle in handles {
+    let contained = handles.filter(\.isContained)
+    let others = await configuration.containers?.meters(contained) ?? [:]
+    return await offload {
+      var result = others
+      for handle in handles where !handle.isContained {
         let folder = self.folder(handle.node, handle.release)
         guard let figures = self.sandbox.group(folder.group(handle.instance))?.figures,
           let memory = figures.memoryBytes
@@ -112,6 +113,23 @@ extension ModelDriver {
     }
   }
 
-  /// Not known: what its processes share isn't told apart.
-  public func usage(_ handle: InstanceHandle) async -> InstanceUsage? { nil }
+  /// Known of containers only: what processes share isn't told apart.
+  public func usage(_ handle: InstanceHandle) async -> InstanceUsage? {
+    handle.isContained ? await configuration.containers?.usage(handle) : nil
+  }
+
+  public func startTimes(of instance: InstanceID) async -> (create: Duration, start: Duration)? {
+    await configuration.containers?.startTimes(of: instance)
+  }
+
+  public func postmortem(_ handle: InstanceHandle) async -> LastError? {
+    handle.isContained ? await configuration.containers?.postmortem(handle) : nil
+  }
+
+  /// Of the engine, which nodes without an image don't need.
+  public func trouble() async -> String? { await configuration.containers?.trouble() }
+  public func progress(of node: NodeID) async -> String? {
+    await configuration.containers?.progress(of: node)
+  }
+  public func forget(_ node: NodeID) async { await configuration.containers?.forget(node) }
 }

@@ -77,23 +77,27 @@ public final class ModelDriver: InstanceDriver {
   // MARK: Hosts: the model repository of a release
 
   public func prepare(_ launch: NodeLaunch) async throws(DriverFailure) -> HostReport {
-    try await offload { () throws(DriverFailure) in try self.makeRepository(launch) }
+    let made = try await offload { () throws(DriverFailure) in try self.makeRepository(launch) }
+    guard let image = launch.model?.image else { return made }
+    return try await prepareImage(launch, image, made)
   }
 
   private func makeRepository(_ launch: NodeLaunch) throws(DriverFailure) -> HostReport {
     let began = ContinuousClock.now
     guard let source = launch.model else { throw failure(.launch, .missing, "the node has no models") }
-    if let refusal = sandbox.refusal() { throw failure(.launch, .missing, refusal) }
-    guard configuration.triton != nil else {
+    if source.image == nil, let refusal = sandbox.refusal() { throw failure(.launch, .missing, refusal) }
+    guard configuration.triton != nil || source.image != nil else {
       throw failure(
         .launch, .missing,
-        "Triton Inference Server is not installed: put the wheel nvidia-pytriton into a folder (pip install --no-deps --target FOLDER nvidia-pytriton) and name it in the variable ROOST_TRITON of roost serve, or run make setup"
+        "Triton Inference Server is not installed: put the wheel nvidia-pytriton into a folder (pip install --no-deps --target FOLDER nvidia-pytriton) and name it in the variable ROOST_TRITON of roost serve, or run make setup, or give an image that has it: --triton-image IMAGE"
       )
     }
     let folder = folder(launch.node, launch.release)
     do {
       for path in [folder.path, folder.repository, folder.files] { try Files.makeFolder(path, mode: 0o755) }
+      let isInside = configuration.sandboxed || source.image != nil
       var order = RepositoryOrder(folder: folder.repository, models: [])
+      if source.image != nil { order.server = .init() }
       for (index, (model, file)) in zip(source.models, launch.blobPaths).enumerated() {
         guard Files.exists(file) else {
           throw failure(
@@ -105,11 +109,12 @@ public final class ModelDriver: InstanceDriver {
         order.models.append(
           RepositoryOrder.Model(
             name: model.name, version: model.number, alias: model.id.text, kind: model.facts.kind,
-            file: configuration.sandboxed ? "/run/roost/files/\(index)" : own, inputs: model.facts.inputs,
+            file: isInside ? "/run/roost/files/\(index)" : own, inputs: model.facts.inputs,
             outputs: model.facts.outputs, labels: model.facts.labels, maxBatchSize: source.maxBatchSize,
             queueDelayMicroseconds: source.queueDelayMicroseconds,
             threads: max(1, Self.threads(launch) / (source.processes ?? 1)),
-            instances: source.processes ?? 1))
+            instances: source.processes ?? 1, native: source.image.map { _ in source.nativeBackends ?? true },
+            readable: own))
       }
       let plan = try repositoryPlan(order, source, folder)
       try Files.write(Array(try JSONEncoder().encode(plan)), to: folder.plan)
@@ -127,7 +132,11 @@ public final class ModelDriver: InstanceDriver {
   private func repositoryPlan(
     _ order: RepositoryOrder, _ source: ModelSource, _ folder: ModelFolder
   ) throws -> ModelPlan {
-    struct Told: Decodable { var models: [String: ModelPlan.Canary] }
+    struct Told: Decodable {
+      var models: [String: ModelPlan.Canary]
+      var flags: [String]?
+      var usesPython: Bool?
+    }
     struct Problem: Decodable { var message: String }
     let file = "\(folder.path)/order.json"
     let answer = "\(folder.path)/answer.json"
@@ -151,13 +160,16 @@ public final class ModelDriver: InstanceDriver {
           name: name, alias: versions.first?.alias ?? name, versions: versions,
           canary: told.models[name] ?? ModelPlan.Canary()))
     }
-    return ModelPlan(models: models, loadSeconds: source.loadSeconds)
+    return ModelPlan(
+      models: models, loadSeconds: source.loadSeconds, image: source.image, flags: told.flags,
+      usesPython: told.usesPython)
   }
 
   static func threads(_ launch: NodeLaunch) -> Int { max(1, Int(launch.cpus.rounded())) }
 
   public func retire(_ node: NodeID, release: Int) async {
     let folder = folder(node, release)
+    if plan(of: folder)?.image != nil { await configuration.containers?.retire(node, release: release) }
     await offload {
       for instance in folder.instances { self.end(instance, in: folder, grace: .zero) }
       Files.removeTree(folder.path)

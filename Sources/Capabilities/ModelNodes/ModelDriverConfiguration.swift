@@ -1,4 +1,5 @@
 public import Domain
+public import DriverAPI
 
 /// What the driver of model nodes works with.
 public struct ModelDriverConfiguration: Sendable {
@@ -23,12 +24,17 @@ public struct ModelDriverConfiguration: Sendable {
   public var record:
     @Sendable (_ node: NodeID, _ instance: InstanceID, _ release: Int, _ line: String) -> Void
 
+  /// Makes containers, for nodes that are given an image; nil: there is no engine. Ends of containers are told by its own `exits`.
+  public var containers: (any InstanceDriver)?
+
   public init(
     dataFolder: String, python: String, pythonPath: String, triton: String?, sandboxed: Bool,
     treeName: String, environment: @escaping @Sendable (String) -> String?,
     now: @escaping @Sendable () -> Timestamp, log: @escaping @Sendable (String) -> Void,
-    record: @escaping @Sendable (NodeID, InstanceID, Int, String) -> Void
+    record: @escaping @Sendable (NodeID, InstanceID, Int, String) -> Void,
+    containers: (any InstanceDriver)? = nil
   ) {
+    self.containers = containers
     self.dataFolder = dataFolder
     self.python = python
     self.pythonPath = pythonPath

@@ -69,9 +69,17 @@ struct ModelPlan: Codable, Sendable {
     }
   }
 
+  /// In `flags`, where the key of an instance belongs.
+  static let keyPlace = "ROOST-KEY"
+
   var models: [Model]
   /// Longest time to load one version.
   var loadSeconds: Double
+  /// Of which instances are containers, with the flags of `tritonserver` there.
+  var image: String?
+  var flags: [String]?
+  /// Some model is run by the python backend.
+  var usesPython: Bool?
 
   /// Longest time to load a model with all its versions.
   func seconds(_ model: Model) -> Double { loadSeconds * Double(model.served.count) }
@@ -109,8 +117,23 @@ struct RepositoryOrder: Encodable {
     var threads: Int
     /// Processes of the model.
     var instances: Int
+    /// Triton's own backend of the kind may run it; nil: there is none.
+    var native: Bool?
+    /// Where the file can be read now; it may be elsewhere for Triton.
+    var readable: String?
+  }
+
+  /// A Triton in a container, whose flags are to be told.
+  struct Server: Encodable {
+    var repository = "/run/roost/repository"
+    var address = "0.0.0.0"
+    var http = ModelDriver.Port.http
+    var grpc = ModelDriver.Port.grpc
+    var metrics = ModelDriver.Port.metrics
+    var key = ModelPlan.keyPlace
   }
 
   var folder: String
   var models: [Model]
+  var server: Server?
 }

@@ -1,4 +1,5 @@
 import Domain
+import DriverAPI
 import FoundationEssentials
 import HTTPModel
 import HTTPTransport
@@ -6,8 +7,15 @@ import Sandboxing
 
 /// Asks one Triton. Every call blocks its thread.
 struct TritonClient: Sendable {
+  let host: String
   let port: UInt16
   let key: String
+
+  init(_ handle: InstanceHandle, key: String) {
+    host = handle.host
+    port = handle.endpoint.address.split(separator: ":").last.flatMap { UInt16($0) } ?? 0
+    self.key = key
+  }
 
   enum Trouble: Error {
     /// Nothing answers.
@@ -33,7 +41,7 @@ struct TritonClient: Sendable {
     _ method: String, _ path: String, headers: [(name: String, value: String)] = [], body: [UInt8] = [],
     timeout: Duration
   ) throws(Trouble) -> [UInt8] {
-    let client = HTTPClient(host: "127.0.0.1", port: port, connectTimeout: .seconds(2), timeout: timeout)
+    let client = HTTPClient(host: host, port: port, connectTimeout: .seconds(2), timeout: timeout)
     let response: HTTPResponse
     do throws(HTTPClientError) {
       response = try client.send(HTTPRequest(method: method, target: path, headers: headers, body: body))

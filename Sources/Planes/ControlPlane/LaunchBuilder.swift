@@ -25,7 +25,7 @@ struct LaunchBuilder {
         node: record.id, nodeName: record.name, release: record.release, manifestPath: "",
         blobPaths: try paths(of: model.models.map(\.digest)), inputs: [], outputs: [],
         subnet: .init(rawValue: spec.subnet) ?? .none, cpus: spec.cpus ?? configuration.cpus,
-        memoryBytes: spec.memoryBytes ?? configuration.memoryBytes, pids: 1024,
+        memoryBytes: spec.memoryBytes ?? configuration.memoryBytes, pids: model.image == nil ? 1024 : 4096,
         environment: model.environment, model: model)
     }
     guard let cell = spec.cell else {

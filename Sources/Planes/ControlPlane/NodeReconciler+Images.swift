@@ -69,7 +69,10 @@ extension NodeReconciler {
   ///
   /// - Parameter isNew: it is of a release that has not served yet.
   func isHopeless(_ error: LastError, isNew: Bool = false) -> Bool {
-    guard intent.spec.image != nil else { return error.phase == .restore && error.exitClass != .signal }
+    if intent.spec.image == nil {
+      if error.phase == .restore && error.exitClass != .signal { return true }
+      guard intent.spec.model?.image != nil else { return false }
+    }
     switch (error.phase, error.exitClass) {
     case (.launch, .missing), (.launch, .refused), (.execute, .missing), (.probe, .timeout):
       return isNew || !everHealthy
@@ -108,13 +111,6 @@ extension NodeReconciler {
         (false, "BackingOff", "the next attempt is at \(world.now() + (notBefore - world.uptime()))")
       case .down: (false, "NotStarted", "the image was not asked for yet")
       }
-    let engine: (Bool, String, String) =
-      trouble.map {
-        (
-          false, "Unreachable",
-          "\($0); instances serve on as long as they answer, none can be started or stopped"
-        )
-      } ?? (true, "Reachable", "the container engine answers")
     let network: (Bool, String, String) =
       intent.spec.subnet == "none"
       ? (true, "NoNetwork", "instances reach no network and not each other")
@@ -125,12 +121,22 @@ extension NodeReconciler {
     var facts: [Fact] = [("Ready", ready)]
     if let slow = slowStart() { facts.append(("Starting", slow)) }
     facts += [
-      ("Image", image), ("HealthCheck", healthFact()), ("Engine", engine), ("Subnet", network),
+      ("Image", image), ("HealthCheck", healthFact()), ("Engine", engineFact(trouble)),
+      ("Subnet", network),
     ]
     if let disks = diskFact(source) { facts.append(("Disk", disks)) }
     facts += zoneFacts()
     if let telemetry = world.telemetry.fact(of: id) { facts.append(("Telemetry", telemetry)) }
     return facts
+  }
+
+  func engineFact(_ trouble: String?) -> (Bool, String, String) {
+    trouble.map {
+      (
+        false, "Unreachable",
+        "\($0); instances serve on as long as they answer, none can be started or stopped"
+      )
+    } ?? (true, "Reachable", "the container engine answers")
   }
 
   /// Only where instances have files that outlive a request and are not in memory.

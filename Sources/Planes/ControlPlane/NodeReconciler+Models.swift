@@ -26,7 +26,7 @@ extension NodeReconciler {
     wake()
   }
 
-  func modelFacts(healthy: Int) -> [Fact] {
+  func modelFacts(healthy: Int, trouble: String?) -> [Fact] {
     let wanted = wantedCount
     let waiting = notBefore > world.uptime()
     let names = intent.spec.model?.titles.joined(separator: ", ") ?? ""
@@ -56,6 +56,7 @@ extension NodeReconciler {
       : (false, "NotLoaded", "no instance serves \(names) yet")
     let started = slowStart().map { [("Starting", $0)] } ?? []
     let telemetry = world.telemetry.fact(of: id).map { [("Telemetry", $0)] } ?? []
-    return [("Ready", ready)] + started + [("Models", models)] + zoneFacts() + telemetry
+    let engine = intent.spec.model?.image.map { _ in [("Engine", engineFact(trouble))] } ?? []
+    return [("Ready", ready)] + started + [("Models", models)] + engine + zoneFacts() + telemetry
   }
 }

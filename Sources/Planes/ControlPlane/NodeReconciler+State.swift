@@ -152,7 +152,8 @@ extension NodeReconciler {
     let all =
       intent.spec.address.map { addressFacts($0, healthy: healthy) }
       ?? intent.spec.image.map { imageFacts($0, healthy: healthy, trouble: trouble) }
-      ?? (intent.spec.model == nil ? cellFacts(healthy: healthy) : modelFacts(healthy: healthy))
+      ?? (intent.spec.model == nil
+        ? cellFacts(healthy: healthy) : modelFacts(healthy: healthy, trouble: trouble))
     return (all + rollOutFacts()).map { type, fact in
       if since[type]?.status != fact.0 || since[type]?.reason != fact.1 {
         since[type] = (fact.0, fact.1, world.now())
@@ -333,7 +334,8 @@ extension NodeReconciler {
       return await driver.progress(of: id)
         ?? (record.deletedAt == nil && !record.suspended ? "getting the image" : "removing containers")
     case .down where intent.spec.image != nil && notBefore <= world.uptime(): return "getting the image"
-    case .preparing where intent.spec.model != nil: return "making the model repository"
+    case .preparing where intent.spec.model != nil:
+      return await driver.progress(of: id) ?? "making the model repository"
     case .preparing:
       return record.deletedAt == nil && !record.suspended ? "restoring the checkpoint" : "stopping the zygote"
     case .down where notBefore > world.uptime():

@@ -26,7 +26,7 @@ enum NodeRequestBuilder {
       request.model = RequestedModels(
         names: model.models.map { "\($0.name):\($0.number)=\($0.id)" }, maxBatchSize: model.maxBatchSize,
         queueDelayMicroseconds: model.queueDelayMicroseconds, loadSeconds: model.loadSeconds,
-        processes: model.processes)
+        processes: model.processes, image: model.image, nativeBackends: model.nativeBackends)
       request.environment = model.environment?.id.text
     }
     if spec.model == nil, let endpoint = spec.endpoint { request.endpoint = try recoded(endpoint) }
@@ -67,6 +67,8 @@ extension CreateNodeRequest {
   func changed(by update: UpdateNodeRequest, fields: [String]) throws(PlatformError) -> CreateNodeRequest {
     var request = self
     request.strictEnvironment = update.strictEnvironment
+    // What the server says of nodes that say nothing is for new ones.
+    if let model = request.model, model.image == nil { request.model?.image = "none" }
     for field in fields {
       switch field {
       case "checkpoint": request.checkpoint = update.checkpoint

@@ -106,6 +106,22 @@ extension NodeSpecBuilder {
     if let count = asked.processes {
       try FieldCheck.within(Double(count), 1...64, "model.processes", "processes")
     }
+    let image = asked.image == "none" ? nil : asked.image
+    if let image {
+      _ = try ImageReference(image, field: "model.image")
+      if let name = request.environment, name != EnvironmentService.standardName {
+        throw .invalid(
+          "environment",
+          "environment: models in an image find their packages in the image; leave out environment '\(name)' or model.image (--triton-image)"
+        )
+      }
+    }
+    guard image != nil || asked.nativeBackends == nil else {
+      throw .invalid(
+        "model.nativeBackends",
+        "model.nativeBackends: only images have native backends, the server's own Triton has none; give model.image (--triton-image) too, or leave it out"
+      )
+    }
     let configuration = try Configuration.named(request.configuration ?? "c1.4")
     guard configuration.gpus == 0 else {
       throw .invalid(
@@ -118,7 +134,7 @@ extension NodeSpecBuilder {
       model: ModelSource(
         models: models, maxBatchSize: asked.maxBatchSize,
         queueDelayMicroseconds: asked.queueDelayMicroseconds ?? 0, loadSeconds: asked.loadSeconds ?? 120,
-        processes: asked.processes),
+        processes: asked.processes, image: image, nativeBackends: asked.nativeBackends),
       configuration: configuration.name, instances: try range(request.instances),
       scaling: try imageScaling(request.instances, request.scaling),
       subnet: try one(of: ["none", "host"], request.subnet, "subnet"), zones: request.zones ?? [],
@@ -188,6 +204,14 @@ extension NodeService {
       throw .invalid(
         "model.names",
         "model.names: a node of kind model needs 1 to \(NodeSpecBuilder.mostModels) models of its project")
+    }
+    var request = request
+    // Who names an environment means a process in it.
+    if request.model?.image == nil,
+      (request.environment ?? EnvironmentService.standardName)
+        == EnvironmentService.standardName
+    {
+      request.model?.image = world.tritonImage
     }
     var spec = try NodeSpecBuilder.modelSpec(request, models: placed, acl: acl)
     if let name = request.environment, name != EnvironmentService.standardName {

@@ -114,6 +114,8 @@ public struct NodeWorld: Sendable {
   public var blobs: BlobStore
   /// `ADDRESS/BITS` from which networks of nodes are taken.
   public var nodeNetworks: String?
+  /// Image of model nodes that say nothing of how they are run.
+  public var tritonImage: String?
   public var time: TimeSource
   /// A constant message with metadata.
   public var log: @Sendable (_ level: LogLevel, _ message: StaticString, _ metadata: [String: String]) -> Void

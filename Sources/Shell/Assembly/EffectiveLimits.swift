@@ -30,11 +30,9 @@ enum EffectiveLimits {
         value: "\(spec.cpus ?? configuration?.cpus ?? 0)"
           + ((spec.cpus ?? configuration?.cpus ?? 0) > Double(cores) ? " (the machine has \(cores))" : ""),
         origin: origin(spec.cpus.map { _ in "cpus" }, "cpu")),
-      .init(name: "processes per instance", value: "512", origin: enforcement("platform", "pids")),
+      .init(name: "processes per instance", value: processes(spec), origin: enforcement("platform", "pids")),
       .init(
-        name: "network",
-        value: spec.subnet != "none"
-          ? "that of the machine" : spec.model == nil ? "none" : "none but to be called on 127.0.0.1",
+        name: "network", value: network(spec),
         origin: "node spec (--subnet)" + (enforced.contains("network") ? "" : "; NOT enforced")),
     ]
     if let model = spec.model, let endpoint = spec.endpoint {
@@ -48,6 +46,18 @@ enum EffectiveLimits {
       .init(name: "request and answer size", value: "16 MiB each", origin: "platform"),
       .init(name: "requests at once per instance", value: "1", origin: "platform (one interpreter state)"),
     ] + rates(spec)
+  }
+
+  private static func processes(_ spec: NodeSpec) -> String {
+    guard let model = spec.model else { return "512" }
+    return model.image == nil ? "1024" : "4096"
+  }
+
+  private static func network(_ spec: NodeSpec) -> String {
+    let isClosed = spec.subnet == "none"
+    guard let model = spec.model else { return isClosed ? "none" : "that of the machine" }
+    if model.image != nil { return "one of the node's own\(isClosed ? " without a way out" : "")" }
+    return isClosed ? "none but to be called on 127.0.0.1" : "that of the machine"
   }
 
   /// What Triton holds the models of a node to.

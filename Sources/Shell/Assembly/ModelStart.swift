@@ -1,5 +1,6 @@
 import CellNodes
 import Domain
+import DriverAPI
 import Environments
 import Glibc
 import ModelNodes
@@ -10,7 +11,7 @@ import Telemetry
 enum ModelStart {
   static func configuration(
     _ configuration: ServeConfiguration, _ data: DataFolder, _ python: PythonFinder, _ logs: NodeLogs,
-    _ logger: Logger
+    _ containers: any InstanceDriver, _ logger: Logger
   ) -> ModelDriverConfiguration {
     ModelDriverConfiguration(
       dataFolder: data.path, python: python.python, pythonPath: python.packageFolder,
@@ -23,7 +24,7 @@ enum ModelStart {
       log: { logger.info("model driver", ["what": .text($0)]) },
       record: { node, instance, release, line in
         logs.append(node, instance: instance, release: release, message: line, at: AssembledService.now())
-      })
+      }, containers: containers)
   }
 
   /// Where the wheel is: `ROOST_TRITON`, or `.triton` beside the folder of the Python package.

@@ -44,6 +44,8 @@ public struct ServeConfiguration: Sendable {
   public var engines: [EngineOption]
   /// `ADDRESS/BITS`: where the networks of image nodes are taken from; nil: 10.213.0.0/16.
   public var nodeNetworks: String?
+  /// Image of which instances of model nodes are containers where the node says nothing; nil: they are processes.
+  public var tritonImage: String?
   public var environments: EnvironmentOptions
 
   /// PEM files.
@@ -64,7 +66,7 @@ public struct ServeConfiguration: Sendable {
     proxyProtocol: [String] = [], trustedProxies: String? = nil, endpoints: [String] = [],
     aliasDomain: String? = nil, zone: String? = nil, upstreamAuthorities: String? = nil,
     otlpEndpoint: String? = nil, otlpRatio: Double = 1, logs: LogLimits = LogLimits(),
-    engines: [EngineOption] = [], nodeNetworks: String? = nil,
+    engines: [EngineOption] = [], nodeNetworks: String? = nil, tritonImage: String? = nil,
     environments: EnvironmentOptions = EnvironmentOptions()
   ) {
     self.environments = environments
@@ -89,5 +91,6 @@ public struct ServeConfiguration: Sendable {
     self.logs = logs
     self.engines = engines
     self.nodeNetworks = nodeNetworks
+    self.tritonImage = tritonImage
   }
 }

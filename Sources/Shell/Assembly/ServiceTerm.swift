@@ -74,7 +74,7 @@ struct ServiceTerm {
         now: { AssembledService.now() },
         log: { logger.debug("cell driver", ["what": .text($0)]) }))
     let images = ZonedImageDriver(engines)
-    let modelConfiguration = ModelStart.configuration(configuration, data, python, logs, logger)
+    let modelConfiguration = ModelStart.configuration(configuration, data, python, logs, images, logger)
     let served = ModelDriver(configuration: modelConfiguration)
     let time = TimeSource(wall: { AssembledService.now() }, uptime: { AssembledService.uptime() })
     let prober = Prober(tls: parts.upstreamTLS)
@@ -93,6 +93,7 @@ struct ServiceTerm {
       })
     world.healthyBefore = trusted
     world.nodeNetworks = NetworkPool.text(configuration.nodeNetworks)
+    world.tritonImage = configuration.tritonImage
     let observations = AsyncStream.makeStream(
       of: GatewayObservation.self, bufferingPolicy: .bufferingNewest(1024))
     let copies = AsyncStream.makeStream(
@@ -133,7 +134,7 @@ struct ServiceTerm {
         let capabilities =
           switch $0.kind {
           case .image: images.capabilities
-          case .model: served.capabilities
+          case .model: $0.model?.image == nil ? served.capabilities : images.capabilities
           case .cell, .address: driver.capabilities
           }
         return EffectiveLimits.of($0, enforced: capabilities.enforced, missing: capabilities.missing)

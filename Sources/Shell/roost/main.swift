@@ -15,7 +15,7 @@ let shell = Shell(
         endpoints: options.endpoints, aliasDomain: options.aliasDomain, zone: options.zone,
         upstreamAuthorities: options.upstreamAuthorities,
         otlpEndpoint: options.otlpEndpoint, otlpRatio: options.otlpRatio, logs: options.logs,
-        engines: options.engines, nodeNetworks: options.nodeNetworks,
+        engines: options.engines, nodeNetworks: options.nodeNetworks, tritonImage: options.tritonImage,
         environments: options.environments))
   },
   doctor: { options in await Doctor.run(python: options.python, asJSON: options.json) },

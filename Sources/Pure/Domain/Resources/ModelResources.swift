@@ -119,11 +119,18 @@ public struct RequestedModels: Sendable, Codable, Equatable {
   public var loadSeconds: Double?
   /// Processes of each model in one instance, which share its CPUs; left out: 1.
   public var processes: Int?
+  /// Image with Triton in it, of which each instance is a container; `none`: a process of the server's own Triton. Left out: what
+  /// the server says (`roost serve --triton-image`).
+  public var image: String?
+  /// In an image, models of kinds `onnx` and `torchscript` are run by Triton's own backends for them; left out: true.
+  public var nativeBackends: Bool?
 
   public init(
     names: [String], maxBatchSize: Int? = nil, queueDelayMicroseconds: Int? = nil, loadSeconds: Double? = nil,
-    processes: Int? = nil
+    processes: Int? = nil, image: String? = nil, nativeBackends: Bool? = nil
   ) {
+    self.image = image
+    self.nativeBackends = nativeBackends
     self.processes = processes
     self.names = names
     self.maxBatchSize = maxBatchSize
@@ -137,7 +144,9 @@ public struct RequestedModels: Sendable, Codable, Equatable {
     return RequestedModels(
       names: update.names.isEmpty ? names : update.names, maxBatchSize: update.maxBatchSize ?? maxBatchSize,
       queueDelayMicroseconds: update.queueDelayMicroseconds ?? queueDelayMicroseconds,
-      loadSeconds: update.loadSeconds ?? loadSeconds, processes: update.processes ?? processes)
+      loadSeconds: update.loadSeconds ?? loadSeconds, processes: update.processes ?? processes,
+      image: update.image ?? image,
+      nativeBackends: update.nativeBackends ?? (update.image == "none" ? nil : nativeBackends))
   }
 }
 
@@ -151,11 +160,19 @@ public struct ModelSource: Sendable, Codable, Equatable {
   public var processes: Int?
   /// What models find their packages in; left out: the server's own interpreter.
   public var environment: EnvironmentPin?
+  /// Of which each instance is a container, as the user wrote it; the digest that it had when a release was made is pinned. Left out:
+  /// instances are processes of the server's own Triton.
+  public var image: String?
+  /// Models of kinds `onnx` and `torchscript` are run by the image's own backends for them.
+  public var nativeBackends: Bool?
 
   public init(
     models: [PlacedModel], maxBatchSize: Int? = nil, queueDelayMicroseconds: Int = 0,
-    loadSeconds: Double = 120, environment: EnvironmentPin? = nil, processes: Int? = nil
+    loadSeconds: Double = 120, environment: EnvironmentPin? = nil, processes: Int? = nil,
+    image: String? = nil, nativeBackends: Bool? = nil
   ) {
+    self.image = image
+    self.nativeBackends = nativeBackends
     self.processes = processes
     self.models = models
     self.maxBatchSize = maxBatchSize

@@ -15,6 +15,13 @@ enum ModelFlags {
       "model-processes", .integer, value: "N",
       "processes of each model in one instance, which share its CPUs (1)"),
     Flag("load-timeout", .duration, value: "TIME", "longest time to load one model (120s)"),
+    Flag(
+      "triton-image", .text, value: "IMAGE",
+      "instances are containers of this image, which has tritonserver; none: processes of the server's own Triton"
+    ),
+    Flag(
+      "native-backends", .choice(["on", "off"]),
+      "in an image: Triton's own backends run ONNX and TorchScript models (on)"),
   ]
 
   /// nil when there is no `--model`; the other flags are refused then.
@@ -26,9 +33,11 @@ enum ModelFlags {
       parsed.integer("max-batch"), parsed.duration("queue-delay"), parsed.duration("load-timeout")
     )
     let processes = parsed.integer("model-processes")
-    guard !names.isEmpty || isUpdate && (batch != nil || delay != nil || load != nil || processes != nil)
-    else {
-      guard batch == nil, delay == nil, load == nil, processes == nil else {
+    let (image, native) = (parsed.text("triton-image"), parsed.text("native-backends"))
+    let isPlain =
+      batch == nil && delay == nil && load == nil && processes == nil && image == nil && native == nil
+    guard !names.isEmpty || isUpdate && !isPlain else {
+      guard isPlain else {
         throw .usage("give --model MODEL too: the other flags of model nodes say how it is served", command)
       }
       return nil
@@ -36,6 +45,7 @@ enum ModelFlags {
     return RequestedModels(
       names: names, maxBatchSize: batch,
       queueDelayMicroseconds: delay.map { Int($0.fractionalSeconds * 1_000_000) },
-      loadSeconds: load.map(\.fractionalSeconds), processes: processes)
+      loadSeconds: load.map(\.fractionalSeconds), processes: processes, image: image,
+      nativeBackends: native.map { $0 == "on" })
   }
 }

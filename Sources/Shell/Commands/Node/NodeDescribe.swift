@@ -70,6 +70,13 @@ enum NodeDescribe {
       facts.add("Addresses", address.addresses.map(\.address).joined(separator: ", "))
     }
     if let image = spec.image { add(image, spec, to: &facts) }
+    if let source = spec.model {
+      let native = source.nativeBackends == false ? ", no native backends" : ""
+      facts.add(
+        "Triton",
+        source.image.map { "a container of \($0) for each instance\(native)" }
+          ?? "a process for each instance")
+    }
     for model in spec.model?.models ?? [] {
       let title = spec.model?.title(model) ?? model.name
       let figures = status.models?.first { $0.name == model.name && $0.version == model.version }

@@ -50,6 +50,10 @@ enum Serve {
         "node-networks", .text, value: "ADDRESS/BITS",
         "where the networks of image nodes are taken from, 126 addresses each (10.213.0.0/16)"),
       Flag(
+        "triton-image", .text, value: "IMAGE",
+        "instances of new model nodes are containers of this image, which has tritonserver (processes of the server's own Triton)"
+      ),
+      Flag(
         "package-index", .text, value: "URL",
         "where environments take packages from (https://pypi.org/simple)"),
       Flag(
@@ -129,6 +133,7 @@ enum Serve {
         upstreamAuthorities: parsed.text("upstream-ca"),
         otlpEndpoint: parsed.text("otlp-endpoint"), otlpRatio: parsed.number("otlp-ratio") ?? 1,
         logs: try logs(parsed), engines: try engines(parsed), nodeNetworks: try networks(parsed),
+        tritonImage: try image(parsed),
         environments: try environments(parsed))
       throw ProgramEnd(code: await context.shell.serve(options))
     })
@@ -194,6 +199,14 @@ extension Serve {
     options.diskBytes = parsed.size("environment-disk") ?? options.diskBytes
     options.memoryBytes = parsed.size("environment-memory") ?? options.memoryBytes
     return options
+  }
+
+  private static func image(_ parsed: ParsedArguments) throws(CommandFailure) -> String? {
+    guard let text = parsed.text("triton-image") else { return nil }
+    do throws(PlatformError) { _ = try ImageReference(text, field: "--triton-image") } catch {
+      throw .usage(error.message, command)
+    }
+    return text
   }
 
   private static func networks(_ parsed: ParsedArguments) throws(CommandFailure) -> String? {

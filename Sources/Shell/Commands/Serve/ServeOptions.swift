@@ -41,6 +41,8 @@ public struct ServeOptions: Sendable, Equatable {
   public var engines: [EngineOption]
   /// `ADDRESS/BITS`: where the networks of image nodes are taken from; nil: 10.213.0.0/16.
   public var nodeNetworks: String?
+  /// Image of which instances of model nodes are containers where the node says nothing; nil: they are processes.
+  public var tritonImage: String?
   public var environments: EnvironmentOptions
 
   /// PEM files.
@@ -62,7 +64,7 @@ public struct ServeOptions: Sendable, Equatable {
     proxyProtocol: [String] = [], trustedProxies: String? = nil, endpoints: [String] = [],
     aliasDomain: String? = nil, zone: String? = nil, upstreamAuthorities: String? = nil,
     otlpEndpoint: String? = nil, otlpRatio: Double = 1, logs: LogLimits = LogLimits(),
-    engines: [EngineOption] = [], nodeNetworks: String? = nil,
+    engines: [EngineOption] = [], nodeNetworks: String? = nil, tritonImage: String? = nil,
     environments: EnvironmentOptions = EnvironmentOptions()
   ) {
     self.environments = environments
@@ -87,6 +89,7 @@ public struct ServeOptions: Sendable, Equatable {
     self.logs = logs
     self.engines = engines
     self.nodeNetworks = nodeNetworks
+    self.tritonImage = tritonImage
   }
 }
 

@@ -11,7 +11,7 @@ import os
 import sys
 from typing import Any, Dict, List, Optional, Tuple
 
-from roost.model import kinds, predictors, repository
+from roost.model import kinds, predictors, repository, tritonserver
 from roost.model.errors import ModelError, brief
 from roost.model.signature import Signature, from_arrays, given
 
@@ -127,7 +127,10 @@ def run(options: argparse.Namespace) -> Tuple[int, Dict[str, Any]]:
             return 0, inspect(options.file, options.kind, signature, options.example)
         with open(options.order, encoding="utf-8") as file:
             order = json.load(file)
-        return 0, repository.make(order["folder"], [repository.plan_from(value) for value in order["models"]])
+        told = repository.make(order["folder"], [repository.plan_from(value) for value in order["models"]])
+        if "server" in order:
+            told["flags"] = tritonserver.flags(order["server"])
+        return 0, told
     except Exception as error:
         return 1, {"message": brief(error), "field": getattr(error, "field", None)}
 

@@ -6,9 +6,9 @@ import json
 import os
 import re
 import struct
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
-from roost.model import onnxgraph
+from roost.model import natives, onnxgraph
 from roost.model.errors import ModelError
 from roost.model.predictors import rows
 from roost.model.signature import DATATYPES, Signature, Tensor, given, signature_from
@@ -41,6 +41,10 @@ class Plan(NamedTuple):
     threads: int = 1
     """Of several with one name the highest answers requests that name none."""
     version: int = 1
+    native: bool = False
+    """Triton has backends of its own: one of them runs the model, where there is one for its kind."""
+    readable: Optional[str] = None
+    """Where the file can be read now, if Triton will see it elsewhere."""
 
     @property
     def batch(self) -> int:
@@ -115,16 +119,19 @@ def difference(one: Plan, other: Plan) -> Optional[str]:
 def make(folder: str, plans: List[Plan]) -> Dict[str, Any]:
     """Writes the repository; says under which names models answer, and how each is asked whether it works."""
     told: Dict[str, Any] = {}
+    usesPython = False
     for name, versions in by_name(plans).items():
         os.makedirs(os.path.join(folder, name), exist_ok=True)
         write(os.path.join(folder, name, "config.pbtxt"), configuration(versions))
+        backend = backend_of(versions)
+        usesPython = usesPython or backend is None
         for plan in versions:
-            make_version(os.path.join(folder, name, str(plan.version)), plan)
+            make_version(os.path.join(folder, name, str(plan.version)), plan, backend)
             if plan.alias is not None and plan.alias != name:
                 make_alias(os.path.join(folder, plan.alias), plan, plan.alias)
         # The signatures are the same: so is the request that each version is asked by.
         told[name] = canary(versions[0].signature, os.path.join(folder, f"{name}.canary"))
-    return {"models": told}
+    return {"models": told, "usesPython": usesPython}
 
 
 def make_alias(folder: str, plan: Plan, alias: str) -> None:
@@ -134,19 +141,21 @@ def make_alias(folder: str, plan: Plan, alias: str) -> None:
     if {tensor.name for tensor in plan.signature.inputs} & {tensor.name for tensor in plan.signature.outputs}:
         # To an ensemble an input and an output of one name are one tensor: Triton would never answer. So it is loaded once more.
         write(os.path.join(folder, "config.pbtxt"), configuration([plan._replace(name=alias)]))
-        make_version(version, plan)
+        make_version(version, plan, backend_of([plan]))
     else:
         write(os.path.join(folder, "config.pbtxt"), ensemble(plan, alias))
 
 
-def make_version(folder: str, plan: Plan) -> None:
-    """Writes the folder of one version: the code, and a link to the file."""
+def make_version(folder: str, plan: Plan, backend: Optional[natives.Backend]) -> None:
+    """Writes the folder of one version: a link to the file, and the code of the python backend."""
     os.makedirs(folder, exist_ok=True)
-    write(os.path.join(folder, "model.py"), MODEL_PY)
-    target = "source.py" if plan.kind == "python" else "model.bin"
+    target = backend.file if backend else "source.py" if plan.kind == "python" else "model.bin"
     link = os.path.join(folder, target)
     if not os.path.lexists(link):
         os.symlink(os.path.abspath(plan.file), link)
+    if backend:
+        return
+    write(os.path.join(folder, "model.py"), MODEL_PY)
     details = {
         "kind": plan.kind,
         "file": target,
@@ -168,26 +177,47 @@ def quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=True)
 
 
-def tensors(word: str, values: List[Tensor], batch: int) -> str:
-    """A list of inputs or outputs; the dimension of the batch is not written."""
+def tensors(word: str, values: List[Tensor], batch: int, own: Mapping[str, Tuple[int, ...]] = {}) -> str:
+    """A list of inputs or outputs; the dimension of the batch is not written. `own`: shapes that the model itself takes."""
     lines = []
     for tensor in values:
         datatype = "TYPE_STRING" if tensor.datatype == "BYTES" else f"TYPE_{tensor.datatype}"
         shape = tensor.shape[1:] if batch else tensor.shape
         dimensions = ", ".join(str(length) for length in shape)
-        lines.append(f"  {{ name: {quoted(tensor.name)} data_type: {datatype} dims: [ {dimensions} ] }}")
+        more = natives.reshape(tensor, own, batch)
+        lines.append(
+            f"  {{ name: {quoted(tensor.name)} data_type: {datatype} dims: [ {dimensions} ]{more} }}"
+        )
     return f"{word} [\n" + ",\n".join(lines) + "\n]\n"
 
 
+def backend_of(versions: List[Plan]) -> Optional[natives.Backend]:
+    """Triton's own backend that runs all versions of a model; None: the python backend, which takes any."""
+    first = versions[0]
+    if (
+        any(not plan.native or plan.kind != first.kind for plan in versions)
+        or first.kind not in natives.BACKENDS
+    ):
+        return None
+    shapes = [natives.shapes(plan.kind, plan.readable or plan.file) for plan in versions]
+    return natives.BACKENDS[first.kind] if all(each == shapes[0] for each in shapes) else None
+
+
 def configuration(versions: List[Plan]) -> str:
-    """`config.pbtxt` of a model of the python backend with all its versions."""
+    """`config.pbtxt` of a model with all its versions, for the python backend or for Triton's own of its kind."""
     plan = versions[0]
-    batch = plan.batch
-    text = f'name: {quoted(plan.name)}\nbackend: "python"\nmax_batch_size: {batch}\n'
-    text += tensors("input", list(plan.signature.inputs), batch)
-    text += tensors("output", list(plan.signature.outputs), batch)
+    batch, backend = plan.batch, backend_of(versions)
+    if backend and plan.kind == "torchscript":
+        natives.check_places("inputs", plan.signature.inputs)
+        natives.check_places("outputs", plan.signature.outputs)
+    text = f'name: {quoted(plan.name)}\nbackend: "{backend.name if backend else "python"}"\nmax_batch_size: {batch}\n'
+    own = natives.shapes(plan.kind, plan.readable or plan.file) if backend else {}
+    text += tensors("input", list(plan.signature.inputs), batch, own)
+    text += tensors("output", list(plan.signature.outputs), batch, own)
     numbers = ", ".join(str(each.version) for each in versions)
     text += f"version_policy {{ specific {{ versions: [ {numbers} ] }} }}\n"
+    if backend:
+        text += natives.parameters(backend, plan.threads)
     text += f"instance_group [ {{ kind: KIND_CPU count: {plan.instances} }} ]\n"
     if batch:
         delay = plan.queueDelayMicroseconds

@@ -24,10 +24,18 @@ KEY_HEADER = "roost-model-key"
 def command(order: Mapping[str, Any]) -> List[str]:
     """The command line of the server."""
     server = os.path.join(order["triton"], "pytriton", "tritonserver")
+    words = [os.path.join(server, "bin", "tritonserver"), *flags(order)]
+    words.append(f"--backend-directory={backends(server, order['folder'])}")
+    words += [f"--load-model={name}" for name in order["models"]]
+    words.append(f"--backend-config=python,shm-region-prefix-name={order['prefix']}")
+    return words
+
+
+def flags(order: Mapping[str, Any]) -> List[str]:
+    """The flags of any server, also of one in a container."""
     address = order.get("address", "127.0.0.1")
     options = {
         "model-repository": order["repository"],
-        "backend-directory": backends(server, order["folder"]),
         "model-control-mode": "explicit",
         "exit-on-error": "false",
         "strict-readiness": "false",
@@ -47,10 +55,8 @@ def command(order: Mapping[str, Any]) -> List[str]:
         "log-info": "false",
     }
     words = [f"--{name}" if value is None else f"--{name}={value}" for name, value in options.items()]
-    words += [f"--load-model={name}" for name in order["models"]]
-    words.append(f"--backend-config=python,shm-region-prefix-name={order['prefix']}")
     words.append("--backend-config=python,shm-default-byte-size=1048576")
-    return [os.path.join(server, "bin", "tritonserver"), *words]
+    return words
 
 
 def backends(server: str, folder: str) -> str:
