@@ -8,7 +8,7 @@ import pathlib
 import re
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy
@@ -232,6 +232,33 @@ def test_a_dead_process_of_a_version_is_noticed_and_all_versions_answer_again(ro
     died = f"process of version {version} of model 'scale' died"
     assert any(died in line["message"] for line in roost.logs(node))
     assert roost.instances(node)[0]["pid"] == instance["pid"]
+
+
+def test_versions_outlive_the_service_and_so_do_instances_of_a_former_one(
+    make_server: Callable[..., Roost], tmp_path: pathlib.Path
+) -> None:
+    roost = make_server()
+    for factor in (2, 3, 5):
+        upload(roost, tmp_path, f"scale-{factor}", factor)
+    both = deploy(roost, "both", "scale:1=scale-2", "scale:2=scale-3")
+    former = deploy(roost, "former", "scale=scale-5")
+    pids = {node: roost.instances(node)[0]["pid"] for node in (both, former)}
+    roost.kill()
+    for path in (roost.data / "models").glob(f"{former}-*/plan.json"):
+        plan = json.loads(path.read_text())
+        # As a server wrote it that knew no versions.
+        del plan["models"][0]["versions"]
+        path.write_text(json.dumps(plan))
+    roost.start()
+    for node, served in ((both, {"1": 2, "2": 3}), (former, {"1": 5})):
+        roost.healthy(node, 1)
+        assert roost.instances(node)[0]["pid"] == pids[node]
+        os.kill(processes("triton_python_b", pids[node])[0], signal.SIGKILL)
+        wait_for("it is counted", lambda node=node: roost.get(f"/v1/nodes/{node}")["status"].get("reloads", 0) == 1)
+        roost.healthy(node, 1)
+        for version, factor in served.items():
+            assert answered(roost, node, tritonclient.grpc, "scale", version) == (factor, version)
+        assert roost.instances(node)[0]["pid"] == pids[node]
 
 
 def test_an_alias_refuses_a_node_that_lacks_a_version(roost: Roost, node: str) -> None:
