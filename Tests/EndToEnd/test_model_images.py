@@ -244,6 +244,11 @@ def test_an_image_without_triton_says_so(server: Roost) -> None:
     assert "the command 'tritonserver' does not exist in the image" in message
 
 
+def test_a_registry_that_wants_a_login_says_how_to_give_one(server: Roost) -> None:
+    message = failure(server, "no-login", names=["sum-1"], image=f"{engine.REGISTRY}/team/testapp:1")
+    assert "run docker login" in message and "--registry-user" not in message
+
+
 def test_a_missing_package_and_a_missing_backend_say_what_to_do(server: Roost) -> None:
     message = failure(server, "no-package", names=["iris"], image=IMAGE)
     assert "No module named" in message and "find their packages in the image" in message

@@ -34,7 +34,8 @@ extension ImageDriver {
     state.withLock { $0.containers[id]?.isStopping = true }
     if error.isOfEngine { noteTrouble(error) }
     // Where the engine is away, it's the next `prepare` that removes it.
-    if !error.isOfEngine { try? await remove(id) }
+    // The end of the service cancels this task, but not that one: a volume without a container would be found by nobody.
+    if !error.isOfEngine { await Task { try? await self.remove(id) }.value }
     secretFiles.remove(id)
     state.withLock { $0.containers[id] = nil }
   }

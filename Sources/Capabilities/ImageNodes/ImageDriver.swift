@@ -279,6 +279,7 @@ public final class ImageDriver: InstanceDriver {
     let withFiles = secretFiles.instances()
     let containers = try await engine.containers(labelled: [label])
     let networks = try await engine.networks(labelled: [label])
+    let volumes = try await engine.volumes(labelled: [label])
     guard let kept = await keeping() else { return }
     let hosts = Set(kept.map { HostName($0.node, $0.release) })
     let nodes = Set(kept.map(\.node.text))
@@ -290,6 +291,14 @@ public final class ImageDriver: InstanceDriver {
       else { continue }
       configuration.log("\(container.name): removing a container that no node needs")
       try await remove(instance)
+    }
+    // Of an instance whose making was cut short before its container was made.
+    for volume in volumes {
+      guard let labels = volume.Labels, let node = labels[ContainerPlan.nodeLabel],
+        let instance = labels[ContainerPlan.instanceLabel].flatMap({ InstanceID($0) }),
+        !nodes.contains(node), state.withLock({ $0.containers[instance] == nil })
+      else { continue }
+      try await engine.removeVolume(ContainerPlan.volume(instance))
     }
     let known = Set(containers.map(\.name))
     for instance in withFiles where !known.contains(ContainerPlan.container(instance)) {

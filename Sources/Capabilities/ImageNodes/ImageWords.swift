@@ -53,9 +53,13 @@ struct ImageWords: Sendable {
         logins.helper(for: image.registry).map {
           "none is known (the login is kept by \($0), which roost does not run)"
         } ?? "none is known"
+      // Nodes of models have no login of their own.
+      let own =
+        launch.model == nil
+        ? "give \(subject) --registry-user and --registry-password-secret (\(fields)passwordSecret), or " : ""
       return failure(
         .launch, .refused,
-        "\(place) wants a login for image \(image.text) and \(why): give \(subject) --registry-user and --registry-password-secret (\(fields)passwordSecret), or run docker login \(image.registry) as the user of roost, or correct the image's name (the registry said: \(error.message))"
+        "\(place) wants a login for image \(image.text) and \(why): \(own)run docker login \(image.registry) as the user of roost, or correct the image's name (the registry said: \(error.message))"
       )
     }
     if error.isRefusalOfRegistry, let secret = launch.image?.passwordSecret {
