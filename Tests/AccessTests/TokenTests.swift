@@ -111,12 +111,23 @@ import Testing
     #"{"iss":"roost","sub":"s","sub":"t","jti":"j","iat":1,"nbf":1,"exp":9999999999}"#,
     #"{"iss":"roost","sub":["s"],"jti":"j","iat":1,"nbf":1,"exp":9999999999}"#,
     #"{"iss":"roost","sub":"s","jti":"j","iat":1,"nbf":1,"exp":9999999999}x"#,
+    #"{"sub":"s","jti":"j","exp":9999999999}"#,
+    #"{"sub":"s","jti":"j","iat":1,"nbf":"1","exp":9999999999}"#,
     "[]", "",
   ])
   func `well signed but wrong claims are refused`(claims: String) throws {
     let key = try SigningKey(pem: authority.privateKeyPEM())
     let header = #"{"alg":"EdDSA","typ":"JWT","kid":"\#(key.id)"}"#
     #expect(message(try signed(header: header, claims: claims, by: key)).contains("malformed"))
+  }
+
+  @Test func `tokens of former versions stay good, with their own start`() throws {
+    let key = try SigningKey(pem: authority.privateKeyPEM())
+    let header = #"{"alg":"EdDSA","typ":"JWT","kid":"\#(key.id)"}"#
+    let claims = #"{"iss":"roost","sub":"s","jti":"j","iat":1,"nbf":\#(now.seconds),"exp":9999999999}"#
+    let token = try signed(header: header, claims: claims, by: key)
+    #expect(message(token) == "accepted")
+    #expect(message(token, at: now + .seconds(-61)).contains("is valid from"))
   }
 
   @Test func `a session ends with its token, carries its id, and is never taken for one`() throws {
