@@ -197,7 +197,7 @@ extension HTTPServer {
   func soil(_ connection: HTTPConnection) {
     guard !connection.isDirty else { return }
     connection.isDirty = true
-    dirty.append(connection)
+    dirty.append(Unmanaged.passUnretained(connection))
   }
 
   /// `address:port` of the peer.

@@ -38,7 +38,8 @@ public final class HTTPServer {
   private var connections: [HTTPConnection] = []
   private var free: [Int] = []
   var recycled: [Int] = []
-  var dirty: [HTTPConnection] = []
+  var dirty: [Unmanaged<HTTPConnection>] = []
+  private var changed: [Unmanaged<HTTPConnection>] = []
   var resumable: [HTTPConnection] = []
   /// `drain` or `leave` was called.
   public internal(set) var isDraining = false
@@ -91,11 +92,7 @@ public final class HTTPServer {
       connection.collected.free()
       connection.wire.free()
     }
-    for stream in streams {
-      // Streams and their sessions hold each other while they are open.
-      stream.session = nil
-      stream.free()
-    }
+    for stream in streams { stream.free() }
     for listener in listeners { _ = Glibc.close(listener.descriptor) }
     cipher?.deallocate()
     scratch.deallocate()
@@ -172,12 +169,14 @@ public final class HTTPServer {
       for connection in waiting where connection.state == .head || connection.isReceiving {
         goOn(connection)
       }
-      let changed = dirty
-      dirty.removeAll(keepingCapacity: true)
-      for connection in changed {
-        connection.isDirty = false
-        if connection.state != .closed { flush(connection) }
+      swap(&dirty, &changed)
+      for held in changed {
+        held._withUnsafeGuaranteedRef { connection in
+          connection.isDirty = false
+          if connection.state != .closed { flush(connection) }
+        }
       }
+      changed.removeAll(keepingCapacity: true)
     }
     free.append(contentsOf: recycled)
     recycled.removeAll(keepingCapacity: true)

@@ -71,9 +71,12 @@ public struct ReadyEvents: OptionSet, Sendable {
   public static let hangup = ReadyEvents(rawValue: 0x2000)
   /// Error or both sides closed; always reported.
   public static let failed = ReadyEvents(rawValue: 0x018)
+  /// Only to be watched for: what is ready is reported when it becomes so and when it is watched anew, not as long as
+  /// it is so (EPOLLET). Saves the kernel a second look at each descriptor.
+  public static let edge = ReadyEvents(rawValue: 0x8000_0000)
 }
 
-/// One thread's epoll, timers and clock. Level-triggered. Touch it on its own thread only.
+/// One thread's epoll, timers and clock. Level-triggered, but for what is watched with `edge`. Touch it on its own thread only.
 public final class EventLoop {
   private let poll: Int32
   private let bell: LoopBell

@@ -57,10 +57,11 @@ extension HTTP2Session {
     }
     var index = 0
     while index < pending.count {
-      let stream = pending[index]
+      pending[index]._withUnsafeGuaranteedRef { stream in
+        stream.isPending = false
+        if stream.state != .closed { submit(stream) }
+      }
       index += 1
-      stream.isPending = false
-      if stream.state != .closed { submit(stream) }
     }
     pending.removeAll(keepingCapacity: true)
   }
@@ -192,7 +193,10 @@ extension HTTP2Session {
   /// How much of the body the next frame has; its bytes are written by `sendData`.
   func read(_ source: nghttp2_data_source, _ length: Int, _ flags: inout UInt32) -> Int {
     guard let raw = source.ptr else { return Int(Self.failure) }
-    let stream = Unmanaged<HTTP2Stream>.fromOpaque(raw).takeUnretainedValue()
+    return Unmanaged<HTTP2Stream>.fromOpaque(raw)._withUnsafeGuaranteedRef { read($0, length, &flags) }
+  }
+
+  private func read(_ stream: HTTP2Stream, _ length: Int, _ flags: inout UInt32) -> Int {
     let count = min(length, stream.output.count)
     guard count > 0 || stream.hasEnded else {
       stream.isDeferred = true
@@ -221,14 +225,17 @@ extension HTTP2Session {
       return NGHTTP2_ERR_WOULDBLOCK.rawValue
     }
     guard let raw = source.ptr else { return Self.failure }
-    let stream = Unmanaged<HTTP2Stream>.fromOpaque(raw).takeUnretainedValue()
-    guard let base = stream.output.base, stream.output.count >= count else { return Self.failure }
-    connection.output.append(header, 9)
-    connection.output.append(base, count)
-    stream.output.drop(count)
-    stream.movedAt = server.loop.now
-    if stream.isFull, stream.output.count <= HTTPExchange.lowWater { drained.append(stream) }
-    return 0
+    let held = Unmanaged<HTTP2Stream>.fromOpaque(raw)
+    sending = held
+    return held._withUnsafeGuaranteedRef { stream in
+      guard let base = stream.output.base, stream.output.count >= count else { return Self.failure }
+      connection.output.append(header, 9)
+      connection.output.append(base, count)
+      stream.output.drop(count)
+      stream.movedAt = server.loop.now
+      if stream.isFull, stream.output.count <= HTTPExchange.lowWater { drained.append(stream) }
+      return 0
+    }
   }
 
   // MARK: Time
@@ -239,7 +246,9 @@ extension HTTP2Session {
     func isLate(_ stream: HTTP2Stream, _ seconds: Int) -> Bool {
       now - stream.movedAt >= Int64(seconds) * 1_000_000_000
     }
-    for stream in streams where stream.resetCode == nil {
+    for held in streams {
+      let stream = held.takeUnretainedValue()
+      guard stream.resetCode == nil else { continue }
       switch stream.state {
       case .closed: break
       case .head: if isLate(stream, limits.headSeconds) { abort(stream, NGHTTP2_CANCEL.rawValue) }

@@ -23,9 +23,10 @@ final class HTTP2Session {
   unowned(unsafe) let connection: HTTPConnection
   let library: HTTP2Library
   var session: OpaquePointer?
-  var streams: [HTTP2Stream] = []
+  /// Held by the server's slab, as those in the other lists are.
+  var streams: [Unmanaged<HTTP2Stream>] = []
   /// Streams that want something submitted.
-  var pending: [HTTP2Stream] = []
+  var pending: [Unmanaged<HTTP2Stream>] = []
   /// Streams whose output fell below the low-water mark.
   var drained: [HTTP2Stream] = []
   /// Streams whose answer was complete before their request, and that end now.
@@ -40,6 +41,8 @@ final class HTTP2Session {
   var collectedBytes = 0
   var idleSince: Int64
   private(set) var lastID: Int32 = 0
+  /// The stream whose DATA frame was just written: the library calls `sent` for it next.
+  var sending: Unmanaged<HTTP2Stream>?
   private var connectionConsumed = 0
   private var patience = HTTP2Session.patience
   private var patienceAt: Int64
@@ -152,15 +155,16 @@ final class HTTP2Session {
     listSize = 0
     isTrailers = frame.headers.cat != NGHTTP2_HCAT_REQUEST
     if isTrailers {
-      setCurrent(stream(id), id)
+      current = held(id)
+      currentID = id
       return 0
     }
-    let stream = server.openStream(self, id: id)
-    stream.place = streams.count
+    let stream = Unmanaged.passUnretained(server.openStream(self, id: id, place: streams.count))
     streams.append(stream)
     lastID = max(lastID, id)
-    nghttp2_session_set_stream_user_data(session, id, Unmanaged.passUnretained(stream).toOpaque())
-    setCurrent(stream, id)
+    nghttp2_session_set_stream_user_data(session, id, stream.toOpaque())
+    current = stream
+    currentID = id
     pseudo.clear()
     cookies.clear()
     method = 0..<0
@@ -171,11 +175,12 @@ final class HTTP2Session {
     return 0
   }
 
-  private func stream(_ id: Int32) -> HTTP2Stream? {
-    nghttp2_session_get_stream_user_data(session, id).map {
-      Unmanaged<HTTP2Stream>.fromOpaque($0).takeUnretainedValue()
-    }
+  /// The open stream of this number; not counted, the slab holds it.
+  private func held(_ id: Int32) -> Unmanaged<HTTP2Stream>? {
+    nghttp2_session_get_stream_user_data(session, id).map { Unmanaged<HTTP2Stream>.fromOpaque($0) }
   }
+
+  private func stream(_ id: Int32) -> HTTP2Stream? { held(id)?.takeUnretainedValue() }
 
   func field(
     _ frame: nghttp2_frame, _ name: UnsafePointer<UInt8>, _ count: Int, _ value: UnsafePointer<UInt8>,
@@ -183,11 +188,6 @@ final class HTTP2Session {
   ) -> Int32 {
     guard let current, currentID == frame.hd.stream_id else { return 0 }
     return current._withUnsafeGuaranteedRef { field($0, name, count, value, size) }
-  }
-
-  private func setCurrent(_ stream: HTTP2Stream?, _ id: Int32) {
-    current = stream.map { Unmanaged.passUnretained($0) }
-    currentID = id
   }
 
   private func field(
@@ -304,15 +304,16 @@ final class HTTP2Session {
     let ends = frame.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0
     switch UInt32(frame.hd.type) {
     case NGHTTP2_HEADERS.rawValue:
-      guard let stream = current?.takeUnretainedValue(), stream.id == frame.hd.stream_id,
-        stream.state != .closed
-      else { return 0 }
+      guard let held = current, currentID == frame.hd.stream_id else { return 0 }
       current = nil
-      stream.movedAt = server.loop.now
-      if isTrailers {
-        if ends { requestEnded(stream) }
-      } else {
-        headEnded(stream, ends: ends)
+      held._withUnsafeGuaranteedRef { stream in
+        guard stream.id == frame.hd.stream_id, stream.state != .closed else { return }
+        stream.movedAt = server.loop.now
+        if isTrailers {
+          if ends { requestEnded(stream) }
+        } else {
+          headEnded(stream, ends: ends)
+        }
       }
     case NGHTTP2_DATA.rawValue:
       if ends, let stream = stream(frame.hd.stream_id) {
@@ -500,18 +501,22 @@ final class HTTP2Session {
   }
 
   func streamClosed(_ id: Int32, _ code: UInt32) -> Int32 {
-    guard let stream = stream(id) else { return code == 0 ? 0 : wear(1) }
-    nghttp2_session_set_stream_user_data(session, id, nil)
-    let isOurs = stream.isOverdue || stream.resetCode != nil && !stream.isBroken
-    remove(stream)
+    // The library forgets the number now, as `no_closed_streams` asks.
+    guard let held = held(id) else { return code == 0 ? 0 : wear(1) }
+    let isOurs = held._withUnsafeGuaranteedRef { stream in
+      let isOurs = stream.isOverdue || stream.resetCode != nil && !stream.isBroken
+      remove(stream)
+      return isOurs
+    }
     return code == 0 || isOurs ? 0 : wear(1)
   }
 
   private func remove(_ stream: HTTP2Stream) {
-    if current?.toOpaque() == Unmanaged.passUnretained(stream).toOpaque() { current = nil }
-    if let last = streams.popLast(), last !== stream {
+    let held = Unmanaged.passUnretained(stream)
+    if current?.toOpaque() == held.toOpaque() { current = nil }
+    if let last = streams.popLast(), last.toOpaque() != held.toOpaque() {
       streams[stream.place] = last
-      last.place = stream.place
+      last._withUnsafeGuaranteedRef { $0.place = stream.place }
     }
     if streams.isEmpty { idleSince = server.loop.now }
     forget(stream)
@@ -523,7 +528,7 @@ final class HTTP2Session {
 
   /// The connection ends: so do all streams.
   func close() {
-    while let stream = streams.last { remove(stream) }
+    while let stream = streams.last { remove(stream.takeUnretainedValue()) }
     pending.removeAll()
     drained.removeAll()
     overdue.removeAll()
@@ -552,17 +557,20 @@ final class HTTP2Session {
     server.soil(connection)
     guard !stream.isPending else { return }
     stream.isPending = true
-    pending.append(stream)
+    pending.append(Unmanaged.passUnretained(stream))
   }
 
   func sent(_ frame: nghttp2_frame) -> Int32 {
     let type = UInt32(frame.hd.type)
+    let written = sending
+    sending = nil
     if type == NGHTTP2_GOAWAY.rawValue, frame.goaway.error_code != 0 { server.http2.faults += 1 }
     guard type == NGHTTP2_DATA.rawValue || type == NGHTTP2_HEADERS.rawValue else { return 0 }
     if type == NGHTTP2_DATA.rawValue, frame.hd.length > 0 { earn() }
     guard frame.hd.flags & UInt8(NGHTTP2_FLAG_END_STREAM.rawValue) != 0 else { return 0 }
     earn()
-    if let stream = stream(frame.hd.stream_id), !stream.requestEnded, !stream.isRaw {
+    (written ?? held(frame.hd.stream_id))?._withUnsafeGuaranteedRef { stream in
+      guard !stream.requestEnded, !stream.isRaw else { return }
       stream.isOverdue = true
       if stream.isGRPC { overdue.append(stream) }
     }

@@ -25,8 +25,8 @@ final class HTTP2Stream: HTTPExchange {
     case submitted
   }
 
-  /// The session, while the stream is open.
-  var session: HTTP2Session?
+  /// The session, while the stream is open: it closes its streams before it goes.
+  unowned(unsafe) var session: HTTP2Session?
   var id: Int32 = 0
   /// Where it stands in the session's list.
   var place = 0

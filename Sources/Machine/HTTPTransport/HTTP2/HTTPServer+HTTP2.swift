@@ -109,11 +109,12 @@ extension HTTPServer {
     return stream.key == key && stream.state != .closed ? stream : nil
   }
 
-  func openStream(_ session: HTTP2Session, id: Int32) -> HTTP2Stream {
+  func openStream(_ session: HTTP2Session, id: Int32, place: Int) -> HTTP2Stream {
     let index = freeStreams.popLast() ?? streams.count
     if index == streams.count { streams.append(HTTP2Stream(index: index)) }
     let stream = streams[index]
     stream.open(session, id: id, now: loop.now)
+    stream.place = place
     stream.isTLS = session.connection.isTLS
     return stream
   }

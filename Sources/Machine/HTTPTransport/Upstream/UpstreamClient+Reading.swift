@@ -5,18 +5,26 @@ internal import Wire
 
 /// From bytes of an instance to parts of an answer.
 extension UpstreamClient {
-  func read(_ connection: UpstreamConnection) {
-    if let cipher = connection.cipher { return read(connection, cipher) }
+  /// False: more may be there, or nothing was read for now.
+  func read(_ connection: UpstreamConnection) -> Bool {
+    if let cipher = connection.cipher {
+      read(connection, cipher)
+      return true
+    }
     let isDirect = connection.input.isEmpty
     let target = isDirect ? scratch : connection.input.room(Self.readSize)
     let received = roost_recv(connection.descriptor, target, Self.readSize)
     if received < 0 {
       let code = roost_errno()
       if roost_would_block(code) == 0, code != EINTR { ended(connection, code) }
-      return
+      return code != EINTR
     }
-    guard received > 0 else { return ended(connection, 0) }
+    guard received > 0 else {
+      ended(connection, 0)
+      return true
+    }
     took(connection, received, isDirect)
+    return received < Self.readSize
   }
 
   /// Bytes were read: to the loop's buffer if `isDirect`, else to the end of the connection's input.
@@ -174,8 +182,12 @@ extension UpstreamClient {
 
   /// The answer is whole. `clean`: nothing came behind it.
   private func complete(_ connection: UpstreamConnection, clean: Bool) {
-    let trailers = connection.trailers.moved()
     connection.base = nil
+    guard !connection.trailers.isEmpty else {
+      release(connection, clean: clean)
+      return owner.upstreamEnded(connection, trailers: UnsafeBufferPointer(start: nil, count: 0))
+    }
+    let trailers = connection.trailers.moved()
     // The owner may have more to send, which nobody would read: `release` closes then.
     release(connection, clean: clean)
     owner.upstreamEnded(

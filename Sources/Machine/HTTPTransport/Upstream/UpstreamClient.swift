@@ -30,9 +30,9 @@ public final class UpstreamClient {
   private var connections: [UpstreamConnection] = []
   private var free: [Int] = []
   private var recycled: [Int] = []
-  private var dirty: [UpstreamConnection] = []
+  private var dirty: [Unmanaged<UpstreamConnection>] = []
   /// Takes turns with `dirty`, so that a batch costs no memory.
-  private var changed: [UpstreamConnection] = []
+  private var changed: [Unmanaged<UpstreamConnection>] = []
   var sessions: [UpstreamSession?] = []
   var freeSessions: [Int] = []
   var sessionSerial: UInt32 = 0
@@ -254,7 +254,13 @@ public final class UpstreamClient {
       guard connection.key == key, connection.state != .closed else { return }
     }
     guard !events.intersection([.readable, .hangup, .failed]).isEmpty, !connection.isPaused else { return }
-    read(connection)
+    let isWhole = read(connection)
+    // The end may lie behind what was read.
+    guard !isWhole || !events.isDisjoint(with: [.hangup, .failed]) else { return }
+    guard connection.key == key, connection.state != .closed, connection.isWatched,
+      connection.watched.isSuperset(of: [.readable, .edge])
+    else { return }
+    loop.rewatch(connection.descriptor, connection.watched, data: Kind.connection << 56 | key)
   }
 
   /// Whether `flush` has something to do.
@@ -265,9 +271,11 @@ public final class UpstreamClient {
     while hasWork {
       if !dirtySessions.isEmpty { flushSessions() }
       swap(&dirty, &changed)
-      for connection in changed {
-        connection.isDirty = false
-        if connection.state != .closed, connection.state != .connecting { flush(connection) }
+      for held in changed {
+        held._withUnsafeGuaranteedRef { connection in
+          connection.isDirty = false
+          if connection.state != .closed, connection.state != .connecting { flush(connection) }
+        }
       }
       changed.removeAll(keepingCapacity: true)
     }
@@ -278,7 +286,7 @@ public final class UpstreamClient {
   func soil(_ connection: UpstreamConnection) {
     guard !connection.isDirty else { return }
     connection.isDirty = true
-    dirty.append(connection)
+    dirty.append(Unmanaged.passUnretained(connection))
   }
 
   private func flush(_ connection: UpstreamConnection) {
@@ -324,6 +332,8 @@ public final class UpstreamClient {
     } else {
       if !connection.isPaused, !connection.peerClosed { events = [.readable, .hangup] }
       if !connection.output.isEmpty || connection.cipher?.wantsToWrite ?? false { events.insert(.writable) }
+      // What TLS holds back is not the kernel's to report.
+      if connection.cipher == nil, !events.isEmpty { events.insert(.edge) }
     }
     let data = Kind.connection << 56 | connection.key
     if events.isEmpty {

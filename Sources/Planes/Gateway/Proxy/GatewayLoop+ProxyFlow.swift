@@ -36,7 +36,10 @@ extension GatewayLoop {
   func acquireTarget(_ node: LoopNode, _ request: ProxyRequest, except tried: ProxyTarget?) -> ProxyTarget? {
     let isCall = request.isGRPC && !node.callTargets.isEmpty
     let count = isCall ? node.callTargets.count : node.targets.count
-    guard count > 0 else { return nil }
+    guard count > 1 else {
+      guard let only = isCall ? node.callTargets.first : node.targets.first else { return nil }
+      return only.shared.load < only.shared.limit && only.shared.acquire() ? only : nil
+    }
     for _ in 0...count {
       var best: ProxyTarget?
       var least = Int.max
