@@ -33,8 +33,17 @@ def console(roost: Roost, tmp_path: pathlib.Path) -> Iterator[pexpect.spawn[str]
         "TERM": "dumb",
     }
     words = ["-m", "jupyter_console", "--kernel", "roost", "--simple-prompt"]
-    terminal = pexpect.spawn(sys.executable, words, env=environment, encoding="utf-8", timeout=60)
-    terminal.expect(r"In \[1\]: ")
+    for _ in range(6):
+        terminal = pexpect.spawn(sys.executable, words, env=environment, encoding="utf-8", timeout=60)
+        terminal.expect(r"In \[1\]: ")
+        # The console asks for the kernel's messages while it shows its first prompt. Of a cell that ends before that it
+        # never learns the end, and waits for ever.
+        terminal.sendline("'ready'")
+        if terminal.expect([r"In \[2\]: ", pexpect.TIMEOUT], timeout=15) == 0:
+            break
+        terminal.close(force=True)
+    else:
+        pytest.fail("the console shows the end of no cell")
     yield terminal
     terminal.sendeof()
     terminal.close(force=True)
@@ -42,7 +51,7 @@ def console(roost: Roost, tmp_path: pathlib.Path) -> Iterator[pexpect.spawn[str]
 
 def test_cells_of_the_console_become_checkpoints(roost: Roost, console: pexpect.spawn[str]) -> None:
     console.sendline("answer = 6 * 7")
-    console.expect(r"In \[2\]: ")
+    console.expect(r"In \[3\]: ")
 
     def saved() -> bool:
         newest = roost.get("/v1/checkpoints")["checkpoints"]
@@ -52,12 +61,12 @@ def test_cells_of_the_console_become_checkpoints(roost: Roost, console: pexpect.
 
     console.sendline("import threading; lock = threading.Lock()")
     console.expect(r"lock.*_thread\.lock")
-    console.expect(r"In \[3\]: ")
+    console.expect(r"In \[4\]: ")
 
     console.sendline("%roost status")
     console.expect("server +" + roost.url)
     console.expect("not saved lock")
-    console.expect(r"In \[4\]: ")
+    console.expect(r"In \[5\]: ")
 
     console.sendline("%roost pin from-the-console")
     console.expect(r"pinned \S+ as from-the-console")
