@@ -223,14 +223,13 @@ class Roost:
         return list(self.get(f"/v1/nodes/{node}/logs?tail=1000")["lines"])
 
 
-@pytest.fixture
-def make_server() -> Iterator[Callable[..., Roost]]:
-    """Servers of one test, each with a new data folder."""
+def servers(kind: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
+    """Makes servers of one test, each with a new data folder, and closes them after it."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="roost-e2e-"))
-    made: list[Roost] = []
+    made: list[Any] = []
 
-    def make(*flags: str) -> Roost:
-        server = Roost(folder / f"data{len(made)}", *flags)
+    def make(*flags: str) -> Any:
+        server = kind(folder / f"data{len(made)}", *flags)
         made.append(server)
         return server.start()
 
@@ -238,6 +237,12 @@ def make_server() -> Iterator[Callable[..., Roost]]:
     for server in made:
         server.close()
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def make_server() -> Iterator[Callable[..., Roost]]:
+    """Servers of one test, each with a new data folder."""
+    yield from servers(Roost)
 
 
 @pytest.fixture
@@ -245,18 +250,7 @@ def make_upgradable() -> Iterator[Callable[..., Upgradable]]:
     """The same, of servers whose process changes."""
     from upgrading import Upgradable
 
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="roost-e2e-"))
-    made: list[Upgradable] = []
-
-    def make(*flags: str) -> Upgradable:
-        server = Upgradable(folder / f"data{len(made)}", *flags)
-        made.append(server)
-        return server.start()
-
-    yield make
-    for server in made:
-        server.close()
-    shutil.rmtree(folder, ignore_errors=True)
+    yield from servers(Upgradable)
 
 
 @pytest.fixture(scope="module")

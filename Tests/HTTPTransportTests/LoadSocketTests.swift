@@ -96,9 +96,9 @@ import Wire
     let load = LoadGenerator(
       address: server.address, plans: [plan], prefix: "load-", timeout: .seconds(20))
     var results: [LoadResult] = []
-    while results.isEmpty {
+    await eventually {
       results = load.take()
-      try await Task.sleep(for: .milliseconds(5))
+      return !results.isEmpty
     }
     load.stop()
     #expect(results.first?.failure == manner.failure)
@@ -136,7 +136,7 @@ import Wire
       .webSocket, head: "GET /ws HTTP/1.1\r\nhost: a\r\n", workers: 1, pause: .milliseconds(50))
     let load = LoadGenerator(
       address: server.address, plans: [plan], prefix: "load-", timeout: .seconds(20))
-    while pings.withLock({ $0 }) < 3 { try await Task.sleep(for: .milliseconds(5)) }
+    await eventually { pings.withLock { $0 } >= 3 }
     load.stop()
     let results = load.take()
     #expect(results.count == 1 && results.first?.failure == nil && results.first?.status == 101)
