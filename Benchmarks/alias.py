@@ -11,28 +11,24 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import pathlib
 import subprocess
 import tempfile
-from typing import Any
 
 from common import (
     BINARY,
     BenchmarkError,
     Roost,
     bar,
-    cpu_seconds,
     machine,
     median,
-    pinned,
     run,
     table,
+    wrk,
 )  # fmt: skip
-from proxies.peers import Upstream, program
+from proxies.peers import Upstream
 
-HERE = pathlib.Path(__file__).resolve().parent
 WEIGHTS = {"one": 40, "two": 30, "three": 15, "four": 10, "five": 5}
 USERS = [f"user-{number:03}" for number in range(100)]
 Figures = dict[str, float]
@@ -79,21 +75,9 @@ def homes(roost: Roost, nodes: dict[str, str]) -> dict[str, str]:
 
 def load(roost: Roost, values: list[str], headers: list[str], seconds: float, core: int) -> Figures:
     """One run of wrk with 64 connections."""
-    arguments = [
-        program("wrk", "wrk"), "-t1", "-c64", f"-d{seconds:g}s", "-s", str(HERE / "users.lua"),
-        f"http://127.0.0.1:{roost.port}/small", "--", "x-user", ",".join(values), *headers,
-    ]  # fmt: skip
-    before = cpu_seconds([roost.pid])
-    ran = subprocess.run(pinned(arguments, core), capture_output=True, text=True, timeout=seconds + 60)
-    spent = cpu_seconds([roost.pid]) - before
-    line = next((line for line in ran.stdout.splitlines() if line.startswith("RESULT ")), None)
-    if line is None:
-        raise BenchmarkError(f"wrk: {ran.stdout}{ran.stderr}")
-    found: dict[str, Any] = json.loads(line.removeprefix("RESULT "))
-    if not found["requests"] or found["status"] or found["socket"]:
-        raise BenchmarkError(f"{found}")
-    rate = found["requests"] / found["microseconds"] * 1e6
-    return {"rate": rate, "p50": found["p50"], "p99": found["p99"], "cpu": spent / found["requests"] * 1e6}
+    url = f"http://127.0.0.1:{roost.port}/small"
+    arguments = ["x-user", ",".join(values), *headers]
+    return wrk("alias", url, arguments, [roost.pid], 64, seconds, core, "users.lua")
 
 
 def main() -> None:

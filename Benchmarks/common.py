@@ -228,10 +228,11 @@ def cpu_seconds(pids: Iterable[int]) -> float:
 
 
 def wrk(
-    name: str, url: str, arguments: Sequence[str], pids: Iterable[int], connections: int, seconds: float, core: int
-) -> dict[str, float]:
-    """One run of wrk with `post.lua`: requests per second, latencies, processor microseconds of `pids` per request."""
-    script = str(pathlib.Path(__file__).resolve().parent / "post.lua")
+    name: str, url: str, arguments: Sequence[str], pids: Iterable[int], connections: int, seconds: float, core: int,
+    script: str = "post.lua",
+) -> dict[str, float]:  # fmt: skip
+    """One run of wrk with a script of this folder: requests per second, latencies, processor microseconds of `pids` per request."""
+    script = str(pathlib.Path(__file__).resolve().parent / script)
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", script, url, "--", *arguments]
     pids = list(pids)
     before = cpu_seconds(pids)
@@ -239,7 +240,7 @@ def wrk(
     spent = cpu_seconds(pids) - before
     line = next((line for line in ran.stdout.splitlines() if line.startswith("RESULT ")), None)
     if line is None:
-        raise BenchmarkError(f"wrk: {ran.stdout}{ran.stderr}")
+        raise BenchmarkError(f"{name}: wrk: {ran.stdout}{ran.stderr}")
     found: dict[str, Any] = json.loads(line.removeprefix("RESULT "))
     if not found["requests"] or found["status"] or found["socket"]:
         raise BenchmarkError(f"{name}: {found}")

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import pathlib
 import re
@@ -35,10 +34,10 @@ from common import (
     pinned,
     run,
     table,
+    wrk,
 )  # fmt: skip
 from proxies.peers import Envoy, GRPCUpstream, HAProxy, Nginx, Upstream, free_port, program
 
-HERE = pathlib.Path(__file__).resolve().parent
 PARTS = ("small", "large", "one", "h2", "direct", "grpc", "tls", "idle")
 USUAL = [
     "user-agent",
@@ -64,25 +63,8 @@ class Target:
 
     def wrk(self, connections: int, seconds: float, core: int) -> Figures:
         """Keep-alive HTTP/1.1, over TLS when the URL says so."""
-        command = [
-            "wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", str(HERE / "get.lua"), self.url, "--",
-            *USUAL, *self.headers,
-        ]  # fmt: skip
-        before = cpu_seconds(self.pids())
-        ran = subprocess.run(pinned(command, core), capture_output=True, text=True, timeout=seconds + 60)
-        spent = cpu_seconds(self.pids()) - before
-        line = next((line for line in ran.stdout.splitlines() if line.startswith("RESULT ")), None)
-        if line is None:
-            raise BenchmarkError(f"{self.name}: wrk: {ran.stdout}{ran.stderr}")
-        found = json.loads(line.removeprefix("RESULT "))
-        if not found["requests"] or found["status"] or found["socket"]:
-            raise BenchmarkError(f"{self.name}: {found}")
-        return {
-            "rate": found["requests"] / found["microseconds"] * 1e6,
-            "p50": found["p50"],
-            "p99": found["p99"],
-            "cpu": spent / found["requests"] * 1e6,
-        }
+        arguments = [*USUAL, *self.headers]
+        return wrk(self.name, self.url, arguments, self.pids(), connections, seconds, core, "get.lua")
 
     def h2load(self, requests: int, core: int, streams: int, body: pathlib.Path | None) -> Figures:
         """HTTP/2 with prior knowledge: 16 connections with some streams each; with a body: POST as gRPC does."""
