@@ -2,25 +2,31 @@
 
     .venv/bin/python Benchmarks/models.py [--seconds 1] [--rounds 9] [--connections 1 16 64] [--only overhead mlserver memory]
 
-overhead: the same Triton of the same node is called through the gateway and by its own port, in turns; a model that does next to
-nothing, one row per request. mlserver: the same file, the same rows, the same JSON of the Open Inference Protocol, all outputs. MLServer runs its models in
-one process with the server (`parallel_workers` 0) or in one of their own (1, its default), with and without its batching: all forms are measured, the best one counts.
+overhead: a node is called through the gateway, and a Triton with the same flags and the same model repository by a port of its own, in
+turns; a model that does next to nothing, one row per request. Both Tritons are on the first core and wrk is on the second. The gateway is on the first, where
+each request makes the core change between it and Triton, and then on the second, which leaves Triton alone as it is on the other side: the bar is for that.
+mlserver: the same file, the same rows, the same JSON of the Open Inference Protocol, all outputs. MLServer runs its models in one process with the
+server (`parallel_workers` 0) or in one of their own (1, its default), with and without its batching: all forms are measured, the best one counts. Servers
+have the first core, wrk the second.
 memory: the proportional set size of 4 instances over one model of 500 MB, each having answered, against 4 MLServers.
 
-The server side has one core, wrk the other; sides take turns, ratios are medians of those of the rounds. MLServer is installed
-into an environment of its own (.venv-pythons/mlserver): it wants older packages than the tests do.
+Sides take turns, ratios are medians of those of the rounds. MLServer is installed into an environment of its own (.venv-pythons/mlserver): it
+wants older packages than the tests do.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import http.client
 import importlib.metadata
 import itertools
 import json
 import os
 import pathlib
 import pickle
+import shutil
+import socket
 import subprocess
 import tempfile
 import urllib.request
@@ -29,7 +35,9 @@ from typing import Any
 
 import numpy
 from common import (
+    PYTHON,
     ROOT,
+    SOURCES,
     BenchmarkError,
     Roost,
     awake,
@@ -171,8 +179,8 @@ def compare(
 ) -> dict[str, list[Figures]]:
     """The rounds of all sides, in turns; the table of their medians is printed."""
     rounds: dict[str, list[Figures]] = {side.name: [] for side in sides}
-    for _ in range(options.rounds):
-        for side in sides:
+    for at in range(options.rounds):
+        for side in sides if at % 2 == 0 else reversed(sides):
             rounds[side.name].append(side.load(connections, options.seconds, core))
     rows = []
     for name, runs in rounds.items():
@@ -206,36 +214,118 @@ def deploy(roost: Roost, name: str, count: int = 1, **more: Any) -> tuple[str, l
     return node, roost.healthy(node, count, 300)
 
 
-def sides_of(roost: Roost, node: str, instance: dict[str, Any], model: str, body: str) -> list[Side]:
-    """The node through the gateway, and its Triton by itself."""
-    triton = below(int(instance["pid"]))
-    path = f"/v2/models/{model}/infer"
-    return [
-        Side("gateway and Triton", f"http://127.0.0.1:{roost.port}/nodes/{node}/proxy{path}", body, roost.token, {roost.pid} | triton),
-        Side("Triton alone", f"http://{instance['address']}{path}", body, None, triton),
-    ]  # fmt: skip
+class Triton:
+    """Triton by itself, on ports of its own, with what a release of a node serves."""
+
+    def __init__(self, roost: Roost, node: str, model: str, core: int) -> None:
+        self.folder = tempfile.TemporaryDirectory(prefix="roost-bench-")
+        home = pathlib.Path(self.folder.name)
+        release = roost.data / "models" / f"{node}-1"
+        shutil.copytree(release / "repository", home / "repository", symlinks=True)
+        for link in (home / "repository").rglob("*"):
+            if link.is_symlink():  # where instances see the files of the release
+                target = release / "files" / pathlib.Path(os.readlink(link)).name
+                link.unlink()
+                link.symlink_to(target)
+        self.prefix = f"roostbench{os.getpid()}_"
+        self.port, grpc, metrics = free_port(), free_port(), free_port()
+        order = {
+            "triton": os.environ.get("ROOST_TRITON", str(ROOT / ".triton")), "repository": str(home / "repository"),
+            "folder": str(home), "http": self.port, "grpc": grpc, "metrics": metrics, "models": [model], "key": "bench",
+            "prefix": self.prefix, "modelThreads": os.cpu_count(),
+        }  # fmt: skip
+        (home / "start.json").write_text(json.dumps(order))
+        self.log = home / "output.log"
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(
+                pinned([str(PYTHON), "-m", "roost.model.tritonserver", str(home / "start.json")], core),
+                stdout=log, stderr=log, env={**os.environ, "PYTHONPATH": str(SOURCES)},
+            )  # fmt: skip
+        self.url = f"http://127.0.0.1:{self.port}/v2/models/{model}"
+
+    def __enter__(self) -> Triton:
+        try:
+            wait_for("Triton has the model", self.is_ready, 120)
+            return self
+        except BaseException:
+            print(self.log.read_text(errors="replace")[-3000:])
+            self.__exit__()
+            raise
+
+    def __exit__(self, *error: object) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        for left in pathlib.Path("/dev/shm").glob(f"{self.prefix}*"):
+            left.unlink()
+        self.folder.cleanup()
+
+    def is_ready(self) -> bool:
+        if self.process.poll() is not None:
+            raise BenchmarkError(f"Triton ended:\n{self.log.read_text(errors='replace')[-3000:]}")
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/ready", timeout=5) as answer:
+            return bool(answer.status == 200)
+        return False
+
+
+def through(roost: Roost, node: str, instance: dict[str, Any], model: str, body: str) -> Side:
+    """The node through the gateway."""
+    url = f"http://127.0.0.1:{roost.port}/nodes/{node}/proxy/v2/models/{model}/infer"
+    return Side("gateway and Triton", url, body, roost.token, {roost.pid} | below(int(instance["pid"])))
+
+
+def ask_instance(instance: dict[str, Any], model: str, body: str) -> None:
+    """One request to an instance itself, by its unix socket."""
+    connection = http.client.HTTPConnection("localhost", timeout=120)
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.connect(instance["address"].removeprefix("unix:"))
+    try:
+        connection.request("POST", f"/v2/models/{model}/infer", body, {"content-type": "application/json"})
+        answer = connection.getresponse()
+        if answer.status != 200:
+            raise BenchmarkError(f"{instance['id']}: {answer.status} {answer.read()!r}")
+    finally:
+        connection.close()
+
+
+def pin(pid: int, core: int) -> None:
+    """All threads of a process to one core; what it started stays where it is."""
+    for thread in pathlib.Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(int(thread.name), {core})
 
 
 def overhead(options: argparse.Namespace, models: dict[str, pathlib.Path], cores: list[int]) -> None:
     """What the gateway adds to calls of a model that does next to nothing."""
-    with awake(), Roost("--loops", "1", core=cores[0]) as roost:
+    with awake(), contextlib.ExitStack() as stack:
+        roost = stack.enter_context(Roost("--loops", "1", core=cores[0]))
         upload(roost, models["tiny"], "tiny")
-        node, instances = deploy(roost, "tiny")
-        sides = sides_of(roost, node, instances[0], "tiny", request_of([ROWS["one"]]))
+        node, instances = deploy(roost, "tiny")  # on the first core, as what started it
+        alone = stack.enter_context(Triton(roost, node, "tiny", cores[0]))
+        body = request_of([ROWS["one"]])
+        sides = [
+            through(roost, node, instances[0], "tiny", body),
+            Side("Triton alone", f"{alone.url}/infer", body, None, below(alone.process.pid)),
+        ]
         if sides[0].answer()["outputs"] != sides[1].answer()["outputs"]:
             raise BenchmarkError("the gateway changes answers")
-        for side in sides:
-            side.load(16, 1, cores[1])  # both warm
-        for connections in options.connections:
-            rounds = compare("Overhead of the gateway", sides, connections, options, cores[1])
-            share = ratio(rounds, sides[0].name, sides[1].name, "cpu")
-            if connections == 1:
+        for core, place in ((cores[0], "Triton's core"), (cores[1], "the load's core")):
+            pin(roost.pid, core)
+            for side in sides:
+                side.load(16, 1, cores[1])  # both warm
+            for connections in options.connections:
+                title = f"Overhead of the gateway, which is on {place}"
+                rounds = compare(title, sides, connections, options, cores[1])
+                share = ratio(rounds, sides[0].name, sides[1].name, "cpu")
                 added = median(
                     one["p50"] - other["p50"] for one, other in zip(rounds[sides[0].name], rounds[sides[1].name])
                 )
-                print(f"p50 added by the gateway at 1 connection: {added:.0f} µs; CPU per request {share:.2f}x")
-            else:
-                bar(f"models, CPU per request at {connections} connections, of Triton's alone", share, 1.15, "x")
+                print(f"p50 added by the gateway: {added:.0f} µs; CPU per request {share:.2f}x")
+                if connections > 1 and core != cores[0]:
+                    bar(f"models, CPU per request at {connections} connections, of Triton's alone", share, 1.15, "x")
 
 
 class MLServer:
@@ -317,7 +407,7 @@ def mlserver(options: argparse.Namespace, models: dict[str, pathlib.Path], cores
             upload(roost, models[kind], kind)
             node, instances = deploy(roost, kind)
             outputs = {"sklearn": ["predict", "predict_proba"], "onnx": []}[kind]
-            sides = sides_of(roost, node, instances[0], kind, request_of([ROWS["one"]]))[:1]
+            sides = [through(roost, node, instances[0], kind, request_of([ROWS["one"]]))]
             for form in FORMS:
                 server = stack.enter_context(MLServer(kind, models[kind], kind, form, cores[0]))
                 body = request_of([ROWS["one"]], outputs)
@@ -362,10 +452,8 @@ def memory(options: argparse.Namespace, models: dict[str, pathlib.Path], cores: 
     rows: list[list[str]] = []
     sizes: dict[str, float] = {}
 
-    def measured(name: str, sides: Sequence[Side]) -> None:
-        for side in sides:
-            side.answer()
-        each = [megabytes_of(side.pids) for side in sides]
+    def measured(name: str, servers: Sequence[set[int]]) -> None:
+        each = [megabytes_of(pids) for pids in servers]
         sizes[name] = sum(each)
         rows.append([name, f"{sum(each):.0f}", f"{min(each):.0f}", f"{max(each):.0f}"])
 
@@ -373,8 +461,9 @@ def memory(options: argparse.Namespace, models: dict[str, pathlib.Path], cores: 
         upload(roost, path, "neighbours")
         for count in (1, 4):
             node, instances = deploy(roost, "neighbours", count, memoryBytes=4 << 30)
-            sides = [sides_of(roost, node, one, "neighbours", body)[1] for one in instances]
-            measured(f"node, {count} instance{'s' * (count > 1)}", sides)
+            for one in instances:
+                ask_instance(one, "neighbours", body)
+            measured(f"node, {count} instance{'s' * (count > 1)}", [below(int(one["pid"])) for one in instances])
             roost.done("DELETE", f"/v1/nodes/{node}")
             wait_for("the node is gone", lambda: not roost.get("/v1/nodes")["nodes"])
     with contextlib.ExitStack() as stack:
@@ -382,7 +471,8 @@ def memory(options: argparse.Namespace, models: dict[str, pathlib.Path], cores: 
         for _ in range(4):
             server = stack.enter_context(MLServer("neighbours", path, "sklearn", "in one process", None))
             url = f"http://127.0.0.1:{server.port}/v2/models/neighbours/infer"
-            servers.append(Side("MLServer", url, body, None, below(server.process.pid)))
+            Side("MLServer", url, body, None, set()).answer()
+            servers.append(below(server.process.pid))
             if len(servers) in (1, 4):
                 measured(f"MLServer in one process, {len(servers)}", servers)
     table(f"A model of {options.megabytes} MB", ["", "PSS MB", "least of one", "most of one"], rows)

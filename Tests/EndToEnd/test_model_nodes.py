@@ -180,6 +180,49 @@ def processes(name: str, inside: int) -> list[int]:
     return found
 
 
+def test_an_instance_is_reached_by_its_owner_alone(roost: Roost, node: str) -> None:
+    """Triton listens on no port, and its sockets are closed to other users of the machine."""
+    instance = roost.instances(node)[0]
+    address = instance["address"]
+    assert address.startswith(f"unix:{roost.data}/models/{node}-"), address
+    # Without a network of its own there is nothing but the loopback.
+    tritons = processes("tritonserver", instance["pid"])
+    assert tritons
+    for pid in tritons:
+        ports = pathlib.Path(f"/proc/{pid}/net/tcp").read_text().splitlines()
+        assert len(ports) == 1, ports
+        assert "lo:" in pathlib.Path(f"/proc/{pid}/net/dev").read_text().splitlines()[-1]
+    path = address.removeprefix("unix:")
+    assert os.stat(path).st_mode & 0o022 == 0
+    asked = ["curl", "-sS", "--fail", "--unix-socket", path, "http://localhost/v2/health/live"]
+    subprocess.run(asked, check=True)
+    if os.geteuid() == 0:
+        other = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        refused = subprocess.run([*other, *asked], capture_output=True, text=True)
+        assert refused.returncode == 7, refused  # "couldn't connect"
+
+
+def test_a_model_can_not_lead_its_callers_elsewhere(roost: Roost, tmp_path: pathlib.Path) -> None:
+    """A model that puts a socket of its own, or a link, in place of Triton's changes nothing for those who call it."""
+    path = tmp_path / "m.py"
+    path.write_text(
+        "import os, socket, numpy\n"
+        "def predict(x):\n"
+        "    for name in os.listdir('/run/roost/sockets'):\n"
+        "        os.unlink(f'/run/roost/sockets/{name}')\n"
+        "    os.symlink('/run/roost/elsewhere', '/run/roost/sockets/http')\n"
+        "    socket.socket(socket.AF_UNIX).bind('/run/roost/sockets/grpc:1')\n"
+        "    return x + len(os.listdir('/run/roost/sockets'))\n"
+    )
+    roost.cli("model", "upload", path, "--name", "sly", "--input", "x:INT64[-1,1]", "--output", "y:INT64[-1,1]")
+    node = deploy(roost, "sly", "sly")
+    for package in (tritonclient.http, tritonclient.grpc) * 3:
+        # The canary has called it before any of these.
+        assert infer(roost, node, "sly", package, {"x": numpy.ones((1, 1), "int64")}, "y").tolist() == [[3]]
+    assert not [line for line in roost.logs(node) if "NODELAY" in line]
+    roost.call("DELETE", f"/v1/nodes/{node}")
+
+
 def test_a_dead_model_process_is_noticed_and_the_model_is_loaded_anew(roost: Roost, models: Any) -> None:
     node = deploy(roost, "healing", "a-python")
     pid = roost.instances(node)[0]["pid"]
@@ -228,21 +271,23 @@ def test_instances_outlive_the_service_and_are_found_again(make_server: Callable
 def test_a_model_reaches_no_network(roost: Roost, tmp_path: pathlib.Path) -> None:
     path = tmp_path / "m.py"
     path.write_text(
-        "import socket, numpy\n"
-        "def told(kind, *where):\n"
+        "import errno, socket, numpy\n"
+        "def told(kind, where):\n"
         "    try:\n"
         "        s = socket.socket(socket.AF_INET, kind); s.settimeout(2)\n"
-        "        s.sendto(b'x', where[0]) if kind == socket.SOCK_DGRAM else s.connect(where[0])\n"
-        "    except OSError as error: return error.errno\n"
-        "    return 0\n"
+        "        s.sendto(b'x', where) if kind == socket.SOCK_DGRAM else s.connect(where)\n"
+        "    except OSError as error: return errno.errorcode[error.errno]\n"
+        "    return 'sent'\n"
         "def predict(x):\n"
-        f"    here = ('127.0.0.1', {roost.port})\n"
-        "    return numpy.array([[told(socket.SOCK_STREAM, here), told(socket.SOCK_DGRAM, here)]] * len(x), 'int64')\n"
+        f"    server, far = ('127.0.0.1', {roost.port}), ('192.0.2.1', 9)\n"
+        "    told_all = told(socket.SOCK_STREAM, server), told(socket.SOCK_STREAM, far), told(socket.SOCK_DGRAM, far)\n"
+        "    expected = ('ECONNREFUSED', 'ENETUNREACH', 'ENETUNREACH')\n"
+        "    return numpy.array([[int(a == b) for a, b in zip(told_all, expected)]] * len(x), 'int64')\n"
     )
-    roost.cli("model", "upload", path, "--name", "nosy", "--input", "x:INT64[-1,1]", "--output", "y:INT64[-1,2]")
+    roost.cli("model", "upload", path, "--name", "nosy", "--input", "x:INT64[-1,1]", "--output", "y:INT64[-1,3]")
     node = deploy(roost, "nosy", "nosy")
     got = infer(roost, node, "nosy", tritonclient.http, {"x": numpy.ones((1, 1), "int64")}, "y")
-    assert got.tolist() == [[1, 1]]
+    assert got.tolist() == [[1, 1, 1]]
     roost.call("DELETE", f"/v1/nodes/{node}")
 
 
@@ -378,3 +423,22 @@ def test_what_a_model_raises_is_told_as_a_cells_own_errors_are(roost: Roost, tmp
     assert answer.json["details"][0]["error_name"] == "ValueError", answer.json
     assert execute(roost, f"/datasphere/v1/nodes/{node}", {"x": [[0]]}).json["output"] == {"y": [[0.0]]}
     roost.call("DELETE", f"/v1/nodes/{node}")
+
+
+@pytest.mark.parametrize("depth", [0, 1])
+def test_models_work_without_walls_and_in_folders_with_long_names(
+    tmp_path: pathlib.Path, models: dict[str, pathlib.Path], depth: int
+) -> None:
+    """Names of sockets are at most 107 bytes long for the kernel."""
+    folder = tmp_path.joinpath(*["a-folder-with-a-name-that-is-long-enough-for-the-kernel-to-refuse-it"] * depth)
+    folder.mkdir(exist_ok=True)
+    server = Roost(folder / "data", "--sandbox", "off").start()
+    try:
+        server.cli("model", "upload", models["python"], "--name", "sums")
+        node = deploy(server, "sums", "sums")
+        for package in (tritonclient.http, tritonclient.grpc):
+            assert infer(server, node, "sums", package, rows("python"), "sum")[0][0] == 7
+        metrics = "/metrics/nodes?node=sums"
+        wait_for("its metrics", lambda: b"nv_inference_request_success{" in server.call("GET", metrics).body)
+    finally:
+        server.close()

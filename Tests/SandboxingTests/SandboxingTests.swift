@@ -116,3 +116,36 @@ struct FilesTests {
     _ = process.reap()
   }
 }
+
+struct SocketNameTests {
+  @Test func aSocketGetsASecondNameOnce() throws {
+    let folder = try temporaryFolder()
+    defer { Files.removeTree(folder) }
+    #expect(try !Files.linkSocket("\(folder)/made", to: "\(folder)/known"), "it is not there yet")
+    let listener = try UnixListener(path: "\(folder)/made")
+    #expect(try Files.linkSocket("\(folder)/made", to: "\(folder)/known"))
+    listener.close()
+    // The first name is gone; the second stays what it was.
+    symlink("/elsewhere", "\(folder)/made")
+    #expect(try Files.linkSocket("\(folder)/made", to: "\(folder)/known"))
+    #expect(Files.exists("\(folder)/known"))
+  }
+
+  @Test(arguments: ["link", "file"])
+  func whatIsNoSocketGetsNone(kind: String) throws {
+    let folder = try temporaryFolder()
+    defer { Files.removeTree(folder) }
+    let listener = try UnixListener(path: "\(folder)/other")
+    defer { listener.close() }
+    if kind == "link" {
+      symlink("\(folder)/other", "\(folder)/made")
+    } else {
+      try Files.write([1], to: "\(folder)/made")
+    }
+    let error = #expect(throws: SystemFailure.self) {
+      try Files.linkSocket("\(folder)/made", to: "\(folder)/known")
+    }
+    #expect(error?.code == ENOTSOCK)
+    #expect(!Files.exists("\(folder)/known"))
+  }
+}

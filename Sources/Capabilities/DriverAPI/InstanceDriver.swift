@@ -249,15 +249,15 @@ public struct InstanceHandle: Sendable, Codable, Hashable {
   public var zone: String?
   /// Where gRPC is spoken, when that is another port.
   public var callEndpoint: Endpoint?
-  /// Where it tells metrics, when that is a port of its own.
-  public var metricsPort: Int?
+  /// Where it tells metrics, when that is a place of its own: `host:port` or `unix:/path`.
+  public var metricsAddress: String?
 
   public init(
     instance: InstanceID, node: NodeID, release: Int, pid: Int32, startTicks: UInt64, endpoint: Endpoint,
-    zone: String? = nil, callEndpoint: Endpoint? = nil, metricsPort: Int? = nil
+    zone: String? = nil, callEndpoint: Endpoint? = nil, metricsAddress: String? = nil
   ) {
     self.zone = zone
-    self.metricsPort = metricsPort
+    self.metricsAddress = metricsAddress
     self.callEndpoint = callEndpoint
     self.instance = instance
     self.node = node

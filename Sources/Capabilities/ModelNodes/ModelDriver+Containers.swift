@@ -82,8 +82,8 @@ extension ModelDriver {
       throw failure(.start, .missing, "the model repository of the node is not made yet")
     }
     let order = StartOrder(
-      triton: "", repository: "\(Self.inside)/repository", folder: "/tmp", http: Port.http, grpc: Port.grpc,
-      metrics: Port.metrics, models: plan.models.map(\.name), key: Self.key(), prefix: "",
+      triton: "", repository: "\(Self.inside)/repository", folder: "/tmp",
+      models: plan.models.map(\.name), key: Self.key(), prefix: "",
       modelThreads: Self.threads(launch), python: "\(Self.inside)/python")
     do {
       try Files.makeFolder("\(folder.instance(id))/own", mode: 0o755)
@@ -97,7 +97,7 @@ extension ModelDriver {
       throw error
     }
     handle.callEndpoint = Endpoint(address: "\(handle.host):\(Port.grpc)", wireProtocol: .http2)
-    handle.metricsPort = Int(Port.metrics)
+    handle.metricsAddress = "\(handle.host):\(Port.metrics)"
     know(handle, launch.nodeName)
     return handle
   }

@@ -30,30 +30,32 @@ extension ModelDriver {
     let walls = configuration.sandboxed
     do {
       try Files.makeFolder("\(folder.instance(id))/own", mode: 0o755)
-      let ports = try FreePorts.find(3)
+      try Files.makeFolder(folder.sockets(id), mode: 0o700)
       var order = StartOrder(
         triton: triton, repository: walls ? "/run/roost/repository" : folder.repository,
-        folder: walls ? "/tmp" : "\(folder.instance(id))/own", http: ports[0], grpc: ports[1],
-        metrics: ports[2], models: [], key: Self.key(), prefix: "roost\(id.text.suffix(17))_",
+        folder: walls ? "/tmp" : "\(folder.instance(id))/own",
+        sockets: walls ? "/run/roost/sockets" : folder.sockets(id), models: [], key: Self.key(),
+        prefix: "roost\(id.text.suffix(17))_",
         modelThreads: Self.threads(launch), python: walls ? "/run/roost/python" : configuration.pythonPath)
       try Files.write(Array(try JSONEncoder().encode(order)), to: folder.start(id), mode: 0o644)
       order.models = plan.models.map(\.name)
       let process = try sandbox.start(
         ModelSandbox.Order(
           module: ["roost.model.tritonserver", walls ? "/run/roost/start.json" : folder.start(id)],
-          python: python, network: true, listensOnly: launch.subnet == .none,
+          python: python, network: launch.subnet == .host,
           bindings: [
             .init(triton), .init(folder.repository, at: "/run/roost/repository"),
             .init(folder.files, at: "/run/roost/files"), .init(folder.start(id), at: "/run/roost/start.json"),
+            .init(folder.sockets(id), at: "/run/roost/sockets", writable: true),
           ], hostname: launch.nodeName, output: folder.output(id),
           limits: CgroupLimits(cpus: launch.cpus, memoryBytes: launch.memoryBytes, pids: launch.pids),
           group: folder.group(id), diesWithParent: false))
       let handle = InstanceHandle(
         instance: id, node: launch.node, release: launch.release, pid: process.pid,
         startTicks: process.startTicks,
-        endpoint: Endpoint(address: "127.0.0.1:\(order.http)", wireProtocol: .http1),
-        callEndpoint: Endpoint(address: "127.0.0.1:\(order.grpc)", wireProtocol: .http2),
-        metricsPort: Int(order.metrics))
+        endpoint: Endpoint(address: folder.address(.http, of: id), wireProtocol: .http1),
+        callEndpoint: Endpoint(address: folder.address(.grpc, of: id), wireProtocol: .http2),
+        metricsAddress: folder.address(.metrics, of: id))
       know(handle, launch.nodeName, process)
       return handle
     } catch {
@@ -115,8 +117,9 @@ extension ModelDriver {
   }
 
   func lastWords(_ handle: InstanceHandle) -> String {
-    let tail = Files.tail(folder(handle.node, handle.release).output(handle.instance), count: 400)
-    return tail.isEmpty ? "it said nothing" : tail
+    let tail = Files.tail(folder(handle.node, handle.release).output(handle.instance), count: 1 << 16)
+    let lines = tail.split(separator: "\n").filter { !Self.isNoise($0) }
+    return lines.isEmpty ? "it said nothing" : String(lines.joined(separator: "\n").suffix(400))
   }
 
   // MARK: Loading
@@ -133,7 +136,7 @@ extension ModelDriver {
     let triton = TritonClient(handle, key: order.key)
     let process = ProcessHandle(pid: handle.pid, startTicks: handle.startTicks)
     let deadline = Deadline(after: .seconds(60))
-    while !triton.isLive() {
+    while !(try adopt(handle) && triton.isLive()) {
       guard let process, !process.wait(.milliseconds(50)) else {
         copyOutput(handle)
         throw failure(.start, .exit, "Triton ended before it answered: \(lastWords(handle))")
@@ -141,6 +144,26 @@ extension ModelDriver {
       guard !deadline.hasPassed else { throw failure(.start, .hang, "Triton did not answer within 60 s") }
     }
     try loadModels(handle, order)
+  }
+
+  /// Gives the sockets of a Triton names outside of its walls, as soon as all are there. In its own folder a model could put a link
+  /// to the socket of another service in a socket's place, and callers of the model would be led there.
+  private func adopt(_ handle: InstanceHandle) throws(DriverFailure) -> Bool {
+    guard handle.endpoint.address.hasPrefix("unix:") else { return true }
+    let folder = folder(handle.node, handle.release)
+    var isComplete = true
+    for service in ModelService.allCases {
+      do throws(SystemFailure) {
+        isComplete =
+          try Files.linkSocket(
+            "\(folder.sockets(handle.instance))/\(service.file)",
+            to: "\(folder.instance(handle.instance))/\(service.rawValue)")
+          && isComplete
+      } catch {
+        throw failure(.start, .refused, "instance \(handle.instance) can't be reached: \(error)")
+      }
+    }
+    return isComplete
   }
 
   /// Has the models of a Triton that answers loaded, and asks each.

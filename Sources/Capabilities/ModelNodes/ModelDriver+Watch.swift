@@ -81,16 +81,19 @@ extension ModelDriver {
     }
     for line in fresh.split(separator: 0x0a).suffix(1000) {
       let text = String(decoding: line.prefix(4096), as: UTF8.self)
-      // What Triton says of every machine without a GPU.
-      if text.contains("CUDA driver version is insufficient") || text.contains("CudaDriverHelper") {
-        continue
-      }
+      if Self.isNoise(text) { continue }
       configuration.record(handle.node, handle.instance, handle.release, text)
     }
     if bytes.count > Int(Self.longestOutput) {
       try? Files.write([], to: file)
       state.withLock { $0.known[handle.instance]?.printed = 0 }
     }
+  }
+
+  /// What Triton says of every machine without a GPU, and of each connection over a unix socket.
+  static func isNoise(_ line: some StringProtocol) -> Bool {
+    line.contains("CUDA driver version is insufficient") || line.contains("CudaDriverHelper")
+      || line.contains("NODELAY NOT SUPPORTED")
   }
 
   /// From the groups of the instances.

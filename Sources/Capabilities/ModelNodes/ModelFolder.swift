@@ -32,9 +32,23 @@ struct ModelFolder: Sendable {
   func instance(_ id: InstanceID) -> String { "\(path)/\(id)" }
   func start(_ id: InstanceID) -> String { "\(instance(id))/start.json" }
   func output(_ id: InstanceID) -> String { "\(instance(id))/output.txt" }
+  /// Where Triton makes its sockets.
+  func sockets(_ id: InstanceID) -> String { "\(instance(id))/sockets" }
+  /// How they are called outside.
+  func address(_ service: ModelService, of id: InstanceID) -> String {
+    "unix:\(instance(id))/\(service.rawValue)"
+  }
   func group(_ id: InstanceID) -> String { "model-\(id)" }
 
   var instances: [InstanceID] { Files.list(path).compactMap { InstanceID($0) } }
+}
+
+/// What a Triton listens for.
+enum ModelService: String, CaseIterable {
+  case http, grpc, metrics
+
+  /// Its socket's file; Triton puts a port behind that of gRPC.
+  var file: String { self == .grpc ? "grpc:1" : rawValue }
 }
 
 /// What a release serves: the names that Triton knows, and how each model is asked whether it works.
@@ -90,9 +104,8 @@ struct StartOrder: Codable, Sendable {
   var triton: String
   var repository: String
   var folder: String
-  var http: UInt16
-  var grpc: UInt16
-  var metrics: UInt16
+  /// Where its sockets are to be; nil: it is told its ports otherwise.
+  var sockets: String?
   var models: [String]
   /// Of calls that change what is served.
   var key: String

@@ -22,8 +22,6 @@ struct ModelSandbox: Sendable {
     var module: [String]
     var python: String
     var network: Bool
-    /// Connections can't be made, only accepted.
-    var listensOnly = false
     var bindings: [Bubblewrap.Binding]
     var hostname: String
     /// Where standard output and error go.
@@ -70,7 +68,7 @@ struct ModelSandbox: Sendable {
       request.noNewPrivileges = true
       return try request.start()
     }
-    let filter = try SyscallFilter.makeFile(listensOnly: order.listensOnly)
+    let filter = try SyscallFilter.makeFile()
     request.descriptors.append(filter.number)
     var sandbox = Bubblewrap(
       bindings: Bubblewrap.prefixBindings(interpreter.prefixes)

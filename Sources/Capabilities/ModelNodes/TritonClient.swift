@@ -7,13 +7,11 @@ import Sandboxing
 
 /// Asks one Triton. Every call blocks its thread.
 struct TritonClient: Sendable {
-  let host: String
-  let port: UInt16
+  let address: String
   let key: String
 
   init(_ handle: InstanceHandle, key: String) {
-    host = handle.host
-    port = handle.endpoint.address.split(separator: ":").last.flatMap { UInt16($0) } ?? 0
+    address = handle.endpoint.address
     self.key = key
   }
 
@@ -41,7 +39,9 @@ struct TritonClient: Sendable {
     _ method: String, _ path: String, headers: [(name: String, value: String)] = [], body: [UInt8] = [],
     timeout: Duration
   ) throws(Trouble) -> [UInt8] {
-    let client = HTTPClient(host: host, port: port, connectTimeout: .seconds(2), timeout: timeout)
+    guard let client = HTTPClient(address: address, connectTimeout: .seconds(2), timeout: timeout) else {
+      throw .silent("\(address) is no address")
+    }
     let response: HTTPResponse
     do throws(HTTPClientError) {
       response = try client.send(HTTPRequest(method: method, target: path, headers: headers, body: body))

@@ -83,6 +83,20 @@ public struct HTTPClient: Sendable {
     self.timeout = timeout
   }
 
+  /// A server at `host:port`, `[address]:port` or `unix:/path`; nil for anything else.
+  public init?(address: String, connectTimeout: Duration = .seconds(5), timeout: Duration = .seconds(60)) {
+    if address.hasPrefix("unix:/") {
+      self.init(socket: String(address.dropFirst(5)), timeout: timeout)
+      return
+    }
+    guard let colon = address.lastIndex(of: ":"), let port = UInt16(address[address.index(after: colon)...])
+    else { return nil }
+    let host = address[..<colon]
+    self.init(
+      host: String(host.hasPrefix("[") && host.hasSuffix("]") ? host.dropFirst().dropLast() : host),
+      port: port, connectTimeout: connectTimeout, timeout: timeout)
+  }
+
   /// A server behind a unix socket.
   public init(socket: String, timeout: Duration = .seconds(60)) {
     self.init(host: "localhost", port: 80, timeout: timeout)

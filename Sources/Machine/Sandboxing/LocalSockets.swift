@@ -34,6 +34,24 @@ public final class UnixListener: Sendable {
   }
 }
 
+extension Files {
+  /// Gives a socket that another program made a second name; false while it is not there. Of what is no socket, such as a link
+  /// to one elsewhere, there is none: an error. A name that is there is left.
+  public static func linkSocket(_ source: String, to target: String) throws(SystemFailure) -> Bool {
+    if roost_socket_file(target) != 0 { return true }
+    guard link(source, target) == 0 else {
+      if errno == ENOENT { return false }
+      throw SystemFailure("link \(source) to \(target)")
+    }
+    // Looked at where the other program can't change it any more; `link` does not follow links.
+    guard roost_socket_file(target) != 0 else {
+      unlink(target)
+      throw SystemFailure("link \(source) to \(target)", code: ENOTSOCK)
+    }
+    return true
+  }
+}
+
 /// What passes from a process to one that it starts.
 public enum Inheritance {
   /// Two ends of a connection that is not inherited by chance.

@@ -23,7 +23,6 @@ public enum SyscallFilter {
     static func ifAnyBit(_ bits: UInt32, skip whenTrue: UInt8, else whenFalse: UInt8) -> Self {
       Self(code: 0x45, whenTrue: whenTrue, whenFalse: whenFalse, value: bits)
     }
-    static func and(_ bits: UInt32) -> Self { Self(code: 0x54, value: bits) }
     static func answer(_ value: UInt32) -> Self { Self(code: 0x06, value: value) }
     static let allow = answer(0x7fff_0000)
     static func refuse(_ code: Int32) -> Self { answer(0x0005_0000 | UInt32(code)) }
@@ -40,8 +39,7 @@ public enum SyscallFilter {
     return Array(UnsafeBufferPointer(start: list, count: count))
   }
 
-  /// - Parameter listensOnly: connections can be accepted and none can be made, and nothing is sent but on connections.
-  static func instructions(listensOnly: Bool = false) -> [Instruction] {
+  static func instructions() -> [Instruction] {
     let numberOffset: UInt32 = 0
     let architectureOffset: UInt32 = 4
     let firstArgumentOffset: UInt32 = 16
@@ -52,7 +50,6 @@ public enum SyscallFilter {
       .load(numberOffset), .ifAtLeast(0x4000_0000, skip: 0, else: 1), .refuse(EPERM),
     ]
     for call in denied() { program += [.ifEqual(call.number, skip: 0, else: 1), .refuse(EPERM)] }
-    if listensOnly { program += withoutConnections }
     // clone3 has its flags in memory, which can't be looked at: "not there" makes libc use clone, which is
     // checked.
     program += [.ifEqual(roost_clone3_number(), skip: 0, else: 1), .refuse(ENOSYS)]
@@ -63,46 +60,13 @@ public enum SyscallFilter {
     return program
   }
 
-  private enum Number {
-    #if arch(x86_64)
-      static let (socket, connect, sendto, sendmsg, sendmmsg): (UInt32, UInt32, UInt32, UInt32, UInt32) = (
-        41, 42, 44, 46, 307
-      )
-    #else
-      static let (socket, connect, sendto, sendmsg, sendmmsg): (UInt32, UInt32, UInt32, UInt32, UInt32) = (
-        198, 203, 206, 211, 269
-      )
-    #endif
-  }
-
-  /// Sockets that could send without a connection, and the calls that make one (TCP Fast Open makes one by sending). Each part ends
-  /// with the number of the call loaded again.
-  private static var withoutConnections: [Instruction] {
-    let argument = { (number: UInt32) in Instruction.load(16 + 8 * number) }
-    let number = Instruction.load(0)
-    let fastOpen: UInt32 = 0x2000_0000
-    return [
-      .ifEqual(Number.connect, skip: 0, else: 1), .refuse(EPERM),
-      .ifEqual(Number.sendmmsg, skip: 0, else: 1), .refuse(EPERM),
-      // An address to send to: both halves of the pointer are looked at.
-      .ifEqual(Number.sendto, skip: 0, else: 6), argument(4), .ifEqual(0, skip: 0, else: 2),
-      .load(16 + 8 * 4 + 4), .ifEqual(0, skip: 1, else: 0), .refuse(EPERM), number,
-      .ifEqual(Number.sendmsg, skip: 0, else: 4), argument(2), .ifAnyBit(fastOpen, skip: 0, else: 1),
-      .refuse(EPERM), number,
-      // Of the Internet only streams; the type's upper bits are flags.
-      .ifEqual(Number.socket, skip: 0, else: 8), argument(0), .ifEqual(UInt32(AF_INET), skip: 1, else: 0),
-      .ifEqual(UInt32(AF_INET6), skip: 0, else: 4), argument(1), .and(0xf), .ifEqual(1, skip: 1, else: 0),
-      .refuse(EPERM), number,
-    ]
-  }
-
   /// A file in memory with the program, for `bwrap --seccomp`.
-  public static func makeFile(listensOnly: Bool = false) throws(SystemFailure) -> FileHandle {
+  public static func makeFile() throws(SystemFailure) -> FileHandle {
     let number = roost_memfd("syscall-filter")
     guard number >= 0 else { throw SystemFailure("make a file in memory") }
     let file = FileHandle(owning: number)
     var bytes: [UInt8] = []
-    for instruction in instructions(listensOnly: listensOnly) {
+    for instruction in instructions() {
       withUnsafeBytes(of: instruction.code) { bytes += $0 }
       bytes += [instruction.whenTrue, instruction.whenFalse]
       withUnsafeBytes(of: instruction.value) { bytes += $0 }

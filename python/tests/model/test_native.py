@@ -110,3 +110,23 @@ def test_the_flags_of_a_container_are_told_with_the_repository(tmp_path: Path) -
         flag.startswith("--http-restricted-api=model-repository") and flag.endswith("=KEY") for flag in flags
     )
     assert not any(flag.startswith("--backend-directory") for flag in flags)
+
+
+def test_a_server_behind_unix_sockets_has_no_ports(tmp_path: Path) -> None:
+    order = {"repository": "/r", "sockets": "/run/roost/sockets", "key": "KEY"}
+    told = {flag for flag in tritonserver.flags(order) if "-address" in flag or "-port" in flag}
+    # Triton appends the port to the name of the socket of gRPC.
+    assert told == {
+        "--http-address=unix:/run/roost/sockets/http",
+        "--grpc-address=unix:/run/roost/sockets/grpc",
+        "--metrics-address=unix:/run/roost/sockets/metrics",
+        "--grpc-port=1",
+    }
+
+
+def test_a_folder_whose_name_is_too_long_for_sockets_is_named_otherwise(tmp_path: Path) -> None:
+    folder = tmp_path / ("long" * 20) / ("longer" * 20)
+    folder.mkdir(parents=True)
+    name = tritonserver.reachable(str(folder))
+    assert len(name) < 90 and Path(name).samefile(folder)
+    assert tritonserver.reachable(str(tmp_path.root)) == tmp_path.root

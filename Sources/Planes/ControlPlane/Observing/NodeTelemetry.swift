@@ -86,11 +86,10 @@ public final class NodeTelemetry: Sendable {
         var node = Node(name: view.name, settings: settings, interval: interval)
         node.gauge = view.spec.scaling?.gauge?.name
         for instance in view.instances where instance.status != .deleting {
-          guard let handle = instance.handle, let host = Self.host(handle.endpoint.address) else { continue }
-          let port = handle.metricsPort ?? settings.port
-          // Of an instance that an earlier version started it is not known.
-          guard port > 0 else { continue }
-          let target = ScrapeTarget(host: host, port: port, path: settings.path)
+          guard let handle = instance.handle,
+            let address = handle.metricsAddress ?? Self.address(handle.endpoint.address, settings.port)
+          else { continue }
+          let target = ScrapeTarget(address: address, path: settings.path)
           var pull = known.removeValue(forKey: instance.id) ?? Pull(target: target)
           if pull.target != target { pull = Pull(target: target, isDue: pull.isDue) }
           if instance.status == .healthy, !pull.isDue {
@@ -105,11 +104,10 @@ public final class NodeTelemetry: Sendable {
     }
   }
 
-  /// `172.18.0.2:8080` → `172.18.0.2`
-  private static func host(_ address: String) -> String? {
-    guard !address.hasPrefix("unix:"), let colon = address.lastIndex(of: ":") else { return nil }
-    let host = address[..<colon]
-    return host.hasPrefix("[") ? String(host.dropFirst().dropLast()) : String(host)
+  /// `172.18.0.2:8080`, 9090 → `172.18.0.2:9090`. Of an instance that an earlier version started the port may not be known (0).
+  private static func address(_ address: String, _ port: Int) -> String? {
+    guard port > 0, !address.hasPrefix("unix:"), let colon = address.lastIndex(of: ":") else { return nil }
+    return "\(address[...colon])\(port)"
   }
 
   private func takeDue() -> [(InstanceID, ScrapeTarget, String?)] {

@@ -4,19 +4,18 @@ import Wire
 
 /// Where an instance tells its metrics.
 public struct ScrapeTarget: Sendable, Equatable {
-  public var host: String
-  public var port: Int
+  /// `172.18.0.2:9090`, `[fd00::2]:9090` or `unix:/path`.
+  public var address: String
   public var path: String
 
-  public init(host: String, port: Int, path: String) {
-    self.host = host
-    self.port = port
+  public init(address: String, path: String) {
+    self.address = address
     self.path = path
   }
 
-  /// `GET http://172.18.0.2:9090/metrics`
+  /// `GET http://172.18.0.2:9090/metrics`, `GET unix:/run/app/socket /metrics`
   public var description: String {
-    "GET http://\(host.contains(":") ? "[\(host)]" : host):\(port)\(path)"
+    address.hasPrefix("unix:") ? "GET \(address) \(path)" : "GET http://\(address)\(path)"
   }
 }
 
@@ -41,8 +40,9 @@ public struct Scraper: Sendable {
   }
 
   public func pull(_ target: ScrapeTarget) async -> ScrapeAnswer {
-    guard let port = UInt16(exactly: target.port) else { return .failed("port \(target.port) is none") }
-    let client = HTTPClient(host: target.host, port: port, connectTimeout: deadline, timeout: deadline)
+    guard let client = HTTPClient(address: target.address, connectTimeout: deadline, timeout: deadline) else {
+      return .failed("\(target.address) is no address")
+    }
     let request = HTTPRequest(
       method: "GET", target: target.path,
       headers: [

@@ -3,7 +3,8 @@
     python -m roost.model.tritonserver ORDER
 
 becomes the server (it replaces itself). The order is JSON: `triton` (the folder the wheel is in), `repository`, `folder` (may be
-written to), `http`, `grpc` and `metrics` (ports), `models`, `key` (of calls that change what is served), `prefix` (of shared memory).
+written to), `sockets` (the folder where it makes its unix sockets) or `http`, `grpc` and `metrics` (ports), `models`, `key` (of calls that
+change what is served), `prefix` (of shared memory).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from roost.model.errors import ModelError
 HIDDEN = "model-repository,shared-memory,trace,logging"
 """What callers of models must not do."""
 KEY_HEADER = "roost-model-key"
+SERVICES = ("http", "grpc", "metrics")
 
 
 def command(order: Mapping[str, Any]) -> List[str]:
@@ -33,7 +35,6 @@ def command(order: Mapping[str, Any]) -> List[str]:
 
 def flags(order: Mapping[str, Any]) -> List[str]:
     """The flags of any server, also of one in a container."""
-    address = order.get("address", "127.0.0.1")
     options = {
         "model-repository": order["repository"],
         "model-control-mode": "explicit",
@@ -41,13 +42,8 @@ def flags(order: Mapping[str, Any]) -> List[str]:
         "strict-readiness": "false",
         "disable-auto-complete-config": None,
         "exit-timeout-secs": "5",
-        "http-address": address,
-        "http-port": order["http"],
+        **places(order),
         "http-thread-count": order.get("threads", 4),
-        "grpc-address": address,
-        "grpc-port": order["grpc"],
-        "metrics-address": address,
-        "metrics-port": order["metrics"],
         "allow-gpu-metrics": "false",
         "http-restricted-api": f"{HIDDEN}:{KEY_HEADER}={order['key']}",
         "grpc-restricted-protocol": f"{HIDDEN}:{KEY_HEADER}={order['key']}",
@@ -57,6 +53,29 @@ def flags(order: Mapping[str, Any]) -> List[str]:
     words = [f"--{name}" if value is None else f"--{name}={value}" for name, value in options.items()]
     words.append("--backend-config=python,shm-default-byte-size=1048576")
     return words
+
+
+def places(order: Mapping[str, Any]) -> Dict[str, Any]:
+    """Flags that say where the server listens."""
+    if "sockets" not in order:
+        address = order.get("address", "127.0.0.1")
+        return {
+            f"{name}-{what}": value
+            for name in SERVICES
+            for what, value in (("address", address), ("port", order[name]))
+        }
+    folder = reachable(order["sockets"])
+    # The server puts a colon and the port behind the address of gRPC: the file is `grpc:1`.
+    return {**{f"{name}-address": f"unix:{folder}/{name}" for name in SERVICES}, "grpc-port": 1}
+
+
+def reachable(folder: str) -> str:
+    """A name of a folder that leaves room for names of sockets: Linux knows those of 107 bytes at most."""
+    if len(os.fsencode(folder)) <= 90:
+        return folder
+    number = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    os.set_inheritable(number, True)
+    return f"/proc/self/fd/{number}"
 
 
 def backends(server: str, folder: str) -> str:
