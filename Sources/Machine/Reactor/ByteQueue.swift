@@ -83,11 +83,16 @@ public final class ByteQueue {
 
   @inlinable public func append(_ bytes: UnsafePointer<UInt8>, _ size: Int) {
     guard size > 0 else { return }
-    room(size).update(from: bytes, count: size)
+    room(size).initialize(from: bytes, count: size)
     back += size
   }
 
-  @inlinable public func append(_ text: StaticString) { append(text.utf8Start, text.utf8CodeUnitCount) }
+  /// Always in its caller's code, where the length of the text is known: a short one becomes a few stores.
+  @inlinable @inline(__always) public func append(_ text: StaticString) {
+    let size = text.utf8CodeUnitCount
+    room(size).initialize(from: text.utf8Start, count: size)
+    back += size
+  }
 
   public func append(_ bytes: [UInt8]) {
     bytes.withUnsafeBufferPointer { if let base = $0.baseAddress { append(base, $0.count) } }
@@ -103,17 +108,22 @@ public final class ByteQueue {
   /// A number in decimal, without making a string.
   public func append(decimal value: Int) {
     if value < 0 { append("-") }
-    var digits: InlineArray<20, UInt8> = .init(repeating: 0)
     var rest = value.magnitude
-    var at = 20
-    repeat {
-      at -= 1
-      digits[at] = UInt8(truncatingIfNeeded: 0x30 + rest % 10)
+    // A magnitude has 19 digits at most.
+    var size = 1
+    var bound: UInt = 10
+    while size < 19, rest >= bound {
+      size &+= 1
+      bound &*= 10
+    }
+    let target = room(size)
+    var at = size
+    while at > 0 {
+      at &-= 1
+      target[at] = UInt8(truncatingIfNeeded: 0x30 &+ rest % 10)
       rest /= 10
-    } while rest > 0
-    let target = room(20 - at)
-    for index in at..<20 { target[index - at] = digits[index] }
-    back += 20 - at
+    }
+    back += size
   }
 
   /// A number in hexadecimal, without making a string.
@@ -132,6 +142,12 @@ public final class ByteQueue {
   @inlinable public func drop(_ size: Int) {
     front += size
     if front == back, memory != nil { free() }
+  }
+
+  /// Drops all bytes and keeps the memory, for a queue that fills again and again.
+  public func empty() {
+    front = 0
+    back = 0
   }
 
   /// Drops all but the first bytes.

@@ -15,7 +15,7 @@ final class LogText {
   /// The lines so far, which are forgotten here.
   func take() -> [UInt8] {
     let lines = Array(text.bytes)
-    text.clear()
+    text.empty()
     return lines
   }
 
@@ -30,10 +30,7 @@ final class LogText {
       text.append("\",\"node\":null")
     }
     text.append(",\"request_id\":\"")
-    let count = Int(record.identifierCount)
-    let target = text.room(count)
-    for index in 0..<count { target[index] = record.identifier[index] }
-    text.wrote(count)
+    text.append(identifier: record.identifier, Int(record.identifierCount))
     text.append("\",\"peer\":\"")
     if let peer = record.peer {
       text.wrote(roost_address_text(peer.high, peer.low, text.room(64), 64))

@@ -168,8 +168,12 @@ extension ByteQueue {
   func append(line index: Int, of fields: ProxyFields) {
     let field = fields.fields[index]
     let start = Int(field.nameStart)
-    append(fields.base + start, Int(field.valueStart + field.valueCount) - start)
-    append("\r\n")
+    let size = Int(field.valueStart + field.valueCount) - start
+    let target = room(size + 2)
+    target.update(from: fields.base + start, count: size)
+    target[size] = 0x0d
+    target[size + 1] = 0x0a
+    wrote(size + 2)
   }
 
   func append(_ bytes: UnsafeBufferPointer<UInt8>) {
@@ -177,8 +181,6 @@ extension ByteQueue {
   }
 
   func append(identifier: InlineArray<64, UInt8>, _ count: Int) {
-    let target = room(count)
-    for index in 0..<count { target[index] = identifier[index] }
-    wrote(count)
+    identifier.span.withUnsafeBufferPointer { append(UnsafeBufferPointer(rebasing: $0.prefix(count))) }
   }
 }

@@ -57,10 +57,7 @@ public struct HTTP1Head: Sendable {
   public static func end(_ base: UnsafePointer<UInt8>, _ count: Int, from: Int) -> Int? {
     var at = from > 3 ? from - 3 : 0
     while at < count {
-      guard base[at] == 0x0a else {
-        at += 1
-        continue
-      }
+      at += scan_byte(base + at, count - at, 0x0a)
       if at + 1 < count, base[at + 1] == 0x0a { return at + 2 }
       if at + 2 < count, base[at + 1] == 0x0d, base[at + 2] == 0x0a { return at + 3 }
       at += 1
