@@ -68,8 +68,6 @@ final class HTTPConnection: HTTPExchange {
   var outgoing = Outgoing.counted
   /// An upgraded connection: our side is closed once the output is written.
   var endsWrites = false
-  /// What the peer says about the callers before it is taken.
-  var isTrusted = false
 
   init(slot: Int) { super.init(slot: slot, isHTTP2: false) }
 }

@@ -34,6 +34,10 @@ public class HTTPExchange {
   public final internal(set) var isGRPC = false
   /// The connection is encrypted.
   public final internal(set) var isTLS = false
+  /// Who the request came from; nil: over a unix socket.
+  public final internal(set) var peer: NetworkAddress?
+  /// Whether what the peer says about the callers before it is taken.
+  public final internal(set) var isPeerTrusted = false
   /// The owner gets this request's body in parts.
   public final internal(set) var isStreamed = false
   /// An answer (not an interim one) has begun.

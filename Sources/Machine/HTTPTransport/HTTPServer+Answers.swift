@@ -202,7 +202,10 @@ extension HTTPServer {
 
   /// `address:port` of the peer.
   public func peer(_ exchange: HTTPExchange) -> String {
-    guard let connection = exchange.isHTTP2 ? http2(exchange).session?.connection : http1(exchange) else {
+    guard
+      let connection = exchange.isHTTP2
+        ? http2(exchange).session?.takeUnretainedValue().connection : http1(exchange)
+    else {
       return ""
     }
     return withUnsafeTemporaryAllocation(of: CChar.self, capacity: 80) { buffer in

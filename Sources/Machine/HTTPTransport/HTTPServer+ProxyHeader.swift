@@ -15,10 +15,9 @@ public struct ProxyHeaderCounts: Sendable {
 extension HTTPServer {
   /// Whether a connection that was just accepted may stay; one that has to name its caller waits for that first.
   func admit(_ connection: HTTPConnection, _ listener: HTTPListener) -> Bool {
-    let peer = address(of: connection)
-    connection.isTrusted = trusted.contain(peer)
+    meet(connection)
     guard let sources = listener.proxySources else { return true }
-    guard sources.contain(peer) else {
+    guard sources.contain(connection.peer) else {
       proxyHeaders.untrusted += 1
       return false
     }
@@ -26,11 +25,13 @@ extension HTTPServer {
     return true
   }
 
-  func address(of connection: HTTPConnection) -> NetworkAddress? {
+  /// Notes who the peer is, once its address is known.
+  private func meet(_ connection: HTTPConnection) {
     var high: UInt64 = 0
     var low: UInt64 = 0
-    guard roost_peer_bits(&connection.address, &high, &low) != 0 else { return nil }
-    return NetworkAddress(high: high, low: low)
+    let isKnown = roost_peer_bits(&connection.address, &high, &low) != 0
+    connection.peer = isKnown ? NetworkAddress(high: high, low: low) : nil
+    connection.isPeerTrusted = trusted.contain(connection.peer)
   }
 
   /// Takes exactly the header from the socket: what follows is TLS's or HTTP's.
@@ -70,7 +71,7 @@ extension HTTPServer {
     case .address(let address, let port):
       roost_set_peer(&connection.address, 1, address.high, address.low, port)
     }
-    if header.source != .connection { connection.isTrusted = trusted.contain(self.address(of: connection)) }
+    if header.source != .connection { meet(connection) }
     connection.input.free()
     connection.state = .head
     expect(connection, seconds: limits.headSeconds)

@@ -100,17 +100,24 @@ public final class HTTPServer {
   }
 
   /// The exchange of a key, unless it ended since.
-  public func exchange(_ key: UInt64) -> HTTPExchange? {
-    Int(key & 0xffff_ffff) & HTTP2Stream.slotMark == 0 ? connection(key) : stream(key)
+  public func exchange(_ key: UInt64) -> HTTPExchange? { held(key)?.takeUnretainedValue() }
+
+  /// The same, not counted: the slab holds it as long as this server is.
+  public func held(_ key: UInt64) -> Unmanaged<HTTPExchange>? {
+    Int(key & 0xffff_ffff) & HTTP2Stream.slotMark == 0 ? heldConnection(key) : heldStream(key)
   }
 
   var openConnections: [HTTPConnection] { connections.filter { $0.state != .closed } }
 
   func connection(_ key: UInt64) -> HTTPConnection? {
+    heldConnection(key).map { http1($0.takeUnretainedValue()) }
+  }
+
+  private func heldConnection(_ key: UInt64) -> Unmanaged<HTTPExchange>? {
     let slot = Int(key & 0xffff_ffff)
     guard slot < connections.count else { return nil }
     let connection = connections[slot]
-    return connection.key == key && connection.state != .closed ? connection : nil
+    return connection.key == key && connection.state != .closed ? Unmanaged.passUnretained(connection) : nil
   }
 
   // MARK: Events

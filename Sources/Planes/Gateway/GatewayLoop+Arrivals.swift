@@ -47,7 +47,7 @@ extension GatewayLoop {
     request.identifier = arrival.identifier
     request.identifierCount = arrival.identifierCount
     request.trace = arrival.trace
-    request.peer = server.peerAddress(exchange)
+    request.peer = exchange.peer
     request.path = form == .rest ? nil : pathCounters(node, exchange)
     request.inputCount = inputCount
     request.isRepeatable = hasIdempotencyKey(exchange, fields)
@@ -94,7 +94,7 @@ extension GatewayLoop {
       counters.refused.add()
     }
     noteRefused(
-      known, arrival.identifier, arrival.identifierCount, arrival.trace, peer: server.peerAddress(exchange),
+      known, arrival.identifier, arrival.identifierCount, arrival.trace, peer: exchange.peer,
       status: refusal.status, microseconds: microseconds)
     answer(exchange, refusal, requestID: arrival.identifierText, trace: arrival.trace)
   }

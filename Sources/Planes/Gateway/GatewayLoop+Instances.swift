@@ -24,6 +24,7 @@ extension GatewayLoop {
     }
     table = next
     places.removeAll(keepingCapacity: true)
+    lastPlace = nil
     nodes = next.nodes.enumerated().map { slot, entry in
       let node = oldNodes.removeValue(forKey: entry.shared.id) ?? LoopNode(entry)
       node.entry = entry

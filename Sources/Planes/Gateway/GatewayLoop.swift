@@ -40,6 +40,8 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
   var table: LoopTable?
   var nodes: [LoopNode] = []
   var places: [NodeKey: Int] = [:]
+  /// What was found in `places` last.
+  var lastPlace: (key: NodeKey, place: Int)?
   var aliases: [LoopAlias] = []
   /// Places of aliases by the hash of their names.
   var aliasPlaces: [UInt64: [Int]] = [:]

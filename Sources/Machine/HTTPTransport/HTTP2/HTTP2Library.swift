@@ -1,5 +1,10 @@
 internal import CNghttp2
 
+/// The stream of a frame: every kind begins with the same head. To take it from the union would copy all of that.
+private func streamID(_ frame: UnsafePointer<nghttp2_frame>) -> Int32 {
+  UnsafeRawPointer(frame).load(as: nghttp2_frame_hd.self).stream_id
+}
+
 /// What every session of a server shares: callbacks and options of the library.
 final class HTTP2Library {
   private(set) var callbacks: OpaquePointer?
@@ -30,11 +35,11 @@ final class HTTP2Library {
       guard let frame, let name, let value, let user else {
         return HTTP2Session.failure
       }
-      return HTTP2Session.with(user) { $0.field(frame.pointee, name, count, value, size) }
+      return HTTP2Session.with(user) { $0.field(streamID(frame), name, count, value, size) }
     }
     nghttp2_session_callbacks_set_on_invalid_header_callback(callbacks) { _, frame, _, _, _, _, _, user in
       guard let frame, let user else { return HTTP2Session.failure }
-      return HTTP2Session.with(user) { $0.invalidField(frame.pointee) }
+      return HTTP2Session.with(user) { $0.invalidField(streamID(frame)) }
     }
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks) { _, frame, user in
       guard let frame, let user else { return HTTP2Session.failure }

@@ -35,7 +35,7 @@ extension HTTP2Session {
 
   private func write() {
     while fault == nil {
-      guard connection.output.count < Self.cap else {
+      guard output.count < Self.cap else {
         isCapped = true
         return
       }
@@ -45,7 +45,7 @@ extension HTTP2Session {
         if count < 0, fault == nil { fault = NGHTTP2_INTERNAL_ERROR.rawValue }
         return
       }
-      connection.output.append(bytes, count)
+      output.append(bytes, count)
     }
   }
 
@@ -144,14 +144,14 @@ extension HTTP2Session {
   {
     var at = from
     while at < end {
-      guard let feed = memchr(base + at, 0x0a, end - at) else { return end }
-      let next = UnsafeMutablePointer<UInt8>(mutating: feed.assumingMemoryBound(to: UInt8.self)) - base + 1
-      var last = next - 1
+      var last = at + scan_byte(base + at, end - at, 0x0a)
+      guard last < end else { return end }
+      let next = last + 1
       if last > at, base[last - 1] == 0x0d { last -= 1 }
       guard last > at else { return next }
-      if let colon = memchr(base + at, 0x3a, last - at) {
-        let name = base + at
-        let size = UnsafeMutablePointer<UInt8>(mutating: colon.assumingMemoryBound(to: UInt8.self)) - name
+      let name = base + at
+      let size = scan_byte(name, last - at, 0x3a)
+      if size < last - at {
         var value = at + size + 1
         while value < last, base[value] == 0x20 || base[value] == 0x09 { value += 1 }
         if size > 0, count < HTTP2Library.maximumFields, !Self.isOfConnection(name, size) {
@@ -220,7 +220,7 @@ extension HTTP2Session {
   func sendData(
     _ frame: nghttp2_frame, _ header: UnsafePointer<UInt8>, _ count: Int, _ source: nghttp2_data_source
   ) -> Int32 {
-    guard connection.output.count < Self.cap else {
+    guard output.count < Self.cap else {
       isCapped = true
       return NGHTTP2_ERR_WOULDBLOCK.rawValue
     }
@@ -229,10 +229,10 @@ extension HTTP2Session {
     sending = held
     return held._withUnsafeGuaranteedRef { stream in
       guard let base = stream.output.base, stream.output.count >= count else { return Self.failure }
-      connection.output.append(header, 9)
-      connection.output.append(base, count)
+      output.append(header, 9)
+      output.append(base, count)
       stream.output.drop(count)
-      stream.movedAt = server.loop.now
+      stream.movedAt = loop.now
       if stream.isFull, stream.output.count <= HTTPExchange.lowWater { drained.append(stream) }
       return 0
     }
@@ -242,7 +242,7 @@ extension HTTP2Session {
 
   /// Looks for streams that stand still.
   func tick(_ limits: HTTPServer.Limits) {
-    let now = server.loop.now
+    let now = loop.now
     func isLate(_ stream: HTTP2Stream, _ seconds: Int) -> Bool {
       now - stream.movedAt >= Int64(seconds) * 1_000_000_000
     }
@@ -274,13 +274,13 @@ extension HTTP2Session {
 
   /// A GOAWAY frame (RFC 9113, 6.8), written without the library when it has failed.
   func writeGoaway(_ code: UInt32) {
-    let target = connection.output.room(17)
+    let target = output.room(17)
     let fields: [UInt32] = [UInt32(bitPattern: lastID), code]
     let header: [UInt8] = [0, 0, 8, UInt8(NGHTTP2_GOAWAY.rawValue), 0, 0, 0, 0, 0]
     for index in 0..<9 { target[index] = header[index] }
     for index in 0..<8 {
       target[9 + index] = UInt8(truncatingIfNeeded: fields[index / 4] >> (24 - 8 * UInt32(index % 4)))
     }
-    connection.output.wrote(17)
+    output.wrote(17)
   }
 }

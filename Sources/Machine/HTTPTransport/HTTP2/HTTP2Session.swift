@@ -21,6 +21,9 @@ final class HTTP2Session {
 
   unowned(unsafe) let server: HTTPServer
   unowned(unsafe) let connection: HTTPConnection
+  /// The connection's, held here as well: nothing is counted on the way to it. So is the loop.
+  let output: ByteQueue
+  let loop: EventLoop
   let library: HTTP2Library
   var session: OpaquePointer?
   /// Held by the server's slab, as those in the other lists are.
@@ -66,8 +69,10 @@ final class HTTP2Session {
     self.server = server
     self.connection = connection
     self.library = library
-    idleSince = server.loop.now
-    patienceAt = server.loop.now
+    output = connection.output
+    loop = server.loop
+    idleSince = loop.now
+    patienceAt = loop.now
     let user = Unmanaged.passUnretained(self).toOpaque()
     guard nghttp2_session_server_new2(&session, library.callbacks, user, library.option) == 0 else {
       return nil
@@ -122,7 +127,7 @@ final class HTTP2Session {
 
   /// Takes one from the client's patience.
   private func wear(_ cost: Int) -> Int32 {
-    let earned = (server.loop.now - patienceAt) / 10_000_000
+    let earned = (loop.now - patienceAt) / 10_000_000
     if earned > 0 {
       patience = min(Self.patience, patience + Int(min(earned, Int64(Self.patience))))
       patienceAt += earned * 10_000_000
@@ -159,7 +164,7 @@ final class HTTP2Session {
       currentID = id
       return 0
     }
-    let stream = Unmanaged.passUnretained(server.openStream(self, id: id, place: streams.count))
+    let stream = server.openStream(self, id: id, place: streams.count)
     streams.append(stream)
     lastID = max(lastID, id)
     nghttp2_session_set_stream_user_data(session, id, stream.toOpaque())
@@ -183,10 +188,9 @@ final class HTTP2Session {
   private func stream(_ id: Int32) -> HTTP2Stream? { held(id)?.takeUnretainedValue() }
 
   func field(
-    _ frame: nghttp2_frame, _ name: UnsafePointer<UInt8>, _ count: Int, _ value: UnsafePointer<UInt8>,
-    _ size: Int
+    _ id: Int32, _ name: UnsafePointer<UInt8>, _ count: Int, _ value: UnsafePointer<UInt8>, _ size: Int
   ) -> Int32 {
-    guard let current, currentID == frame.hd.stream_id else { return 0 }
+    guard let current, currentID == id else { return 0 }
     return current._withUnsafeGuaranteedRef { field($0, name, count, value, size) }
   }
 
@@ -208,27 +212,13 @@ final class HTTP2Session {
     }
     if isTrailers {
       guard name[0] != 0x3a else { return 0 }
-      append(name, count, value, size, to: stream.trailers)
+      stream.trailers.append(name, count, value, size)
     } else if name[0] == 0x3a {
       pseudoField(name, count, value, size)
     } else {
       regularField(stream, name, count, value, size)
     }
     return 0
-  }
-
-  private func append(
-    _ name: UnsafePointer<UInt8>, _ count: Int, _ value: UnsafePointer<UInt8>, _ size: Int,
-    to queue: ByteQueue
-  ) {
-    let target = queue.room(count + size + 4)
-    memcpy(target, name, count)
-    target[count] = 0x3a
-    target[count + 1] = 0x20
-    memcpy(target + count + 2, value, size)
-    target[count + size + 2] = 0x0d
-    target[count + size + 3] = 0x0a
-    queue.wrote(count + size + 4)
   }
 
   /// The library has checked that each is there once, before the others, and well formed.
@@ -274,8 +264,8 @@ final class HTTP2Session {
       stream.isGRPC =
         size >= 16 && Self.equals(value, 16, "application/grpc")
         && (size == 16 || value[16] == 0x2b || value[16] == 0x3b)
-      append(name, count, value, size, to: stream.headBytes)
-    default: append(name, count, value, size, to: stream.headBytes)
+      stream.headBytes.append(name, count, value, size)
+    default: stream.headBytes.append(name, count, value, size)
     }
   }
 
@@ -293,8 +283,8 @@ final class HTTP2Session {
   }
 
   /// A name or a value that HTTP does not allow: the request is malformed (RFC 9113, 8.1.1).
-  func invalidField(_ frame: nghttp2_frame) -> Int32 {
-    if let stream = current?.takeUnretainedValue(), stream.id == frame.hd.stream_id {
+  func invalidField(_ id: Int32) -> Int32 {
+    if let stream = current?.takeUnretainedValue(), stream.id == id {
       abort(stream, NGHTTP2_PROTOCOL_ERROR.rawValue)
     }
     return 0
@@ -308,7 +298,7 @@ final class HTTP2Session {
       current = nil
       held._withUnsafeGuaranteedRef { stream in
         guard stream.id == frame.hd.stream_id, stream.state != .closed else { return }
-        stream.movedAt = server.loop.now
+        stream.movedAt = loop.now
         if isTrailers {
           if ends { requestEnded(stream) }
         } else {
@@ -416,7 +406,7 @@ final class HTTP2Session {
     // One stream that waits must not stop the others: the connection's window comes back at once.
     connectionConsumed += count
     guard let stream = stream(id) else { return 0 }
-    stream.movedAt = server.loop.now
+    stream.movedAt = loop.now
     switch stream.state {
     case .collecting:
       let size = stream.collected.count + count
@@ -453,7 +443,7 @@ final class HTTP2Session {
 
   private func requestEnded(_ stream: HTTP2Stream) {
     stream.requestEnded = true
-    stream.movedAt = server.loop.now
+    stream.movedAt = loop.now
     switch stream.state {
     case .collecting: deliver(stream)
     case .owned where stream.takesParts && !stream.isPaused && stream.collected.isEmpty: deliverEnd(stream)
@@ -518,7 +508,7 @@ final class HTTP2Session {
       streams[stream.place] = last
       last._withUnsafeGuaranteedRef { $0.place = stream.place }
     }
-    if streams.isEmpty { idleSince = server.loop.now }
+    if streams.isEmpty { idleSince = loop.now }
     forget(stream)
     let isOwned = stream.state == .owned && stream.resetCode == nil && stream.isWithOwner
     stream.state = .closed
@@ -554,8 +544,9 @@ final class HTTP2Session {
 
   /// The stream is looked at when the session pumps.
   func enqueue(_ stream: HTTP2Stream) {
-    server.soil(connection)
+    // Who is pending has soiled the connection, or is met by the pump that runs.
     guard !stream.isPending else { return }
+    server.soil(connection)
     stream.isPending = true
     pending.append(Unmanaged.passUnretained(stream))
   }

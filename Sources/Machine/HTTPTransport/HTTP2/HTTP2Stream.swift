@@ -26,7 +26,7 @@ final class HTTP2Stream: HTTPExchange {
   }
 
   /// The session, while the stream is open: it closes its streams before it goes.
-  unowned(unsafe) var session: HTTP2Session?
+  private(set) var session: Unmanaged<HTTP2Session>?
   var id: Int32 = 0
   /// Where it stands in the session's list.
   var place = 0
@@ -83,7 +83,7 @@ final class HTTP2Stream: HTTPExchange {
   /// Makes a closed stream ready for a new request.
   func open(_ session: HTTP2Session, id: Int32, now: Int64) {
     generation &+= 1
-    self.session = session
+    self.session = Unmanaged.passUnretained(session)
     self.id = id
     state = .head
     fault = nil
@@ -109,6 +109,9 @@ final class HTTP2Stream: HTTPExchange {
     isGRPC = false
     ownerTag = 0
   }
+
+  /// The session looks at this stream when it pumps.
+  func enqueue() { session?._withUnsafeGuaranteedRef { $0.enqueue(self) } }
 
   /// Gives memory back; small buffers stay for the next use of the slot.
   func release() {

@@ -102,21 +102,25 @@ extension HTTPServer {
 
   // MARK: Streams
 
-  func stream(_ key: UInt64) -> HTTP2Stream? {
+  /// The open stream of a key.
+  func heldStream(_ key: UInt64) -> Unmanaged<HTTPExchange>? {
     let slot = Int(key & 0xffff_ffff) & ~HTTP2Stream.slotMark
     guard slot < streams.count else { return nil }
     let stream = streams[slot]
-    return stream.key == key && stream.state != .closed ? stream : nil
+    return stream.key == key && stream.state != .closed ? Unmanaged.passUnretained(stream) : nil
   }
 
-  func openStream(_ session: HTTP2Session, id: Int32, place: Int) -> HTTP2Stream {
+  func openStream(_ session: HTTP2Session, id: Int32, place: Int) -> Unmanaged<HTTP2Stream> {
     let index = freeStreams.popLast() ?? streams.count
     if index == streams.count { streams.append(HTTP2Stream(index: index)) }
     let stream = streams[index]
     stream.open(session, id: id, now: loop.now)
     stream.place = place
-    stream.isTLS = session.connection.isTLS
-    return stream
+    let connection = session.connection
+    stream.isTLS = connection.isTLS
+    stream.peer = connection.peer
+    stream.isPeerTrusted = connection.isPeerTrusted
+    return Unmanaged.passUnretained(stream)
   }
 
   func closeStream(_ stream: HTTP2Stream) {
@@ -149,7 +153,7 @@ extension HTTPServer {
     stream.answer = .ready
     stream.headCount = stream.output.count
     stream.movedAt = loop.now
-    stream.session?.enqueue(stream)
+    stream.enqueue()
   }
 
   func informational(_ stream: HTTP2Stream, _ status: Int, _ fields: UnsafeBufferPointer<UInt8>) {
@@ -158,7 +162,7 @@ extension HTTPServer {
     stream.interim.append("\r\n")
     if let lines = fields.baseAddress { stream.interim.append(lines, fields.count) }
     stream.interim.append("\r\n")
-    stream.session?.enqueue(stream)
+    stream.enqueue()
   }
 
   func upgrade(_ stream: HTTP2Stream) {
@@ -171,7 +175,7 @@ extension HTTPServer {
     // The client has its time from when there is something to take, however long the answer was silent before.
     if stream.output.isEmpty { stream.movedAt = loop.now }
     stream.output.append(bytes, count)
-    stream.session?.enqueue(stream)
+    stream.enqueue()
     if stream.output.count > HTTPExchange.highWater { stream.isFull = true }
     return !stream.isFull
   }
@@ -184,17 +188,17 @@ extension HTTPServer {
   func finish(_ stream: HTTP2Stream) {
     stream.hasEnded = true
     if !stream.isRaw { stream.ownerTag = 0 }
-    stream.session?.enqueue(stream)
+    stream.enqueue()
   }
 
   func reset(_ stream: HTTP2Stream) {
     guard stream.resetCode == nil else { return }
     stream.resetCode = NGHTTP2_INTERNAL_ERROR.rawValue
-    stream.session?.enqueue(stream)
+    stream.enqueue()
   }
 
   func resume(_ stream: HTTP2Stream) {
     stream.movedAt = loop.now
-    stream.session?.enqueue(stream)
+    stream.enqueue()
   }
 }

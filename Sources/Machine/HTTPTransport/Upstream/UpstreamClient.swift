@@ -233,7 +233,11 @@ public final class UpstreamClient {
     guard slot < connections.count, connections[slot].key == key, connections[slot].state != .closed else {
       return
     }
-    let connection = connections[slot]
+    // Held by the slab, and so not counted.
+    Unmanaged.passUnretained(connections[slot])._withUnsafeGuaranteedRef { ready($0, key, events) }
+  }
+
+  private func ready(_ connection: UpstreamConnection, _ key: UInt64, _ events: ReadyEvents) {
     if connection.state == .connecting {
       if connection.cipher == nil {
         let code = roost_socket_error(connection.descriptor)

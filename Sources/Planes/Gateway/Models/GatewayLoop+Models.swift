@@ -22,7 +22,7 @@ extension GatewayLoop {
     request.identifier = arrival.identifier
     request.identifierCount = arrival.identifierCount
     request.trace = arrival.trace
-    request.peer = server.peerAddress(exchange)
+    request.peer = exchange.peer
     request.route = .execute
     request.node = node
     request.choice = choice

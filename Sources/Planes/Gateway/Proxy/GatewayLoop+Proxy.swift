@@ -109,9 +109,11 @@ extension GatewayLoop {
   }
 
   private func node(_ id: UnsafeBufferPointer<UInt8>) -> LoopNode? {
-    guard let base = id.baseAddress, let key = NodeKey(base, id.count), let place = places[key] else {
-      return nil
-    }
+    guard let base = id.baseAddress, let key = NodeKey(base, id.count) else { return nil }
+    // A request asks twice, and the next one often means the same node.
+    if let last = lastPlace, last.key == key { return nodes[last.place] }
+    guard let place = places[key] else { return nil }
+    lastPlace = (key, place)
     return nodes[place]
   }
 
@@ -127,7 +129,7 @@ extension GatewayLoop {
     request.isGRPC = exchange.isGRPC
     request.identifierCount = takeIdentifier(exchange, fields.fields, into: &request.identifier)
     request.trace = takeTrace(exchange, fields.fields)
-    request.peer = server.peerAddress(exchange)
+    request.peer = exchange.peer
     request.route = found.nodeID >= 0 || found.nodeAlias >= 0 ? .header : route?.rule == .host ? .host : .path
     request.state = .queued
     exchange.ownerTag = request.tag
@@ -288,12 +290,15 @@ extension GatewayLoop {
     return request
   }
 
-  func proxy(_ tag: UInt64) -> ProxyRequest? {
+  func proxy(_ tag: UInt64) -> ProxyRequest? { heldProxy(tag)?.takeUnretainedValue() }
+
+  /// The same, not counted: the slab holds it as long as the loop is.
+  func heldProxy(_ tag: UInt64) -> Unmanaged<ProxyRequest>? {
     guard tag & ProxyRequest.mark != 0 else { return nil }
     let slot = Int(tag & 0x7fff_ffff)
     guard slot < proxies.count else { return nil }
     let request = proxies[slot]
-    return request.tag == tag && request.state != .free ? request : nil
+    return request.tag == tag && request.state != .free ? Unmanaged.passUnretained(request) : nil
   }
 
   func recycle(_ request: ProxyRequest) {

@@ -96,11 +96,13 @@ extension GatewayLoop {
     if !request.requestEnded, let exchange = exchange(of: request) { server.resume(exchange) }
   }
 
-  func exchange(of request: ProxyRequest) -> HTTPExchange? {
-    guard let exchange = server.exchange(request.exchange), exchange.ownerTag == request.tag else {
-      return nil
-    }
-    return exchange
+  func exchange(of request: ProxyRequest) -> HTTPExchange? { held(of: request)?.takeUnretainedValue() }
+
+  /// The same, not counted: the server's slab holds it.
+  private func held(of request: ProxyRequest) -> Unmanaged<HTTPExchange>? {
+    guard let exchange = server.held(request.exchange) else { return nil }
+    let isOurs = exchange._withUnsafeGuaranteedRef { $0.ownerTag == request.tag }
+    return isOurs ? exchange : nil
   }
 
   // MARK: From the caller
@@ -149,11 +151,15 @@ extension GatewayLoop {
   }
 
   func bodyEnded(_ exchange: HTTPExchange, trailers: UnsafeBufferPointer<UInt8>) {
-    guard let request = proxy(exchange.ownerTag) else { return callEnded(exchange) }
+    guard let held = heldProxy(exchange.ownerTag) else { return callEnded(exchange) }
+    held._withUnsafeGuaranteedRef { bodyEnded($0, trailers) }
+  }
+
+  private func bodyEnded(_ request: ProxyRequest, _ trailers: UnsafeBufferPointer<UInt8>) {
     guard !request.requestEnded else { return }
     request.requestEnded = true
     request.active = loop.now
-    if let upstream = request.upstream, request.framing != .none || request.state == .upgraded {
+    if request.framing != .none || request.state == .upgraded, let upstream = request.upstream {
       self.upstream.end(upstream, trailers: trailers)
     }
     if request.state == .upgraded {
@@ -196,12 +202,21 @@ extension GatewayLoop {
   }
 
   func upstreamHead(_ upstream: UpstreamExchange, fields: UnsafeMutablePointer<HTTP1Field>) {
-    guard let request = proxy(upstream.ownerTag) else {
+    guard let held = heldProxy(upstream.ownerTag) else {
       guard let base = upstream.base else { return }
       return injectedHead(
         upstream, ProxyFields(base: base, fields: fields, count: Int(upstream.head.fieldCount)))
     }
-    guard let exchange = exchange(of: request) else { return callerIsGone(request) }
+    held._withUnsafeGuaranteedRef { request in
+      guard let exchange = self.held(of: request) else { return callerIsGone(request) }
+      exchange._withUnsafeGuaranteedRef { passHead(request, $0, upstream, fields) }
+    }
+  }
+
+  private func passHead(
+    _ request: ProxyRequest, _ exchange: HTTPExchange, _ upstream: UpstreamExchange,
+    _ fields: UnsafeMutablePointer<HTTP1Field>
+  ) {
     let head = upstream.head
     request.active = loop.now
     request.answered = loop.clock()
@@ -273,8 +288,17 @@ extension GatewayLoop {
   }
 
   func upstreamPart(_ upstream: UpstreamExchange, _ bytes: UnsafePointer<UInt8>, _ count: Int) {
-    guard let request = proxy(upstream.ownerTag) else { return injectedPart(upstream, bytes, count) }
-    guard let exchange = exchange(of: request) else { return callerIsGone(request) }
+    guard let held = heldProxy(upstream.ownerTag) else { return injectedPart(upstream, bytes, count) }
+    held._withUnsafeGuaranteedRef { request in
+      guard let exchange = self.held(of: request) else { return callerIsGone(request) }
+      exchange._withUnsafeGuaranteedRef { passPart(request, $0, upstream, bytes, count) }
+    }
+  }
+
+  private func passPart(
+    _ request: ProxyRequest, _ exchange: HTTPExchange, _ upstream: UpstreamExchange,
+    _ bytes: UnsafePointer<UInt8>, _ count: Int
+  ) {
     request.active = loop.now
     if request.execution == nil { request.sent += count }
     if let capture = request.capture { capture.add(answer: bytes, count) }
@@ -287,7 +311,11 @@ extension GatewayLoop {
   }
 
   func upstreamEnded(_ upstream: UpstreamExchange, trailers: UnsafeBufferPointer<UInt8>) {
-    guard let request = proxy(upstream.ownerTag) else { return injectedEnded(upstream) }
+    guard let held = heldProxy(upstream.ownerTag) else { return injectedEnded(upstream) }
+    held._withUnsafeGuaranteedRef { answerEnded($0, trailers) }
+  }
+
+  private func answerEnded(_ request: ProxyRequest, _ trailers: UnsafeBufferPointer<UInt8>) {
     request.responseEnded = true
     if request.state == .upgraded {
       // With both sides closed it is not ours any more, though the caller may still have to go.
@@ -300,7 +328,9 @@ extension GatewayLoop {
     if request.isGRPC { request.noteStatus(trailers: trailers) }
     if let capture = request.capture { copied(request, capture) }
     if let execution = request.execution { return executionEnded(request, execution) }
-    if let exchange = exchange(of: request) { server.end(exchange, trailers: trailers) }
+    if let exchange = held(of: request) {
+      exchange._withUnsafeGuaranteedRef { server.end($0, trailers: trailers) }
+    }
     finished(request)
   }
 

@@ -19,7 +19,7 @@ extension GatewayLoop {
   func writeForwarded(
     _ request: ProxyRequest, _ exchange: HTTPExchange, _ fields: ProxyFields, _ route: ProxyRoute?
   ) {
-    let said = server.trustsPeer(exchange) ? said(fields) : Said()
+    let said = exchange.isPeerTrusted ? said(fields) : Said()
     let hasChain = said.addresses >= 0 || said.forwarded >= 0
     if !hasChain || said.addresses >= 0 {
       request.head.append("x-forwarded-for: ")
