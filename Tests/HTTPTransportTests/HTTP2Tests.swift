@@ -95,6 +95,69 @@ import Testing
     #expect(client.answer(101).status == "200")
   }
 
+  @Test func `a head that comes in parts, with others in between, is the one that was sent`() throws {
+    let server = try TransportFixture()
+    defer { server.stop() }
+    let client = FrameClient(port: server.port)
+    let other = FrameClient(port: server.port)
+    let first = FrameClient.block(
+      FrameClient.request("GET", "/collect?a", [("x-first", "1"), ("cookie", "a=1")]))
+    let rest = FrameClient.block([("cookie", ""), ("x-empty", ""), ("x-last", "z")])
+    for (round, stream) in [UInt32(1), 3, 5].enumerated() {
+      client.frame(FrameClient.headers, flags: 1, stream: stream, payload: first)
+      other.headers(
+        stream, FrameClient.request("GET", "/collect?other", (0..<20).map { ("x-other-\($0)", "\(round)") }))
+      #expect(other.answer(stream).status == "200")
+      client.frame(FrameClient.continuation, flags: 4, stream: stream, payload: rest)
+      #expect(
+        String(decoding: client.answer(stream).body, as: UTF8.self)
+          == """
+          GET /collect?a 0
+          host=a.example
+          x-first=1
+          x-empty=
+          x-last=z
+          cookie=a=1;
+          http2=true grpc=false tls=false
+
+          """)
+    }
+  }
+
+  /// The server asserts for each of these that the table of fields, filled while the head came, is the parser's.
+  @Test func `heads of any fields are answered or refused, and the connection goes on`() throws {
+    let server = try TransportFixture()
+    defer { server.stop() }
+    let client = FrameClient(port: server.port)
+    let names = [
+      "host", "cookie", "cookie", "content-length", "expect", "te", "traceparent", "x-request-id",
+      "content_length",
+      "transfer_encoding", "authorization", "x", "!#$%&'*+-.^_`|~09az", "content-type", "grpc-timeout",
+    ]
+    let values = [
+      "", "0", "5", "a.example", "A.EXAMPLE", "b:99999", "[::1]", "100-continue", "100-CONTINUE", "200-ok",
+      "trailers",
+      "a  b", "a\tb", " a", "a ", "\u{80}", String(repeating: "v", count: 300), "application/grpc", "=; ;",
+    ]
+    var state: UInt64 = 11
+    func next(_ count: Int) -> Int {
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      return Int(state >> 33) % count
+    }
+    var answers: [String: Int] = [:]
+    for round in 0..<400 {
+      let stream = UInt32(2 * round + 1)
+      let fields = (0..<next(5)).map { _ in (names[next(names.count)], values[next(values.count)]) }
+      client.headers(stream, FrameClient.request("GET", "/collect", fields))
+      answers[client.answer(stream).status ?? "reset", default: 0] += 1
+    }
+    for kind in ["200", "400", "417", "reset"] {
+      #expect(answers[kind, default: 0] > 0, "\(kind) in \(answers)")
+    }
+    client.get(901, "/collect")
+    #expect(client.answer(901).status == "200")
+  }
+
   @Test func `a body that is not as long as it said is reset`() throws {
     let server = try TransportFixture()
     defer { server.stop() }

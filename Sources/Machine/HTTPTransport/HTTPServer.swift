@@ -53,6 +53,8 @@ public final class HTTPServer {
   var fieldsKey = UInt64.max
   let library = HTTP2Library()
   var streams: [HTTP2Stream] = []
+  /// The same, to look at without counting.
+  var heldStreams: [Unmanaged<HTTP2Stream>] = []
   var freeStreams: [Int] = []
   var recycledStreams: [Int] = []
   /// What was seen of HTTP/2.

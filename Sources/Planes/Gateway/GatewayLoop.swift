@@ -53,6 +53,8 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
   var requests: [ExecuteRequest] = []
   var freeRequests: [Int] = []
   var proxies: [ProxyRequest] = []
+  /// The same, to look at without counting.
+  var heldProxies: [Unmanaged<ProxyRequest>] = []
   var freeProxies: [Int] = []
   var holds: [AliasID: LoopHold] = [:]
   var holdSerial: UInt32 = 0

@@ -93,17 +93,23 @@ static inline size_t scan_byte(const uint8_t *p, size_t n, uint8_t c) {
 
 static inline uint8_t scan_lower(uint8_t c) { return (c >= 'A' && c <= 'Z') ? (uint8_t)(c | 32) : c; }
 
+static inline int scan_same_word(const uint8_t *a, const uint8_t *b) {
+  uint64_t x, y;
+  __builtin_memcpy(&x, a, 8);
+  __builtin_memcpy(&y, b, 8);
+  return x == y;
+}
+
 /* Whether n bytes equal a lower-case text, ignoring ASCII case. Names mostly come in lower case: eight equal bytes are seen
    at once. */
 static inline int scan_equals_lower(const uint8_t *p, const uint8_t *lower, size_t n) {
-  size_t i = 0;
-  for (; i + 8 <= n; i += 8) {
-    uint64_t x, y;
-    __builtin_memcpy(&x, p + i, 8);
-    __builtin_memcpy(&y, lower + i, 8);
-    if (x != y) break;
+  if (n >= 8) {
+    size_t i = 0;
+    while (i + 8 < n && scan_same_word(p + i, lower + i)) i += 8;
+    /* The last word may overlap the one before. */
+    if (i + 8 >= n && scan_same_word(p + n - 8, lower + n - 8)) return 1;
   }
-  for (; i < n; i++)
+  for (size_t i = 0; i < n; i++)
     if (scan_lower(p[i]) != lower[i]) return 0;
   return 1;
 }

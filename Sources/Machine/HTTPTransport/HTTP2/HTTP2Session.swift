@@ -64,6 +64,9 @@ final class HTTP2Session {
   private var authority = 0..<0
   private var isWebSocket = false
   private var wroteRequestLine = false
+  /// Header lines of the head whose places are in the loop's table of fields; -1: the head has to be parsed.
+  private var known = -1
+  private let fields: UnsafeMutablePointer<HTTP1Field>
 
   init?(server: HTTPServer, connection: HTTPConnection, library: HTTP2Library) {
     self.server = server
@@ -71,6 +74,7 @@ final class HTTP2Session {
     self.library = library
     output = connection.output
     loop = server.loop
+    fields = server.fields
     idleSince = loop.now
     patienceAt = loop.now
     let user = Unmanaged.passUnretained(self).toOpaque()
@@ -109,6 +113,8 @@ final class HTTP2Session {
 
   /// Gives the library what was read. Afterwards look at `fault`.
   func receive(_ bytes: UnsafePointer<UInt8>, _ count: Int) {
+    // In between other heads may have gone through the table.
+    known = -1
     let taken = nghttp2_session_mem_recv(session, bytes, count)
     if taken < 0, fault == nil {
       switch Int32(truncatingIfNeeded: taken) {
@@ -265,12 +271,17 @@ final class HTTP2Session {
         size >= 16 && Self.equals(value, 16, "application/grpc")
         && (size == 16 || value[16] == 0x2b || value[16] == 0x3b)
       stream.headBytes.append(name, count, value, size)
-    default: stream.headBytes.append(name, count, value, size)
+      added(stream, count, size)
+    default:
+      stream.headBytes.append(name, count, value, size)
+      added(stream, count, size)
     }
   }
 
   private func writeRequestLine(_ stream: HTTP2Stream) {
     wroteRequestLine = true
+    known = 0
+    server.fieldsKey = stream.key
     guard let base = pseudo.base else { return }
     stream.headBytes.append(base + method.lowerBound, method.count)
     stream.headBytes.append(" ")
@@ -280,6 +291,28 @@ final class HTTP2Session {
     stream.headBytes.append("host: ")
     stream.headBytes.append(base + authority.lowerBound, authority.count)
     stream.headBytes.append("\r\n")
+    added(stream, 4, authority.count)
+  }
+
+  /// Puts the line `name: value` that was just added to a head into the table of fields. The library has checked its bytes.
+  private func added(_ stream: HTTP2Stream, _ count: Int, _ size: Int) {
+    guard known >= 0, known < HTTP1Head.maximumFields, let base = stream.headBytes.base else {
+      known = -1
+      return
+    }
+    let value = stream.headBytes.count - 2 - size
+    func isSpace(_ at: Int) -> Bool { base[at] == 0x20 || base[at] == 0x09 }
+    guard size == 0 || !isSpace(value) && !isSpace(value + size - 1) else {
+      known = -1
+      return
+    }
+    var field = HTTP1Field()
+    field.nameStart = Int32(truncatingIfNeeded: value - 2 - count)
+    field.nameCount = Int32(truncatingIfNeeded: count)
+    field.valueStart = Int32(truncatingIfNeeded: value)
+    field.valueCount = Int32(truncatingIfNeeded: size)
+    fields[known] = field
+    known += 1
   }
 
   /// A name or a value that HTTP does not allow: the request is malformed (RFC 9113, 8.1.1).
@@ -326,6 +359,7 @@ final class HTTP2Session {
     if let base = cookies.base, !cookies.isEmpty {
       stream.headBytes.append(base, cookies.count)
       stream.headBytes.append("\r\n")
+      added(stream, 6, cookies.count - 8)
     }
     stream.headBytes.append("\r\n")
     stream.head = HTTP1Head()
@@ -337,7 +371,7 @@ final class HTTP2Session {
       stream.isExtendedConnect = true
     }
     do throws(HTTP1Fault) {
-      try server.parse(stream)
+      try server.parse(stream, known: known)
     } catch {
       return refuse(stream, error.status, error.message)
     }

@@ -106,21 +106,28 @@ extension HTTPServer {
   func heldStream(_ key: UInt64) -> Unmanaged<HTTPExchange>? {
     let slot = Int(key & 0xffff_ffff) & ~HTTP2Stream.slotMark
     guard slot < streams.count else { return nil }
-    let stream = streams[slot]
-    return stream.key == key && stream.state != .closed ? Unmanaged.passUnretained(stream) : nil
+    let isOpen = heldStreams[slot]._withUnsafeGuaranteedRef { $0.key == key && $0.state != .closed }
+    return isOpen ? Unmanaged.fromOpaque(heldStreams[slot].toOpaque()) : nil
   }
 
   func openStream(_ session: HTTP2Session, id: Int32, place: Int) -> Unmanaged<HTTP2Stream> {
     let index = freeStreams.popLast() ?? streams.count
-    if index == streams.count { streams.append(HTTP2Stream(index: index)) }
-    let stream = streams[index]
+    if index == streams.count {
+      let stream = HTTP2Stream(index: index)
+      streams.append(stream)
+      heldStreams.append(Unmanaged.passUnretained(stream))
+    }
+    heldStreams[index]._withUnsafeGuaranteedRef { open($0, session, id: id, place: place) }
+    return heldStreams[index]
+  }
+
+  private func open(_ stream: HTTP2Stream, _ session: HTTP2Session, id: Int32, place: Int) {
     stream.open(session, id: id, now: loop.now)
     stream.place = place
     let connection = session.connection
     stream.isTLS = connection.isTLS
     stream.peer = connection.peer
     stream.isPeerTrusted = connection.isPeerTrusted
-    return Unmanaged.passUnretained(stream)
   }
 
   func closeStream(_ stream: HTTP2Stream) {
@@ -128,16 +135,40 @@ extension HTTPServer {
     recycledStreams.append(stream.slot & ~HTTP2Stream.slotMark)
   }
 
-  /// Parses the head of a stream into the loop's table of fields.
-  func parse(_ stream: HTTP2Stream) throws(HTTP1Fault) {
+  /// Parses the head of a stream into the loop's table of fields; if `known` is not negative, so many fields are there already
+  /// and are all.
+  func parse(_ stream: HTTP2Stream, known: Int = -1) throws(HTTP1Fault) {
     guard let base = stream.headBytes.base else { throw .method }
+    let count = stream.headBytes.count
     fieldsKey = stream.key
-    stream.head = try HTTP1Head.parseRequest(base, stream.headBytes.count, fields)
+    if known >= 0 {
+      assert(parses(base, count, known: known), "the table of fields is not the parser's")
+      stream.head = try HTTP1Head.parseRequest(base, count, fields, known: known)
+    } else {
+      stream.head = try HTTP1Head.parseRequest(base, count, fields)
+    }
     stream.base = UnsafePointer(base)
     // A body whose length is not said ends with its stream, as a chunked one ends with its last chunk.
     // What follows an extended CONNECT is no body (RFC 8441, 5).
     if !stream.requestEnded, !stream.isExtendedConnect, stream.head.contentLength < 0 {
       stream.head.isChunked = true
+    }
+  }
+
+  /// Whether the parser says the same of a head as the table that was filled while it came; looked at where assertions are.
+  private func parses(_ base: UnsafePointer<UInt8>, _ count: Int, known: Int) -> Bool {
+    withUnsafeTemporaryAllocation(of: HTTP1Field.self, capacity: HTTP1Head.maximumFields) { other in
+      guard let table = other.baseAddress else { return false }
+      var parsed: Result<HTTP1Head, HTTP1Fault>
+      var filled: Result<HTTP1Head, HTTP1Fault>
+      do throws(HTTP1Fault) { parsed = .success(try HTTP1Head.parseRequest(base, count, table)) } catch {
+        parsed = .failure(error)
+      }
+      do throws(HTTP1Fault) {
+        filled = .success(try HTTP1Head.parseRequest(base, count, fields, known: known))
+      } catch { filled = .failure(error) }
+      guard case .success(let head) = parsed else { return parsed == filled }
+      return parsed == filled && (0..<Int(head.fieldCount)).allSatisfy { table[$0] == fields[$0] }
     }
   }
 

@@ -284,7 +284,11 @@ extension GatewayLoop {
 
   func takeProxy() -> ProxyRequest {
     let slot = freeProxies.popLast() ?? proxies.count
-    if slot == proxies.count { proxies.append(ProxyRequest(slot: slot)) }
+    if slot == proxies.count {
+      let request = ProxyRequest(slot: slot)
+      proxies.append(request)
+      heldProxies.append(Unmanaged.passUnretained(request))
+    }
     let request = proxies[slot]
     request.reset()
     return request
@@ -296,9 +300,9 @@ extension GatewayLoop {
   func heldProxy(_ tag: UInt64) -> Unmanaged<ProxyRequest>? {
     guard tag & ProxyRequest.mark != 0 else { return nil }
     let slot = Int(tag & 0x7fff_ffff)
-    guard slot < proxies.count else { return nil }
-    let request = proxies[slot]
-    return request.tag == tag && request.state != .free ? Unmanaged.passUnretained(request) : nil
+    guard slot < heldProxies.count else { return nil }
+    let isOurs = heldProxies[slot]._withUnsafeGuaranteedRef { $0.tag == tag && $0.state != .free }
+    return isOurs ? heldProxies[slot] : nil
   }
 
   func recycle(_ request: ProxyRequest) {

@@ -93,7 +93,9 @@ extension GatewayLoop {
       self.upstream.end(upstream, trailers: request.trailers.bytes)
     }
     arm(request)
-    if !request.requestEnded, let exchange = exchange(of: request) { server.resume(exchange) }
+    if !request.requestEnded, let exchange = held(of: request) {
+      exchange._withUnsafeGuaranteedRef { server.resume($0) }
+    }
   }
 
   func exchange(of request: ProxyRequest) -> HTTPExchange? { held(of: request)?.takeUnretainedValue() }

@@ -1,7 +1,7 @@
 internal import CLinux
 
 /// Where a header stands in the bytes of its head.
-public struct HTTP1Field: Sendable {
+public struct HTTP1Field: Equatable, Sendable {
   public var nameStart: Int32 = 0
   public var nameCount: Int32 = 0
   public var valueStart: Int32 = 0
@@ -14,7 +14,7 @@ public struct HTTP1Field: Sendable {
 /// no bytes itself.
 ///
 /// The fields go to a table of `maximumFields` that the caller owns, one per event loop, so that a head costs no memory.
-public struct HTTP1Head: Sendable {
+public struct HTTP1Head: Equatable, Sendable {
   public static let maximumFields = 100
   public static let maximumBytes = 65536
   /// Bytes of a request target.
@@ -76,30 +76,56 @@ public struct HTTP1Head: Sendable {
     _ base: UnsafePointer<UInt8>, _ count: Int, _ fields: UnsafeMutablePointer<HTTP1Field>
   ) throws(HTTP1Fault) -> HTTP1Head {
     var head = HTTP1Head()
+    let from = try head.parseRequestLine(base, count)
+    try head.parseFields(base, count, from: from, fields, isRequest: true)
+    guard head.minorVersion == 0 || head.host >= 0 else { throw .missingHost }
+    return head
+  }
+
+  /// The same of a head that was put together of checked parts: its first `known` fields, which are all, are in the table.
+  ///
+  /// Says what `parseRequest` says if each name is a token, each value without control bytes and without a space or a tab
+  /// at its ends, and each line `name: value` with CR LF.
+  public static func parseRequest(
+    _ base: UnsafePointer<UInt8>, _ count: Int, _ fields: UnsafeMutablePointer<HTTP1Field>, known: Int
+  ) throws(HTTP1Fault) -> HTTP1Head {
+    var head = HTTP1Head()
+    _ = try head.parseRequestLine(base, count)
+    for index in 0..<known {
+      try head.note(base, fields[index], true)
+      head.fieldCount += 1
+    }
+    try head.endFields(count)
+    guard head.minorVersion == 0 || head.host >= 0 else { throw .missingHost }
+    return head
+  }
+
+  /// Returns where the fields begin.
+  private mutating func parseRequestLine(
+    _ base: UnsafePointer<UInt8>, _ count: Int
+  ) throws(HTTP1Fault) -> Int {
     let method = scan_token(base, count)
     guard method > 0, method <= 32, method < count, base[method] == 0x20 else { throw .method }
-    head.methodCount = Int32(truncatingIfNeeded: method)
-    head.isHEAD = method == 4 && equals(base, "HEAD")
+    methodCount = Int32(truncatingIfNeeded: method)
+    isHEAD = method == 4 && Self.equals(base, "HEAD")
     let start = method + 1
     let target = scan_until(base + start, count - start, 0x20)
     let end = start + target
     guard end < count, base[end] == 0x20 else {
       throw end < count && (base[end] == 0x0a || base[end] == 0x0d) ? .version : .target
     }
-    try checkTarget(base, method, start, target)
-    head.targetStart = Int32(truncatingIfNeeded: start)
-    head.targetCount = Int32(truncatingIfNeeded: target)
+    try Self.checkTarget(base, method, start, target)
+    targetStart = Int32(truncatingIfNeeded: start)
+    targetCount = Int32(truncatingIfNeeded: target)
     let version = end + 1
-    guard count - version >= 10, equals(base + version, "HTTP/1.") else {
+    guard count - version >= 10, Self.equals(base + version, "HTTP/1.") else {
       // Where no version follows, a space stood within the target.
-      throw count - version < 5 || equalsLower(base + version, 5, "http/") ? .version : .target
+      throw count - version < 5 || Self.equalsLower(base + version, 5, "http/") ? .version : .target
     }
     guard base[version + 7] == 0x31 || base[version + 7] == 0x30 else { throw .version }
-    head.minorVersion = base[version + 7] - 0x30
+    minorVersion = base[version + 7] - 0x30
     guard base[version + 8] == 0x0d, base[version + 9] == 0x0a else { throw .lineEnd }
-    try head.parseFields(base, count, from: version + 10, fields, isRequest: true)
-    guard head.minorVersion == 0 || head.host >= 0 else { throw .missingHost }
-    return head
+    return version + 10
   }
 
   private static func checkTarget(
@@ -160,6 +186,11 @@ public struct HTTP1Head: Sendable {
       at = next
     }
     guard at == count else { throw .lineEnd }
+    try endFields(at)
+  }
+
+  /// What only all fields together tell.
+  private mutating func endFields(_ at: Int) throws(HTTP1Fault) {
     guard !isChunked || contentLength < 0 else { throw .bothLengths }
     guard !isChunked || minorVersion == 1 else { throw .transferEncodingInOldVersion }
     keepsAlive = minorVersion == 1 ? !sawClose : sawKeepAlive && !sawClose
