@@ -109,6 +109,60 @@ MAKERS: Dict[str, Callable[[Path], Path]] = {
 }
 
 
+MIRROR = """
+import numpy
+INPUTS = ["t:BYTES[-1,2]", "n:INT64[-1,1]"]
+OUTPUTS = ["back:BYTES[-1,2]", "joined:BYTES[-1,1]", "length:INT64[-1,1]"]
+
+def predict(t, n):
+    assert all(type(each) is bytes for each in t.flat)
+    joined = [b"|".join(row).decode("utf-8", "replace") * count for row, (count,) in zip(t, n)]
+    return {"back": t[:, ::-1], "joined": numpy.array(joined)[:, None], "length": [[len(each)] for each in joined]}
+"""
+
+
+def make_text_python(folder: Path) -> Path:
+    """Texts in and out, turned round, beside numbers."""
+    path = folder / "t.py"
+    path.write_text(MIRROR, encoding="utf-8")
+    return path
+
+
+SAYINGS = {"cold": ["snow and ice", "лёд и снег", "frost"], "warm": ["sun and sand", "żółte słońce", "beach"]}
+
+
+def make_text_sklearn(folder: Path) -> Path:
+    """A pipeline that classifies texts by labels."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    said = [(text, label) for label, several in SAYINGS.items() for text in several]
+    model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(*zip(*said))
+    path = folder / "t.pkl"
+    path.write_bytes(pickle.dumps(model))
+    return path
+
+
+def make_text_onnx(folder: Path) -> Path:
+    """Gives the texts back."""
+    from onnx import TensorProto, helper
+
+    x, y = (helper.make_tensor_value_info(name, TensorProto.STRING, ["n", 1]) for name in "xy")
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", [x], [y])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    path = folder / "t.onnx"
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+TEXT_MAKERS: Dict[str, Callable[[Path], Path]] = {
+    "onnx": make_text_onnx,
+    "python": make_text_python,
+    "sklearn": make_text_sklearn,
+}
+
+
 @pytest.fixture(params=sorted(MAKERS))
 def saved(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     """Kind and file of a model of each kind."""

@@ -89,6 +89,21 @@ def test_a_classifier_of_texts_gives_numbers_and_tells_what_they_stand_for(tmp_p
     assert told["outputs"][0] == {"name": "output__0", "datatype": "INT64", "shape": [-1, 1]}
 
 
+def test_a_pipeline_that_begins_with_a_vectorizer_takes_texts(tmp_path: Path) -> None:
+    from sklearn.feature_extraction.text import HashingVectorizer
+
+    vectorizer = tmp_path / "v.pkl"
+    vectorizer.write_bytes(pickle.dumps(HashingVectorizer(n_features=8)))
+    for path, outputs in (
+        (make.make_text_sklearn(tmp_path), ["output__0:INT64[-1,1]", "probabilities:FP64[-1,2]"]),
+        (vectorizer, ["output__0:FP64[-1,8]"]),
+    ):
+        code, told, problem = inspected(path)
+        assert code == 0, problem
+        found = [[tensor_from(tensor, "").text for tensor in told[side]] for side in ("inputs", "outputs")]
+        assert found == [["input__0:BYTES[-1,1]"], outputs]
+
+
 def test_a_graph_of_fixed_length_keeps_its_shape_and_initializers_are_no_inputs(tmp_path: Path) -> None:
     from onnx import TensorProto, helper, numpy_helper
 

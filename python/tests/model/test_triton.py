@@ -18,7 +18,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple
 import numpy
 import pytest
 
-from .conftest import MAKERS, data
+from .conftest import MAKERS, SAYINGS, TEXT_MAKERS, data
 
 TRITON = os.environ.get("ROOST_TRITON") or str(Path(__file__).parents[3] / ".triton")
 BROKEN = {
@@ -87,6 +87,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         )
         models.append({**json.loads(told.stdout), "name": kind, "alias": f"id-{kind}", "file": str(path)})
         del models[-1]["sizeBytes"]
+    for kind, make in TEXT_MAKERS.items():
+        path = make(folder)
+        told = subprocess.run(
+            [sys.executable, "-m", "roost.model", "inspect", str(path)], capture_output=True, check=True
+        )
+        models.append({**json.loads(told.stdout), "name": f"text-{kind}", "file": str(path)})
+        del models[-1]["sizeBytes"]
+    labels = [{"name": "output__0", "datatype": "BYTES", "shape": [-1, 1]}]
+    models.append({**models[-1], "name": "labels", "outputs": labels})
     side = [{"name": "x", "datatype": "FP32", "shape": [-1, 2]}]
     for name, (source, _) in BROKEN.items():
         path = folder / f"{name}.py"
@@ -176,6 +185,95 @@ def test_a_model_answers_as_its_own_package_does(server: Server, kind: str) -> N
             for output, array in expected.items():
                 numpy.testing.assert_allclose(answer.as_numpy(output), array, rtol=1e-5)
         client.close()
+
+
+TEXTS = ["", "plain", "żółw €", "\U0001f600", "line\nbreak\0 and nothing", "long " * 20_000]
+
+
+def stock(server: Server, package: Any, model: str, **inputs: Any) -> Any:
+    """What a stock client gets; arrays of objects are texts."""
+    client = package.InferenceServerClient(server.url[7:-3] if "http" in package.__name__ else server.grpc)
+    sent = []
+    for name, array in inputs.items():
+        sent.append(package.InferInput(name, array.shape, {"O": "BYTES", "i": "INT64"}[array.dtype.kind]))
+        sent[-1].set_data_from_numpy(array)
+    try:
+        return client.infer(model, sent)
+    finally:
+        client.close()
+
+
+def packages() -> List[Any]:
+    """The stock clients."""
+    from tritonclient import grpc, http
+
+    return [http, grpc]
+
+
+def column(texts: Any) -> Any:
+    """One text a row."""
+    return numpy.array(list(texts), dtype=object).reshape(-1, 1)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 6])
+@pytest.mark.parametrize("package", packages(), ids=["http", "grpc"])
+def test_texts_come_in_and_go_out_as_they_are(server: Server, package: Any, count: int) -> None:
+    given = numpy.array([[text, text[::-1]] for text in TEXTS[-count:]], dtype=object)
+    repeats = numpy.arange(count, dtype="int64")[:, None]
+    answer = stock(server, package, "text-python", t=given, n=repeats)
+    assert answer.as_numpy("back").tolist() == [[b.encode(), a.encode()] for a, b in given.tolist()]
+    joined = [f"{a}|{b}" * n for (a, b), n in zip(given.tolist(), range(count))]
+    assert answer.as_numpy("joined").tolist() == [[text.encode()] for text in joined]
+    assert answer.as_numpy("length").tolist() == [[len(text)] for text in joined]
+
+
+@pytest.mark.parametrize("package", packages(), ids=["http", "grpc"])
+def test_bytes_that_are_no_text_pass_too(server: Server, package: Any) -> None:
+    given = numpy.array([[bytes(range(256)), b"\xff\0"]], dtype=object)
+    answer = stock(server, package, "text-python", t=given, n=numpy.ones((1, 1), "int64"))
+    assert answer.as_numpy("back").tolist() == [[b"\xff\0", bytes(range(256))]]
+    # To onnxruntime and estimators BYTES are texts.
+    for model, name in (("text-onnx", "x"), ("labels", "input__0")):
+        with pytest.raises(Exception, match="can't decode byte 0xff"):
+            stock(server, package, model, **{name: column([b"\xff"])})
+
+
+def test_texts_of_requests_at_the_same_time_are_not_mixed(server: Server) -> None:
+    package = packages()[0]
+    wrong: List[Any] = []
+
+    def ask(place: int) -> None:
+        for turn in range(25):
+            text = f"{place}-{turn}-é" * (place + 1)
+            given = numpy.array([[text, ""]] * (turn % 3 + 1), dtype=object)
+            answer = stock(server, package, "text-python", t=given, n=numpy.ones((len(given), 1), "int64"))
+            if answer.as_numpy("back").tolist() != [[b"", text.encode()]] * len(given):
+                wrong.append((text, answer.as_numpy("back")))
+
+    threads = [threading.Thread(target=ask, args=(place,)) for place in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+@pytest.mark.parametrize("package", packages(), ids=["http", "grpc"])
+def test_a_graph_of_texts_gets_texts(server: Server, package: Any) -> None:
+    answer = stock(server, package, "text-onnx", x=column(TEXTS[:4]))
+    assert answer.as_numpy("y").tolist() == [[text.encode()] for text in TEXTS[:4]]
+
+
+@pytest.mark.parametrize("package", packages(), ids=["http", "grpc"])
+def test_a_classifier_of_texts_gives_numbers_or_labels(server: Server, package: Any) -> None:
+    said = [(text, label) for label, several in SAYINGS.items() for text in several]
+    given = column(text for text, _ in said)
+    labels = stock(server, package, "labels", input__0=given).as_numpy("output__0")
+    assert labels.tolist() == [[label.encode()] for _, label in said]
+    answer = stock(server, package, "text-sklearn", input__0=given)
+    numbers = answer.as_numpy("output__0")
+    assert [sorted(SAYINGS)[number] for (number,) in numbers] == [label for _, label in said]
+    assert answer.as_numpy("probabilities").argmax(axis=1).tolist() == numbers[:, 0].tolist()
 
 
 @pytest.mark.parametrize("kind", sorted(MAKERS))

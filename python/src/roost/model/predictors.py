@@ -82,7 +82,7 @@ class Onnx(Predictor):
     def predict(self, arrays: Arrays) -> Arrays:
         """Runs the graph; lists of single numbers become columns and back."""
         fed = {
-            name: array.reshape(-1) if self.ranks.get(name) == 1 and array.ndim == 2 else array
+            name: texts(array.reshape(-1) if self.ranks.get(name) == 1 and array.ndim == 2 else array)
             for name, array in arrays.items()
         }
         names = [tensor.name for tensor in self.known.outputs]
@@ -122,33 +122,42 @@ class Estimator(Predictor):
         self.labels: Tuple[str, ...] = ()
         if hasattr(self.classes, "dtype") and datatype_of(self.classes.dtype, "classes_") == "BYTES":
             self.labels = tuple(str(label) for label in self.classes)
-        if count is not None:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                self.probe(int(count))
+        self.is_of_texts = takes_texts(self.estimator)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if self.is_of_texts:
+                self.probe(Tensor(INPUT, "BYTES", (-1, 1)))
+            elif count is not None:
+                self.probe(Tensor(INPUT, "FP32", (-1, int(count))))
 
-    def probe(self, count: int) -> None:
-        """What comes out of zeros: its shape and datatype. A model of texts is asked for its signature instead."""
-        import numpy
-
+    def probe(self, tensor: Tensor) -> None:
+        """What comes out of zeros or empty texts: its shape and datatype. Who can't take them is asked for the signature instead."""
         # What `predict` gives is named by its signature, which is not known yet.
         try:
-            results = self.results({INPUT: numpy.zeros((2, count), dtype="float32")}, probing=True)
+            results = self.results(zeros(Signature((tensor,), ()), 2), probing=True)
         except Exception:
             return
         outputs = from_arrays({name: columns(value) for name, value in results.items()})
-        self.signature = Signature((Tensor(INPUT, "FP32", (-1, count)),), outputs, self.labels)
+        self.signature = Signature((tensor,), outputs, self.labels)
 
     def frame(self, arrays: Arrays) -> Any:
-        """What the estimator is given: an array, or a table where it was fitted with one."""
+        """What the estimator is given: an array, a list of texts, or a table where it was fitted with one."""
+        if len(arrays) == 1 and self.is_of_texts:
+            return texts(next(iter(arrays.values())).reshape(-1))
         if len(arrays) == 1 and not self.columns:
-            return next(iter(arrays.values()))
+            return texts(next(iter(arrays.values())))
         import pandas
 
         if len(arrays) == 1 and len(self.columns) != 1:
-            return pandas.DataFrame(next(iter(arrays.values())), columns=self.columns)
+            return pandas.DataFrame(texts(next(iter(arrays.values()))), columns=self.columns)
         table = pandas.DataFrame({name: texts(array.reshape(len(array))) for name, array in arrays.items()})
         return table[self.columns] if self.columns and set(self.columns) <= set(table) else table
+
+    @property
+    def gives_texts(self) -> bool:
+        """Its signature was given, and wants the labels of classes rather than their numbers."""
+        outputs = self.signature.outputs if self.signature else ()
+        return any((tensor.name, tensor.datatype) == (OUTPUT, "BYTES") for tensor in outputs)
 
     def results(self, arrays: Arrays, probing: bool = False) -> Arrays:
         """Of `predict` and `predict_proba`, or of `transform`."""
@@ -164,7 +173,7 @@ class Estimator(Predictor):
         found: Arrays = {}
         if wanted is None or OUTPUT in wanted or not wanted <= {OUTPUT, PROBABILITIES}:
             found[OUTPUT] = numpy.asarray(self.estimator.predict(given_to))
-            if self.labels and (wanted is None or OUTPUT in wanted):
+            if self.labels and (wanted is None or OUTPUT in wanted) and not self.gives_texts:
                 found[OUTPUT] = numpy.searchsorted(self.classes, found[OUTPUT]).astype("int64")
         if hasattr(self.estimator, "predict_proba") and (wanted is None or PROBABILITIES in wanted):
             value = self.estimator.predict_proba(given_to)
@@ -181,14 +190,21 @@ class Estimator(Predictor):
         return found
 
 
+def takes_texts(estimator: Any) -> bool:
+    """A vectorizer of texts, or a pipeline that begins with one: it takes a list of texts, not rows."""
+    while getattr(estimator, "steps", None):
+        estimator = estimator.steps[0][1]
+    return callable(getattr(estimator, "build_analyzer", None))
+
+
 def texts(array: Any) -> Any:
-    """Bytes of the protocol as the texts that tables hold."""
+    """Bytes of the protocol as the texts that estimators, tables and onnxruntime take."""
     if array.dtype.kind != "O":
         return array
     import numpy
 
-    decoded = [value.decode("utf-8") if isinstance(value, bytes) else value for value in array]
-    return numpy.array(decoded, dtype=object)
+    decoded = [value.decode("utf-8") if isinstance(value, bytes) else value for value in array.reshape(-1)]
+    return numpy.array(decoded, dtype=object).reshape(array.shape)
 
 
 def columns(array: Any) -> Any:

@@ -10,12 +10,13 @@ from typing import Any, Dict, List, Optional
 import numpy
 import triton_python_backend_utils as utils  # type: ignore[import-not-found]
 
-from roost.model import batching
+from roost.model import batching, oldstub
 from roost.model.errors import ModelError, brief
 from roost.model.predictors import Arrays, Predictor, load
 from roost.model.signature import Signature, signature_from
 
-# The backend's own arrays are of the layout of numpy 1: with numpy 2 their sizes would be wrong, so memory is handed over by DLPack.
+# The backend's own arrays are of the layout of numpy 1: with numpy 2 their sizes would be wrong, so memory is handed over by DLPack,
+# and texts as `oldstub` says.
 NUMPY_2 = int(numpy.__version__.split(".")[0]) >= 2
 _rename = ctypes.pythonapi.PyCapsule_SetName
 _rename.argtypes = [ctypes.py_object, ctypes.c_char_p]
@@ -32,10 +33,10 @@ class TritonPythonModel:
             plan = json.load(file)
         self.signature: Signature = signature_from(plan)
         texts = [t.name for t in (*self.signature.inputs, *self.signature.outputs) if t.datatype == "BYTES"]
-        if texts and NUMPY_2:
+        if texts and NUMPY_2 and not oldstub.pass_texts(utils, output):
             raise ModelError(
-                f"'{texts[0]}' has datatype BYTES, which Triton's python backend can't pass on with numpy "
-                f"{numpy.__version__}; use an environment with numpy<2 for models of texts"
+                f"'{texts[0]}' has datatype BYTES, which the python backend of this Triton can't pass on with numpy "
+                f"{numpy.__version__}; use numpy<2 for models of texts"
             )
         try:
             self.predictor: Predictor = load(
@@ -71,7 +72,8 @@ class TritonPythonModel:
             value = utils.get_input_tensor_by_name(request, tensor.name)
             if value is None:
                 raise ModelError(f"input '{tensor.name}' is missing")
-            found[tensor.name] = numpy.from_dlpack(value) if NUMPY_2 else value.as_numpy()
+            is_text = tensor.datatype == "BYTES"
+            found[tensor.name] = numpy.from_dlpack(value) if NUMPY_2 and not is_text else value.as_numpy()
         return found
 
     def response(self, outcome: batching.Outcome) -> Any:
@@ -84,7 +86,7 @@ class TritonPythonModel:
 def output(name: str, array: Any) -> Any:
     """A tensor of the backend."""
     array = numpy.ascontiguousarray(array)
-    if not NUMPY_2:
+    if not NUMPY_2 or array.dtype == object:
         return utils.Tensor(name, array)
     if not array.flags.writeable:
         array = array.copy()
