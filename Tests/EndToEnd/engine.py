@@ -120,7 +120,7 @@ class Engine:
 def import_image(tar: str | os.PathLike[str], name: str, *changes: str) -> None:
     """Gives the engine an image of a root file system."""
     query = urllib.parse.urlencode(
-        [("fromSrc", "-"), ("repo", name.partition(":")[0]), ("tag", name.partition(":")[2]), *(("changes", c) for c in changes)]
+        [("fromSrc", "-"), ("repo", name.rpartition(":")[0]), ("tag", name.rpartition(":")[2]), *(("changes", c) for c in changes)]
     )
     connection = UnixConnection(SOCKET)
     with open(tar, "rb") as body:

@@ -5,6 +5,8 @@ The image has Triton's python backend and numpy: Triton's own backends for ONNX 
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import pathlib
 import signal
@@ -18,7 +20,7 @@ import numpy
 import pytest
 import tritonclient.grpc
 import tritonclient.http
-from conftest import ROOT, Roost, wait_for
+from conftest import BINARY, ROOT, Roost, wait_for
 from engine import SOCKET, ask, containers, import_image, inspect, left_of
 from test_model_nodes import processes
 
@@ -36,8 +38,7 @@ def predict(a):
 """
 
 
-@pytest.fixture(scope="module")
-def image() -> Iterator[str]:
+def import_triton(name: str) -> None:
     """An image as NVIDIA's are laid out: `tritonserver` is on PATH."""
     tar = ROOT / ".build" / "test-triton.tar"
     maker = ROOT / "Tests" / "Engine" / "build-triton-image"
@@ -45,9 +46,14 @@ def image() -> Iterator[str]:
         triton = os.environ.get("ROOST_TRITON", ROOT / ".triton")
         subprocess.run([maker, triton, pathlib.Path(numpy.__file__).parent.parent, tar], check=True, timeout=300)
     import_image(
-        tar, IMAGE, "ENV PATH=/opt/tritonserver/bin:/usr/local/bin:/usr/bin:/bin",
+        tar, name, "ENV PATH=/opt/tritonserver/bin:/usr/local/bin:/usr/bin:/bin",
         "ENV LD_LIBRARY_PATH=/opt/wheel/nvidia_pytriton.libs", 'ENTRYPOINT ["/opt/nvidia/nvidia_entrypoint.sh"]',
     )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def image() -> Iterator[str]:
+    import_triton(IMAGE)
     yield IMAGE
     ask("DELETE", f"/images/{IMAGE}")
 
@@ -230,8 +236,9 @@ def test_what_does_not_fit_an_image_is_refused(server: Roost) -> None:
     assert "find their packages in the image" in refusal(model={"image": IMAGE}, environment="other")
 
 
-def failure(server: Roost, name: str, **model: Any) -> str:
-    answer = server.call("POST", "/v1/nodes", {"name": name, "kind": "model", "memoryBytes": 1 << 30, "cpus": 1, "model": model})
+def failure(server: Roost, name: str, configuration: str = "c1.4", **model: Any) -> str:
+    body = {"name": name, "kind": "model", "configuration": configuration, "memoryBytes": 1 << 30, "cpus": 1, "model": model}
+    answer = server.call("POST", "/v1/nodes", body)
     operation = server.finished(answer.json["id"], 120)
     message = str(operation["error"]["message"])
     assert server.status(name)["lastError"]["message"] in message or message
@@ -244,9 +251,95 @@ def test_an_image_without_triton_says_so(server: Roost) -> None:
     assert "the command 'tritonserver' does not exist in the image" in message
 
 
-def test_a_registry_that_wants_a_login_says_how_to_give_one(server: Roost) -> None:
-    message = failure(server, "no-login", names=["sum-1"], image=f"{engine.REGISTRY}/team/testapp:1")
-    assert "run docker login" in message and "--registry-user" not in message
+@pytest.fixture(scope="module")
+def private(server: Roost) -> str:
+    """The image in a registry with a password, and secrets with the right one and a wrong one."""
+    image = f"{engine.REGISTRY}/team/triton"
+    # Imported once more: what was pushed is from a registry under all its names.
+    import_triton(f"{image}:1")
+    login = {"username": "json_key", "password": engine.PASSWORD, "serveraddress": engine.REGISTRY}
+    told = base64.urlsafe_b64encode(json.dumps(login).encode()).decode()
+    subprocess.run(
+        ["curl", "-fsS", "--unix-socket", SOCKET, "-X", "POST", "-H", f"X-Registry-Auth: {told}", "-o", os.devnull,
+         f"http://engine/v1.41/images/{image}/push?tag=1"],
+        check=True, timeout=300,
+    )  # fmt: skip
+    ask("DELETE", f"/images/{image}:1")
+    for name, value in (("right-password", engine.PASSWORD + "\n"), ("wrong-password", "other")):
+        subprocess.run([BINARY, "secret", "create", name], env=server.environment, input=value.encode(), check=True, capture_output=True)
+    return f"{image}:1"
+
+
+def test_a_private_image_is_got_with_a_user_and_a_secret(server: Roost, private: str) -> None:
+    message = failure(server, "no-login", names=["sum-1"], image=private)
+    assert "give the node --registry-user and --registry-password-secret (model.passwordSecret)" in message
+    message = failure(server, "bad-login", names=["sum-1"], image=private, passwordSecret="wrong-password")
+    assert "refuses user 'json_key' (model.registryUser)" in message, message
+    assert "roost secret update wrong-password" in message, message
+    message = failure(server, "bad-user", names=["sum-1"], image=private, registryUser="other", passwordSecret="right-password")
+    assert "refuses user 'other' (model.registryUser)" in message, message
+
+    login = ["--registry-user", "json_key", "--registry-password-secret", "right-password"]
+    flags = ["--memory", "1GiB", "--cpus", "1", "--wait"]
+    server.cli("node", "create", "private", "--model", "sum=sum-1", "--triton-image", private, *login, *flags)
+    node = str(next(n["id"] for n in server.get("/v1/nodes")["nodes"] if n["name"] == "private"))
+    assert answers(server, node)
+    assert "json_key, password in secret right-password" in server.cli("node", "describe", "private").stdout
+    pinned = next(line for line in server.cli("node", "logs", "private").stdout.splitlines() if "pulled" in line)
+    assert "team/triton@sha256:" in pinned
+    used = server.cli("secret", "delete", "right-password", "--yes", check=False)
+    assert used.returncode != 0 and "private" in used.stderr, used
+    server.cli("node", "update", "private", "--model", "sum=sum-2", "--wait")
+    assert total(server, node) == 10, "a new release is got with the same login"
+    server.cli("node", "update", "private", "--registry-user", "other", "--wait", check=False)
+    told = server.status("private")["lastError"]["message"]
+    assert "refuses user 'other'" in told and total(server, node) == 10, told
+    server.cli("node", "update", "private", "--triton-image", "none", "--wait")
+    assert total(server, node) == 10
+    assert "Registry login" not in server.cli("node", "describe", "private").stdout
+    server.cli("secret", "delete", "right-password", "--yes")
+    server.cli("node", "delete", "private", "--yes", "--wait")
+
+
+@pytest.mark.parametrize(
+    ("model", "status", "field", "words"),
+    [
+        ({"image": "a", "passwordSecret": "nothing"}, 404, "model.passwordSecret", "there is no secret 'nothing'"),
+        ({"image": "a", "passwordSecret": "Hunter 2!"}, 400, "model.passwordSecret", "give the name, never the value"),
+        ({"image": "a", "registryUser": "me"}, 400, "model.registryUser", "give model.passwordSecret too"),
+        ({"image": "a", "registryUser": "a:b", "passwordSecret": "abc"}, 400, "model.registryUser", "not a user name"),
+        ({"passwordSecret": "abc"}, 400, "model.passwordSecret", "only images come from a registry"),
+        ({"image": "none", "registryUser": "me"}, 400, "model.registryUser", "only images come from a registry"),
+    ],
+)
+def test_a_wrong_login_is_named(server: Roost, model: dict[str, Any], status: int, field: str, words: str) -> None:
+    body = {"name": "wrong", "kind": "model", "model": {"names": ["sum-1"], **model}}
+    answer = server.call("POST", "/v1/nodes:validate", body)
+    assert (answer.status, answer.json["field"]) == (status, field) and words in answer.json["detail"], answer
+    assert "Hunter" not in answer.json["detail"]
+
+
+def test_gpus_that_the_engine_can_not_give_are_said(server: Roost) -> None:
+    message = failure(server, "gpus", configuration="g1.1", names=["sum-1"], image=IMAGE)
+    assert "has 1 GPU, and the container engine can give none: install NVIDIA's driver and container toolkit" in message, message
+    refused = server.call("POST", "/v1/nodes:validate", {"name": "no-image", "kind": "model", "configuration": "g1.1", "model": {"names": ["sum-1"]}})
+    assert refused.status == 400 and "an image with Triton in it (--triton-image)" in refused.json["detail"], refused
+
+
+@pytest.mark.parametrize("package", [tritonclient.http, tritonclient.grpc], ids=["http", "grpc"])
+def test_texts_pass_through_the_python_backend_of_an_image(server: Roost, tmp_path: pathlib.Path, package: Any) -> None:
+    name = f"texts-{package.__name__.split('.')[-1]}"
+    server.cli("model", "upload", make.make_text_python(tmp_path), "--name", name)
+    node = deploy(server, name, name)
+    client = package.InferenceServerClient(f"127.0.0.1:{server.port}")
+    texts, counts = package.InferInput("t", [2, 2], "BYTES"), package.InferInput("n", [2, 1], "INT64")
+    texts.set_data_from_numpy(numpy.array([["", "żółw"], ["a", "b"]], dtype=object))
+    counts.set_data_from_numpy(numpy.array([[1], [2]], "int64"))
+    answer = client.infer(name, [texts, counts], headers={"authorization": f"Bearer {server.token}", "x-node-id": node})
+    assert answer.as_numpy("back").tolist() == [["żółw".encode(), b""], [b"b", b"a"]]
+    assert answer.as_numpy("joined").tolist() == [["|żółw".encode()], [b"a|ba|b"]]
+    client.close()
+    server.cli("node", "delete", name, "--yes", "--wait")
 
 
 def test_a_missing_package_and_a_missing_backend_say_what_to_do(server: Roost) -> None:

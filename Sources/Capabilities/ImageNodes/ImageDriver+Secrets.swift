@@ -78,11 +78,11 @@ extension ImageDriver {
     _ launch: NodeLaunch, _ source: ImageSource, registry: String, _ words: ImageWords
   ) async throws(DriverFailure) -> RegistryLogin? {
     guard let secret = source.passwordSecret else { return nil }
-    let value = try await value(secret, for: "image.passwordSecret", launch, words)
+    let value = try await value(secret, for: "\(words.fields)passwordSecret", launch, words)
     guard let password = RegistryLogin.password(value) else {
       throw words.failure(
         .launch, .refused,
-        "image.passwordSecret: the value of secret '\(secret)' is not text; give it anew: roost secret update \(secret)"
+        "\(words.fields)passwordSecret: the value of secret '\(secret)' is not text; give it anew: roost secret update \(secret)"
       )
     }
     return RegistryLogin(user: source.registryUser ?? "json_key", password: password, registry: registry)

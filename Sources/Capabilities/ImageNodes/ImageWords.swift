@@ -6,8 +6,18 @@ struct ImageWords: Sendable {
   let launch: NodeLaunch
   let now: @Sendable () -> Timestamp
   /// What is given a login, and what its fields' names begin with.
-  var subject = "the node"
-  var fields = "image."
+  let subject: String
+  let fields: String
+
+  init(
+    launch: NodeLaunch, now: @escaping @Sendable () -> Timestamp, subject: String = "the node",
+    fields: String? = nil
+  ) {
+    self.launch = launch
+    self.now = now
+    self.subject = subject
+    self.fields = fields ?? (launch.model == nil ? "image." : "model.")
+  }
 
   func failure(
     _ phase: LastError.Phase, _ exitClass: LastError.ExitClass, _ message: String, lines: [String] = []
@@ -53,13 +63,9 @@ struct ImageWords: Sendable {
         logins.helper(for: image.registry).map {
           "none is known (the login is kept by \($0), which roost does not run)"
         } ?? "none is known"
-      // Nodes of models have no login of their own.
-      let own =
-        launch.model == nil
-        ? "give \(subject) --registry-user and --registry-password-secret (\(fields)passwordSecret), or " : ""
       return failure(
         .launch, .refused,
-        "\(place) wants a login for image \(image.text) and \(why): \(own)run docker login \(image.registry) as the user of roost, or correct the image's name (the registry said: \(error.message))"
+        "\(place) wants a login for image \(image.text) and \(why): give \(subject) --registry-user and --registry-password-secret (\(fields)passwordSecret), or run docker login \(image.registry) as the user of roost, or correct the image's name (the registry said: \(error.message))"
       )
     }
     if error.isRefusalOfRegistry, let secret = launch.image?.passwordSecret {

@@ -49,7 +49,8 @@ extension ModelDriver {
       environment: [
         "HOME": "/tmp", "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1",
         "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads, "ROOST_PYTHON": "\(Self.inside)/python",
-      ], sharedMemoryBytes: Self.sharedMemoryBytes, diskGigabytes: plan.usesPython == false ? nil : 1,
+      ], registryUser: launch.model?.registryUser, passwordSecret: launch.model?.passwordSecret,
+      sharedMemoryBytes: Self.sharedMemoryBytes, diskGigabytes: plan.usesPython == false ? nil : 1,
       diskPath: Self.pythonBackend)
     contained.mounts = [
       LaunchMount(folder.repository, at: "\(Self.inside)/repository"),

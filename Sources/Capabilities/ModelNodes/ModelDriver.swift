@@ -114,6 +114,7 @@ public final class ModelDriver: InstanceDriver {
             queueDelayMicroseconds: source.queueDelayMicroseconds,
             threads: max(1, Self.threads(launch) / (source.processes ?? 1)),
             instances: source.processes ?? 1, native: source.image.map { _ in source.nativeBackends ?? true },
+            gpu: launch.gpus.map { _ in true },
             readable: own))
       }
       let plan = try repositoryPlan(order, source, folder)

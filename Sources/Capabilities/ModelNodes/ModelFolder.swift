@@ -132,6 +132,8 @@ struct RepositoryOrder: Encodable {
     var instances: Int
     /// Triton's own backend of the kind may run it; nil: there is none.
     var native: Bool?
+    /// Triton's own backends run it on the container's GPUs; nil: there are none.
+    var gpu: Bool?
     /// Where the file can be read now; it may be elsewhere for Triton.
     var readable: String?
   }

@@ -21,12 +21,14 @@ struct LaunchBuilder {
     }
     if let model = spec.model {
       let configuration = try Configuration.named(spec.configuration)
-      return NodeLaunch(
+      var launch = NodeLaunch(
         node: record.id, nodeName: record.name, release: record.release, manifestPath: "",
         blobPaths: try paths(of: model.models.map(\.digest)), inputs: [], outputs: [],
         subnet: .init(rawValue: spec.subnet) ?? .none, cpus: spec.cpus ?? configuration.cpus,
         memoryBytes: spec.memoryBytes ?? configuration.memoryBytes, pids: model.image == nil ? 1024 : 4096,
         environment: model.environment, model: model)
+      launch.gpus = configuration.gpus > 0 ? configuration.gpus : nil
+      return launch
     }
     guard let cell = spec.cell else {
       // What an address node needs is its endpoint, which differs by instance.

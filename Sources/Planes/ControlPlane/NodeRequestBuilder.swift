@@ -26,7 +26,8 @@ enum NodeRequestBuilder {
       request.model = RequestedModels(
         names: model.models.map { "\($0.name):\($0.number)=\($0.id)" }, maxBatchSize: model.maxBatchSize,
         queueDelayMicroseconds: model.queueDelayMicroseconds, loadSeconds: model.loadSeconds,
-        processes: model.processes, image: model.image, nativeBackends: model.nativeBackends)
+        processes: model.processes, image: model.image, nativeBackends: model.nativeBackends,
+        registryUser: model.registryUser, passwordSecret: model.passwordSecret)
       request.environment = model.environment?.id.text
     }
     if spec.model == nil, let endpoint = spec.endpoint { request.endpoint = try recoded(endpoint) }

@@ -122,11 +122,20 @@ extension NodeSpecBuilder {
         "model.nativeBackends: only images have native backends, the server's own Triton has none; give model.image (--triton-image) too, or leave it out"
       )
     }
+    if image == nil, asked.registryUser != nil || asked.passwordSecret != nil {
+      let field = asked.passwordSecret == nil ? "model.registryUser" : "model.passwordSecret"
+      throw .invalid(
+        field,
+        "\(field): only images come from a registry; give model.image (--triton-image) too, or leave it out")
+    }
+    try ImageValidation.checkLogin(
+      user: asked.registryUser, secret: asked.passwordSecret, prefix: "model.")
     let configuration = try Configuration.named(request.configuration ?? "c1.4")
-    guard configuration.gpus == 0 else {
+    // Whether an image gets GPUs only the engine knows, which says so at the first start.
+    guard configuration.gpus == 0 || image != nil else {
       throw .invalid(
         "configuration",
-        "configuration: '\(configuration.name)' has GPUs, and this machine's pool has none; use a c1 configuration"
+        "configuration: '\(configuration.name)' has GPUs, and this machine's pool has none; use a c1 configuration, or an image with Triton in it (--triton-image), for which the container engine is asked"
       )
     }
     let spec = NodeSpec(
@@ -134,7 +143,9 @@ extension NodeSpecBuilder {
       model: ModelSource(
         models: models, maxBatchSize: asked.maxBatchSize,
         queueDelayMicroseconds: asked.queueDelayMicroseconds ?? 0, loadSeconds: asked.loadSeconds ?? 120,
-        processes: asked.processes, image: image, nativeBackends: asked.nativeBackends),
+        processes: asked.processes, image: image, nativeBackends: asked.nativeBackends,
+        registryUser: asked.passwordSecret == nil ? nil : asked.registryUser ?? "json_key",
+        passwordSecret: asked.passwordSecret),
       configuration: configuration.name, instances: try range(request.instances),
       scaling: try imageScaling(request.instances, request.scaling),
       subnet: try one(of: ["none", "host"], request.subnet, "subnet"), zones: request.zones ?? [],

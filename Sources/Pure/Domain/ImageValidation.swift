@@ -162,7 +162,7 @@ public enum ImageValidation {
   }
 
   /// - Parameter prefix: of the fields' names.
-  static func checkLogin(user: String?, secret: String?, prefix: String) throws(PlatformError) {
+  public static func checkLogin(user: String?, secret: String?, prefix: String) throws(PlatformError) {
     guard let secret else {
       guard user == nil else {
         throw .invalid(

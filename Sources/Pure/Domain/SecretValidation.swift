@@ -48,8 +48,10 @@ extension NodeSpec {
         SecretUse(field: "\(field).\($0.key)", secret: $0.value)
       }
     }
-    let password = image?.passwordSecret.map { [SecretUse(field: "image.passwordSecret", secret: $0)] } ?? []
-    return password + uses(image?.secrets, "image.secrets") + uses(image?.secretFiles, "image.secretFiles")
+    let passwords = [
+      ("image.passwordSecret", image?.passwordSecret), ("model.passwordSecret", model?.passwordSecret),
+    ].compactMap { field, secret in secret.map { SecretUse(field: field, secret: $0) } }
+    return passwords + uses(image?.secrets, "image.secrets") + uses(image?.secretFiles, "image.secretFiles")
       + uses(cell?.secrets, "secrets")
   }
 }

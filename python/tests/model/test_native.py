@@ -89,6 +89,14 @@ def test_other_kinds_and_those_that_are_not_to_be_native_are_run_by_python(tmp_p
     assert 'backend: "python"' in configuration(plan("onnx", tmp_path / "m", *sides, native=False))
 
 
+def test_only_tritons_own_backends_are_put_on_a_gpu(tmp_path: Path) -> None:
+    sides = ([tensor("x", -1, 4)], [tensor("y", -1, 4)])
+    path = make_onnx(tmp_path)
+    for gpu, native, where in ((True, True, "GPU"), (True, False, "CPU"), (False, True, "CPU")):
+        text = configuration(plan("onnx", path, *sides, gpu=gpu, native=native))
+        assert f"instance_group [ {{ kind: KIND_{where} count: 1 }} ]" in text
+
+
 def test_the_flags_of_a_container_are_told_with_the_repository(tmp_path: Path) -> None:
     server = {
         "repository": "/r",

@@ -124,11 +124,18 @@ public struct RequestedModels: Sendable, Codable, Equatable {
   public var image: String?
   /// In an image, models of kinds `onnx` and `torchscript` are run by Triton's own backends for them; left out: true.
   public var nativeBackends: Bool?
+  /// Who asks the registry for the image; left out with a `passwordSecret`: `json_key`.
+  public var registryUser: String?
+  /// Name of the secret with the password for the image's registry; left out: the login that `docker login` made, if any.
+  public var passwordSecret: String?
 
   public init(
     names: [String], maxBatchSize: Int? = nil, queueDelayMicroseconds: Int? = nil, loadSeconds: Double? = nil,
-    processes: Int? = nil, image: String? = nil, nativeBackends: Bool? = nil
+    processes: Int? = nil, image: String? = nil, nativeBackends: Bool? = nil, registryUser: String? = nil,
+    passwordSecret: String? = nil
   ) {
+    self.registryUser = registryUser
+    self.passwordSecret = passwordSecret
     self.image = image
     self.nativeBackends = nativeBackends
     self.processes = processes
@@ -141,12 +148,15 @@ public struct RequestedModels: Sendable, Codable, Equatable {
   /// With what an update gives of it; all models anew where it names any.
   public func changed(by update: RequestedModels?) -> RequestedModels {
     guard let update else { return self }
+    let isContained = update.image != "none"
     return RequestedModels(
       names: update.names.isEmpty ? names : update.names, maxBatchSize: update.maxBatchSize ?? maxBatchSize,
       queueDelayMicroseconds: update.queueDelayMicroseconds ?? queueDelayMicroseconds,
       loadSeconds: update.loadSeconds ?? loadSeconds, processes: update.processes ?? processes,
       image: update.image ?? image,
-      nativeBackends: update.nativeBackends ?? (update.image == "none" ? nil : nativeBackends))
+      nativeBackends: update.nativeBackends ?? (isContained ? nativeBackends : nil),
+      registryUser: update.registryUser ?? (isContained ? registryUser : nil),
+      passwordSecret: update.passwordSecret ?? (isContained ? passwordSecret : nil))
   }
 }
 
@@ -165,12 +175,19 @@ public struct ModelSource: Sendable, Codable, Equatable {
   public var image: String?
   /// Models of kinds `onnx` and `torchscript` are run by the image's own backends for them.
   public var nativeBackends: Bool?
+  /// Who asks the registry for the image, where `passwordSecret` is given.
+  public var registryUser: String?
+  /// Name of the secret with the password for the image's registry.
+  public var passwordSecret: String?
 
   public init(
     models: [PlacedModel], maxBatchSize: Int? = nil, queueDelayMicroseconds: Int = 0,
     loadSeconds: Double = 120, environment: EnvironmentPin? = nil, processes: Int? = nil,
-    image: String? = nil, nativeBackends: Bool? = nil
+    image: String? = nil, nativeBackends: Bool? = nil, registryUser: String? = nil,
+    passwordSecret: String? = nil
   ) {
+    self.registryUser = registryUser
+    self.passwordSecret = passwordSecret
     self.image = image
     self.nativeBackends = nativeBackends
     self.processes = processes

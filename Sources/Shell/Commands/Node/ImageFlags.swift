@@ -16,7 +16,7 @@ enum ImageFlags {
         repeatable: true),
       Flag(
         "registry-user", .text, value: "USER",
-        "who asks the registry, with --registry-password-secret (json_key)"),
+        "who asks the registry of --image or --triton-image, with --registry-password-secret (json_key)"),
       Flag(
         "registry-password-secret", .text, value: "SECRET", "the secret with the password for the registry"),
       Flag(
@@ -54,13 +54,15 @@ enum ImageFlags {
   static func image(
     _ parsed: ParsedArguments, _ command: Command, isUpdate: Bool = false
   ) throws(CommandFailure) -> RequestedImage? {
+    let isModel = ModelFlags.areMeant(parsed)
     func words(_ flag: String) -> [String]? { parsed.texts(flag).isEmpty ? nil : parsed.texts(flag) }
     let asked = RequestedImage(
       reference: parsed.text("image"), preset: parsed.text("preset"), port: parsed.integer("port"),
       command: words("command"), args: words("arg"),
       environment: try pairs("env", "NAME=VALUE", parsed, command),
       secretFiles: try pairs("secret-file", "PATH=SECRET", parsed, command),
-      registryUser: parsed.text("registry-user"), passwordSecret: parsed.text("registry-password-secret"),
+      registryUser: isModel ? nil : parsed.text("registry-user"),
+      passwordSecret: isModel ? nil : parsed.text("registry-password-secret"),
       runAs: parsed.text("run-as"), readOnlyRoot: parsed.text("read-only-root").map { $0 == "on" },
       writablePaths: words("writable"), capabilities: words("capability"),
       sharedMemoryBytes: parsed.size("shm-size"), diskGigabytes: parsed.integer("disk"),

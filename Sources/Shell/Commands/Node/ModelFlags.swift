@@ -24,6 +24,11 @@ enum ModelFlags {
       "in an image: Triton's own backends run ONNX and TorchScript models (on)"),
   ]
 
+  /// The command is about a model node, and so is a login for a registry.
+  static func areMeant(_ parsed: ParsedArguments) -> Bool {
+    !parsed.texts("model").isEmpty || parsed.text("triton-image") != nil
+  }
+
   /// nil when there is no `--model`; the other flags are refused then.
   static func models(_ parsed: ParsedArguments, _ command: Command, isUpdate: Bool = false)
     throws(CommandFailure) -> RequestedModels?
@@ -46,6 +51,8 @@ enum ModelFlags {
       names: names, maxBatchSize: batch,
       queueDelayMicroseconds: delay.map { Int($0.fractionalSeconds * 1_000_000) },
       loadSeconds: load.map(\.fractionalSeconds), processes: processes, image: image,
-      nativeBackends: native.map { $0 == "on" })
+      nativeBackends: native.map { $0 == "on" },
+      registryUser: areMeant(parsed) ? parsed.text("registry-user") : nil,
+      passwordSecret: areMeant(parsed) ? parsed.text("registry-password-secret") : nil)
   }
 }

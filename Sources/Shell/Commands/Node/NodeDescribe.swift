@@ -76,6 +76,9 @@ enum NodeDescribe {
         "Triton",
         source.image.map { "a container of \($0) for each instance\(native)" }
           ?? "a process for each instance")
+      if let secret = source.passwordSecret {
+        facts.add("Registry login", "\(source.registryUser ?? ""), password in secret \(secret)")
+      }
     }
     for model in spec.model?.models ?? [] {
       let title = spec.model?.title(model) ?? model.name

@@ -22,8 +22,14 @@ enum NodeUpdate {
       "roost node update my-servers --address 10.0.0.8:8080 --address 10.0.0.9:8080 --wait",
     ],
     run: { context in
-      let (request, fields) = try request(context)
+      var (request, fields) = try request(context)
       let client = try context.client()
+      if let login = request.image?.login, try client.node(context.first).kind == .model {
+        request.image = nil
+        request.model = RequestedModels(
+          names: [], registryUser: login.registryUser, passwordSecret: login.passwordSecret)
+        fields = fields.map { $0 == "image" ? "model" : $0 }
+      }
       let operation = try client.updateNode(context.first, request, fields: fields)
       for warning in operation.warnings ?? [] { context.note("warning: \(warning)") }
       try await context.follow(operation, client, name: request.name ?? context.first)
@@ -84,5 +90,13 @@ enum NodeUpdate {
     let fields = given.filter(\.1).map(\.0)
     guard !fields.isEmpty else { throw .usage("nothing to change: give a flag", command) }
     return (request, fields)
+  }
+}
+
+extension RequestedImage {
+  /// A login for a registry and nothing else, which nodes of models have too.
+  fileprivate var login: RequestedImage? {
+    let login = RequestedImage(registryUser: registryUser, passwordSecret: passwordSecret)
+    return self == login ? login : nil
   }
 }

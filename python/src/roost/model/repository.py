@@ -43,6 +43,8 @@ class Plan(NamedTuple):
     version: int = 1
     native: bool = False
     """Triton has backends of its own: one of them runs the model, where there is one for its kind."""
+    gpu: bool = False
+    """They do so on a GPU; what Python runs decides for itself."""
     readable: Optional[str] = None
     """Where the file can be read now, if Triton will see it elsewhere."""
 
@@ -218,7 +220,8 @@ def configuration(versions: List[Plan]) -> str:
     text += f"version_policy {{ specific {{ versions: [ {numbers} ] }} }}\n"
     if backend:
         text += natives.parameters(backend, plan.threads)
-    text += f"instance_group [ {{ kind: KIND_CPU count: {plan.instances} }} ]\n"
+    where = "KIND_GPU" if backend and plan.gpu else "KIND_CPU"
+    text += f"instance_group [ {{ kind: {where} count: {plan.instances} }} ]\n"
     if batch:
         delay = plan.queueDelayMicroseconds
         text += f"dynamic_batching {{ max_queue_delay_microseconds: {delay} }}\n"
