@@ -193,14 +193,14 @@ final class HTTP2Session {
 
   private func stream(_ id: Int32) -> HTTP2Stream? { held(id)?.takeUnretainedValue() }
 
-  func field(
+  @inline(__always) func field(
     _ id: Int32, _ name: UnsafePointer<UInt8>, _ count: Int, _ value: UnsafePointer<UInt8>, _ size: Int
   ) -> Int32 {
     guard let current, currentID == id else { return 0 }
     return current._withUnsafeGuaranteedRef { field($0, name, count, value, size) }
   }
 
-  private func field(
+  @inline(__always) private func field(
     _ stream: HTTP2Stream, _ name: UnsafePointer<UInt8>, _ count: Int, _ value: UnsafePointer<UInt8>,
     _ size: Int
   ) -> Int32 {
