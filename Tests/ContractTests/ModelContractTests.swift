@@ -123,7 +123,14 @@ import Wire
           "model 'iris' has no version '\(number)'; it is called as iris, iris:1, iris:10"))
     }
     #expect(contract.serviceNames == ["roost.nodes.my_node.Node"])
-    #expect(contract.proto.text.contains("version 10, the highest of 1, 10"))
+    #expect(
+      contract.proto.text.contains("version 10, the highest of 1, 10. The metadata model-version names"))
+    for number in [1, 10] { #expect(try contract.version(String(number), of: 0) == number) }
+    for text in ["2", "01", "", "+1", "iris:1"] {
+      let error = #expect(throws: InferenceError.self) { try contract.version(text, of: 0) }
+      let words = "model-version: model 'iris' has no version '\(text)'; it has 1, 10, and 10 answers"
+      #expect(error.map { "\($0)".contains(words) } == true, "\(text)")
+    }
     let document = contract.openAPI(server: "http://x")
     #expect(
       document["info"]?["description"]?.stringValue?.contains("iris (versions 1, 10; 10 answers") == true)

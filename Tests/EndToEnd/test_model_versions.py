@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import grpc
 import numpy
 import pytest
 import tritonclient.grpc
@@ -139,6 +140,26 @@ def test_execute_names_a_version_or_gets_the_highest(roost: Roost, node: str) ->
     assert list(answer.y.values) == [3, 6]
 
 
+def test_a_typed_call_names_a_version_by_metadata(roost: Roost, node: str) -> None:
+    client = Client(roost)
+
+    def call(*versions: str) -> Any:
+        metadata = [("model-version", version) for version in versions]
+        values = {"x": {"shape": [1, 2], "values": [1, 2]}}
+        return client.call("roost.nodes.scales.Node", "Execute", values, metadata=metadata)
+
+    for version, values in (("1", [2, 4]), ("2", [3, 6])):
+        assert list(call(version).y.values) == values
+    for versions, told in (
+        (["7"], "model 'scale' has no version '7'; it has 1, 2, and 2 answers calls that name none"),
+        (["01"], "model 'scale' has no version '01'"),
+        (["1", "2"], "model-version: is given twice"),
+    ):
+        with pytest.raises(grpc.RpcError) as caught:
+            call(*versions)
+        assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT and told in caught.value.details(), caught.value
+
+
 def test_the_documents_tell_of_versions(roost: Roost, node: str, tmp_path: pathlib.Path) -> None:
     document = json.loads(roost.cli("node", "api", "scales").stdout)
     OpenAPIV31SpecValidator(document).validate()
@@ -146,7 +167,7 @@ def test_the_documents_tell_of_versions(roost: Roost, node: str, tmp_path: pathl
     assert "scale:1" in json.dumps(document["components"]["schemas"]["Input"])
     output = generated(roost, tmp_path, "client_of_versions", document, {"scale:1": ONE})
     assert output == {"scale:1": {"y": [[2.0, 4.0]]}}
-    assert "version 2, the highest of 1, 2" in roost.cli("node", "api", "scales", "--proto").stdout
+    assert "version 2, the highest of 1, 2. The metadata model-version" in roost.cli("node", "api", "scales", "--proto").stdout
     example = roost.cli("node", "api", "scales", "--example").stdout
     assert json.loads(roost.cli("node", "call", "scales", "--input", example).stdout)["y"]
     told = roost.cli("node", "describe", "scales").stdout

@@ -148,7 +148,8 @@ extension GatewayLoop {
         }
       if let refusal = node.entry.routed.refusal { throw Refusal(.unavailable, refusal, origin: .node) }
       if let models = node.entry.models {
-        let call = try modelCall(node, models, input, service: service, choice)
+        let version = service == nil ? nil : try namedVersion(exchange, fields)
+        let call = try modelCall(node, models, input, service: service, choice, version: version)
         return try execute(
           exchange, fields, arrival, node, ModelExecution(models, call, form), choice, bodyCount: count)
       }

@@ -1,3 +1,4 @@
+internal import CLinux
 internal import Contract
 internal import Domain
 internal import HTTPTransport
@@ -171,13 +172,20 @@ extension GatewayLoop {
 
   /// The call of a model that a request for the typed service `service`, or `NodeService/Execute`, makes of its input.
   ///
-  /// `input`: a message of a typed service, else JSON.
+  /// `input`: a message of a typed service, else JSON. `version`: what the metadata of a typed call names.
   func modelCall(
-    _ node: LoopNode, _ models: ModelNodeContract, _ input: [UInt8], service: String?, _ choice: AliasChoice?
+    _ node: LoopNode, _ models: ModelNodeContract, _ input: [UInt8], service: String?, _ choice: AliasChoice?,
+    version: String? = nil
   ) throws(Refusal) -> ModelCall {
     try inference { () throws(InferenceError) in
       guard let service else { return try models.call(input: input) }
-      if let place = models.model(service: service) { return try models.call(model: place, message: input) }
+      func call(_ place: Int) throws(InferenceError) -> ModelCall {
+        let number = try version.map { (text) throws(InferenceError) in try models.version(text, of: place) }
+        var call = try models.call(model: place, message: input)
+        call.version = number
+        return call
+      }
+      if let place = models.model(service: service) { return try call(place) }
       // The service of another node of the alias: the model that has the same name here.
       var name: String?
       for share in choice?.alias.shares ?? [] where name == nil {
@@ -188,7 +196,27 @@ extension GatewayLoop {
       guard let place else {
         throw InferenceError("node '\(models.nodeName)' has no model '\(name ?? service)'", isNodes: true)
       }
-      return try models.call(model: place, message: input)
+      return try call(place)
     }
+  }
+
+  /// The version that a typed call names in its metadata: its messages have inputs only.
+  func namedVersion(
+    _ exchange: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>
+  ) throws(Refusal) -> String? {
+    guard let base = exchange.base else { return nil }
+    let name: StaticString = "model-version"
+    var found: String?
+    for index in 0..<Int(exchange.head.fieldCount) where fields[index].nameCount == 13 {
+      let field = fields[index]
+      guard scan_equals_lower(base + Int(field.nameStart), name.utf8Start, 13) != 0 else { continue }
+      guard found == nil else {
+        throw Refusal(.invalidArgument, "model-version: is given twice; give it once")
+      }
+      found = String(
+        decoding: UnsafeBufferPointer(start: base + Int(field.valueStart), count: Int(field.valueCount)),
+        as: UTF8.self)
+    }
+    return found
   }
 }

@@ -56,6 +56,18 @@ extension ModelNodeContract {
     try call(model, try Self.members(json, "input"), of: json, as: nil)
   }
 
+  /// The version that the metadata of a typed call names, exactly as it is written in the models of the node.
+  ///
+  /// Throws naming the versions that there are.
+  public func version(_ text: String, of place: Int) throws(InferenceError) -> Int {
+    let model = models[place]
+    if let version = model.versions.first(where: { String($0.number) == text }) { return version.number }
+    let numbers = model.versions.map { String($0.number) }.joined(separator: ", ")
+    throw InferenceError(
+      "model-version: model '\(model.name)' has no version '\(text.prefix(32))'; it has \(numbers), and \(model.versions.last?.number ?? 1) answers calls that name none"
+    )
+  }
+
   /// What a name, an id, or `NAME:VERSION` stands for.
   private func place(of name: String) -> (model: Int, version: Int?, isServed: Bool)? {
     for (place, model) in models.enumerated() {

@@ -25,7 +25,7 @@ extension ModelNodeContract {
             ProtoFile.Method(
               "Execute", "\(package).\(model.prefix)Input", "\(package).\(model.prefix)Output",
               comment: model.hasVersions
-                ? "Runs model \(model.name) once: version \(model.defaultVersion)."
+                ? "Runs model \(model.name) once: version \(model.defaultVersion). The metadata model-version names another."
                 : "Runs model \(model.name) once.")
           ]))
       for field in model.inputs + model.outputs where !tensors.contains(field.message) {
