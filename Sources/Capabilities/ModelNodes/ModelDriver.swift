@@ -97,7 +97,7 @@ public final class ModelDriver: InstanceDriver {
       for path in [folder.path, folder.repository, folder.files] { try Files.makeFolder(path, mode: 0o755) }
       let isInside = configuration.sandboxed || source.image != nil
       var order = RepositoryOrder(folder: folder.repository, models: [])
-      if source.image != nil { order.server = .init() }
+      if source.image != nil { order.server = .init(gpu: launch.gpus != nil) }
       for (index, (model, file)) in zip(source.models, launch.blobPaths).enumerated() {
         guard Files.exists(file) else {
           throw failure(

@@ -146,6 +146,8 @@ struct RepositoryOrder: Encodable {
     var grpc = ModelDriver.Port.grpc
     var metrics = ModelDriver.Port.metrics
     var key = ModelPlan.keyPlace
+    /// It has GPUs, whose figures are among its metrics.
+    var gpu: Bool
   }
 
   var folder: String

@@ -114,6 +114,8 @@ def test_the_flags_of_a_container_are_told_with_the_repository(tmp_path: Path) -
     flags = json.loads(told.stdout)["flags"]
     assert flags == tritonserver.flags(server)
     assert "--http-address=0.0.0.0" in flags and "--model-control-mode=explicit" in flags
+    assert "--allow-gpu-metrics=false" in flags
+    assert "--allow-gpu-metrics=true" in tritonserver.flags({**server, "gpu": True})
     assert any(
         flag.startswith("--http-restricted-api=model-repository") and flag.endswith("=KEY") for flag in flags
     )

@@ -44,7 +44,8 @@ def flags(order: Mapping[str, Any]) -> List[str]:
         "exit-timeout-secs": "5",
         **places(order),
         "http-thread-count": order.get("threads", 4),
-        "allow-gpu-metrics": "false",
+        # Without a GPU the server complains of it.
+        "allow-gpu-metrics": "true" if order.get("gpu") else "false",
         "http-restricted-api": f"{HIDDEN}:{KEY_HEADER}={order['key']}",
         "grpc-restricted-protocol": f"{HIDDEN}:{KEY_HEADER}={order['key']}",
         "log-format": "ISO8601",
