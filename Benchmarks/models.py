@@ -3,8 +3,8 @@
     .venv/bin/python Benchmarks/models.py [--seconds 1] [--rounds 9] [--connections 1 16 64] [--only overhead mlserver memory]
 
 overhead: a node is called through the gateway, and a Triton with the same flags and the same model repository by a port of its own, in
-turns; a model that does next to nothing, one row per request. Both Tritons are on the first core and wrk is on the second. The gateway is on the first, where
-each request makes the core change between it and Triton, and then on the second, which leaves Triton alone as it is on the other side: the bar is for that.
+turns; a model that does next to nothing, one row per request. Both Tritons are on the first core and wrk is on the second. The gateway is on the first, as
+servers are in the other parts: the bar is for that. Then it is on the second, since the ratio is mostly a matter of who shares a core with whom.
 mlserver: the same file, the same rows, the same JSON of the Open Inference Protocol, all outputs. MLServer runs its models in one process with the
 server (`parallel_workers` 0) or in one of their own (1, its default), with and without its batching: all forms are measured, the best one counts. Servers
 have the first core, wrk the second.
@@ -324,7 +324,7 @@ def overhead(options: argparse.Namespace, models: dict[str, pathlib.Path], cores
                     one["p50"] - other["p50"] for one, other in zip(rounds[sides[0].name], rounds[sides[1].name])
                 )
                 print(f"p50 added by the gateway: {added:.0f} µs; CPU per request {share:.2f}x")
-                if connections > 1 and core != cores[0]:
+                if connections > 1 and core == cores[0]:
                     bar(f"models, CPU per request at {connections} connections, of Triton's alone", share, 1.15, "x")
 
 
