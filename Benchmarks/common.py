@@ -96,12 +96,7 @@ class Roost:
                         self.call("DELETE", f"/v1/nodes/{node['id']}")
                     wait_for("all nodes are gone", lambda: not self.get("/v1/nodes")["nodes"], 30)
             finally:
-                process.terminate()
-                try:
-                    process.wait(30)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+                end(process)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
@@ -225,6 +220,16 @@ def pinned(command: Sequence[str], core: int | None) -> list[str]:
 def cpu_seconds(pids: Iterable[int]) -> float:
     """User and system time of processes so far, all threads: their processor-time clocks (nanoseconds)."""
     return sum(time.clock_gettime((~pid << 3) | 2) for pid in pids)
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ends a process that was started, kindly at first."""
+    process.terminate()
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def wrk(

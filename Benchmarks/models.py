@@ -42,6 +42,7 @@ from common import (
     Roost,
     awake,
     bar,
+    end,
     kilobytes,
     machine,
     median,
@@ -253,12 +254,7 @@ class Triton:
             raise
 
     def __exit__(self, *error: object) -> None:
-        self.process.terminate()
-        try:
-            self.process.wait(30)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        end(self.process)
         for left in pathlib.Path("/dev/shm").glob(f"{self.prefix}*"):
             left.unlink()
         self.folder.cleanup()
@@ -374,12 +370,7 @@ class MLServer:
 
     def __exit__(self, *error: object) -> None:
         started = below(self.process.pid)
-        self.process.terminate()
-        try:
-            self.process.wait(20)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        end(self.process)
         for pid in started:
             with contextlib.suppress(OSError):
                 os.kill(pid, 9)

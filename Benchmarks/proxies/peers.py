@@ -15,7 +15,7 @@ import socket
 import subprocess
 from collections.abc import Iterable
 
-from common import BenchmarkError, pinned, wait_for
+from common import BenchmarkError, end, pinned, wait_for
 
 
 def free_port() -> int:
@@ -57,12 +57,7 @@ class Peer:
     def stop(self) -> None:
         """Ends it and what it started."""
         if self.process is not None and self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(10)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+            end(self.process)
 
     @property
     def pids(self) -> set[int]:

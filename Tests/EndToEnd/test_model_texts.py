@@ -11,7 +11,7 @@ import pytest
 import tritonclient.grpc
 import tritonclient.http
 from conftest import ROOT, Roost
-from test_model_nodes import deploy, execute, headers
+from test_model_nodes import deploy, execute, stock
 
 sys.path.insert(0, str(ROOT / "python" / "tests"))
 from model import conftest as make  # noqa: E402
@@ -41,18 +41,6 @@ def node(roost: Roost, tmp_path_factory: pytest.TempPathFactory) -> str:
     return deploy(roost, "texts", *names, memoryBytes=2 << 30, cpus=2)
 
 
-def stock(roost: Roost, node: str, model: str, package: Any, **inputs: Any) -> Any:
-    client = package.InferenceServerClient(f"127.0.0.1:{roost.port}")
-    try:
-        sent = []
-        for name, array in inputs.items():
-            sent.append(package.InferInput(name, array.shape, {"O": "BYTES", "i": "INT64"}[array.dtype.kind]))
-            sent[-1].set_data_from_numpy(array)
-        return client.infer(model, sent, headers=headers(roost, node))
-    finally:
-        client.close()
-
-
 def column(texts: Any) -> Any:
     return numpy.array(list(texts), dtype=object).reshape(-1, 1)
 
@@ -62,11 +50,11 @@ PACKAGES = pytest.mark.parametrize("package", [tritonclient.http, tritonclient.g
 
 @PACKAGES
 def test_a_pipeline_of_texts_classifies_them(roost: Roost, node: str, package: Any) -> None:
-    answer = stock(roost, node, "text-sklearn", package, input__0=column(text for text, _ in SAID))
+    answer = stock(roost, node, "text-sklearn", package, {"input__0": column(text for text, _ in SAID)})
     numbers = answer.as_numpy("output__0")[:, 0]
     assert [sorted(make.SAYINGS)[number] for number in numbers] == [label for _, label in SAID]
     assert answer.as_numpy("probabilities").argmax(axis=1).tolist() == numbers.tolist()
-    labels = stock(roost, node, "text-labels", package, input__0=column(text for text, _ in SAID)).as_numpy("output__0")
+    labels = stock(roost, node, "text-labels", package, {"input__0": column(text for text, _ in SAID)}).as_numpy("output__0")
     assert labels.tolist() == [[label.encode()] for _, label in SAID]
 
 
@@ -74,10 +62,10 @@ def test_a_pipeline_of_texts_classifies_them(roost: Roost, node: str, package: A
 def test_texts_come_back_as_they_are(roost: Roost, node: str, package: Any) -> None:
     texts = ["", "żółw €", "\U0001f600\n", "long " * 50_000]
     given = numpy.array([[text, text[::-1]] for text in texts], dtype=object)
-    answer = stock(roost, node, "text-python", package, t=given, n=numpy.ones((4, 1), "int64"))
+    answer = stock(roost, node, "text-python", package, {"t": given, "n": numpy.ones((4, 1), "int64")})
     assert answer.as_numpy("back").tolist() == [[b.encode(), a.encode()] for a, b in given.tolist()]
     assert answer.as_numpy("length").tolist() == [[len(a) + 1 + len(b)] for a, b in given.tolist()]
-    assert stock(roost, node, "text-onnx", package, x=column(texts)).as_numpy("y").tolist() == [[t.encode()] for t in texts]
+    assert stock(roost, node, "text-onnx", package, {"x": column(texts)}).as_numpy("y").tolist() == [[t.encode()] for t in texts]
 
 
 def test_texts_are_strings_as_json(roost: Roost, node: str) -> None:
@@ -102,7 +90,7 @@ def test_texts_pass_with_numpy_1_and_numpy_2_in_the_environment(roost: Roost, tm
     roost.cli("model", "upload", path, "--name", f"told-{name}")
     made = deploy(roost, f"told-{name}", f"told-{name}", environment=name, memoryBytes=1 << 30, cpus=1)
     for package in (tritonclient.http, tritonclient.grpc):
-        answer = stock(roost, made, f"told-{name}", package, t=column(["", "żółw", "a"]))
+        answer = stock(roost, made, f"told-{name}", package, {"t": column(["", "żółw", "a"])})
         version = answer.as_numpy("told")[0, 0].decode().strip()
         assert version.startswith(wanted)
         assert answer.as_numpy("told").tolist() == [[f"{version} {text}".encode()] for text in ("", "żółw", "a")]
