@@ -69,6 +69,52 @@ import Testing
     echo.stop()
   }
 
+  @Test func `connections of a burst serve the next one, and the surplus closes when it has rested`()
+    async throws
+  {
+    // Answers a hundred at a time, each with the number of connections that it has taken so far.
+    let server = try PythonServer(
+      """
+      import http.server, threading
+      together, lock, taken = threading.Barrier(100), threading.Lock(), 0
+      class H(http.server.BaseHTTPRequestHandler):
+          protocol_version = "HTTP/1.1"
+          def setup(self):
+              global taken
+              with lock: taken += 1
+              super().setup()
+          def do_GET(self):
+              together.wait()
+              body = b"%d" % taken
+              self.send_response(200)
+              self.send_header("content-length", str(len(body))); self.end_headers(); self.wfile.write(body)
+          def log_message(self, *a): pass
+      class S(http.server.ThreadingHTTPServer): request_queue_size = 200
+      s = S(("127.0.0.1", 0), H)
+      print(s.server_address[1], flush=True); s.serve_forever()
+      """)
+    var limits = UpstreamClient.Limits()
+    limits.keptCount = 5
+    limits.spareSeconds = 2
+    let driver = UpstreamDriver(limits: limits)
+    let address = server.address
+    for _ in 0..<2 {
+      let texts = await withTaskGroup { group in
+        for _ in 0..<100 { group.addTask { await driver.call(.init(address: address)).text } }
+        return await group.reduce(into: Set<String>()) { $0.insert($1) }
+      }
+      #expect(texts == ["100"])
+      #expect(await driver.open(address) == 100)
+    }
+    let end = ContinuousClock.now + .seconds(30)
+    while await driver.open(address) > 5, ContinuousClock.now < end {
+      try await Task.sleep(for: .milliseconds(50))
+    }
+    #expect(await driver.open(address) == 5)
+    driver.stop()
+    server.stop()
+  }
+
   @Test func `a body without a length ends with the connection`() async throws {
     let server = try scripted(#"[["head", b"HTTP/1.1 200 OK\r\n\r\nabc", 20, b"def"]]"#)
     let driver = UpstreamDriver()

@@ -16,8 +16,12 @@ public final class UpstreamClient {
 
   /// How connections are kept.
   public struct Limits: Sendable {
-    /// Idle connections of one target.
-    public var idleCount = 64
+    /// Idle connections of one target: room for all that a burst needs at once, as a connection opened for each of its
+    /// requests costs more than the request.
+    public var idleCount = 1024
+    /// Of these, how many stay for `idleSeconds`; the others close `spareSeconds` after their last request.
+    public var keptCount = 64
+    public var spareSeconds = 5
     /// Seconds; a shorter time that the instance states in `Keep-Alive` wins.
     public var idleSeconds = 55
     public init() {}
@@ -47,6 +51,8 @@ public final class UpstreamClient {
   /// Unsent bytes beyond which `send` asks the owner to pause, and below which `upstreamWritable` is called.
   static let highWater = 256 << 10
   static let lowWater = 64 << 10
+  /// Connections beyond `keptCount` that one `sweep` closes, so that it doesn't hold up requests.
+  private static let sweepCount = 64
 
   public init(loop: EventLoop, limits: Limits = Limits(), owner: (any UpstreamOwner)? = nil) {
     self.loop = loop
@@ -61,7 +67,7 @@ public final class UpstreamClient {
       connection.input.free()
       connection.output.free()
       connection.trailers.free()
-      // A target and its connections name each other: what is not parted here stays for ever.
+      // What is kept there is not counted, and gone now.
       connection.target.idle.removeAll()
     }
     for case let session? in sessions { session.part() }
@@ -82,17 +88,24 @@ public final class UpstreamClient {
     fresh: Bool = false, unique: Bool = false
   ) throws(UpstreamFailure) -> UpstreamExchange {
     if target.isHTTP2 { return try start2(target, head: head, count: count, body: body, tag: tag) }
-    var connection: UpstreamConnection?
-    while !fresh, connection == nil, let kept = target.idle.popLast() {
-      if unique, loop.now - kept.idleSince > 1_000_000, roost_is_quiet(kept.descriptor) == 0 {
+    while !fresh, let kept = target.idle.popLast()?.takeUnretainedValue() {
+      guard !unique || loop.now - kept.idleSince <= 1_000_000 || roost_is_quiet(kept.descriptor) != 0 else {
         close(kept)
-      } else {
-        connection = kept
-        kept.state = .waiting
+        continue
       }
+      kept.state = .waiting
+      fill(kept, head: head, count: count, body: body, tag: tag)
+      return kept
     }
-    let used: UpstreamConnection
-    if let connection { used = connection } else { used = try connect(target) }
+    let made = try connect(target)
+    fill(made, head: head, count: count, body: body, tag: tag)
+    return made
+  }
+
+  /// Puts the head of a request into the output of its connection.
+  private func fill(
+    _ used: UpstreamConnection, head: UnsafePointer<UInt8>, count: Int, body: UpstreamBody, tag: UInt64
+  ) {
     used.ownerTag = tag
     used.sent = 0
     used.requestEnded = body == .none
@@ -111,7 +124,6 @@ public final class UpstreamClient {
     case .unknown: used.output.append("transfer-encoding: chunked\r\n\r\n")
     }
     soil(used)
-    return used
   }
 
   /// Adds bytes to the request's body. False: much waits already; the owner pauses its source until `upstreamWritable`.
@@ -210,7 +222,7 @@ public final class UpstreamClient {
   /// Takes a target out of use: its idle connections close now, the others after their requests.
   public func retire(_ target: UpstreamTarget) {
     target.isRetired = true
-    while let connection = target.idle.last { close(connection) }
+    while let connection = target.idle.last { close(connection.takeUnretainedValue()) }
     for session in target.sessions {
       session.isLeaving = true
       soil(session)
@@ -219,8 +231,15 @@ public final class UpstreamClient {
 
   /// Closes connections that were idle for too long; to be called about once a second.
   public func sweep() {
-    for connection in connections where connection.state == .idle && connection.idleUntil <= loop.now {
-      close(connection)
+    let spare = loop.now - Int64(limits.spareSeconds) * 1_000_000_000
+    var surplus = Self.sweepCount
+    for connection in connections where connection.state == .idle {
+      if connection.idleUntil <= loop.now {
+        close(connection)
+      } else if connection.idleSince <= spare, connection.target.idle.count > limits.keptCount, surplus > 0 {
+        surplus -= 1
+        close(connection)
+      }
     }
     if !sessions.isEmpty { sweepSessions() }
   }
@@ -371,14 +390,17 @@ public final class UpstreamClient {
     connection.idleSince = loop.now
     connection.input.clear()
     connection.trailers.clear()
-    target.idle.append(connection)
+    target.idle.append(Unmanaged.passUnretained(connection))
     watch(connection)
   }
 
   func close(_ connection: UpstreamConnection) {
     guard connection.state != .closed else { return }
-    if connection.state == .idle, let place = connection.target.idle.lastIndex(where: { $0 === connection }) {
-      connection.target.idle.remove(at: place)
+    if connection.state == .idle {
+      let kept = Unmanaged.passUnretained(connection).toOpaque()
+      if let place = connection.target.idle.lastIndex(where: { $0.toOpaque() == kept }) {
+        connection.target.idle.remove(at: place)
+      }
     }
     connection.state = .closed
     if let cipher = connection.cipher { cipher.part(connection.descriptor) }

@@ -14,8 +14,9 @@ public final class UpstreamTarget {
   let place: Place
   /// Who the instance must prove to be; nil: connections to it are not encrypted.
   let identity: UpstreamIdentity?
-  /// Idle connections; the one used last is the first to be used again, so that the others may grow old and close.
-  var idle: [UpstreamConnection] = []
+  /// Idle connections, which the client's slab holds; the one used last is the first to be used again, so that the others
+  /// may grow old and close.
+  var idle: [Unmanaged<UpstreamConnection>] = []
   /// Connections of HTTP/2.
   var sessions: [UpstreamSession] = []
   /// Left the routing table: its connections close after their requests.
