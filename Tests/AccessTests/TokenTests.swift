@@ -130,6 +130,18 @@ import Testing
     #expect(message(token, at: now + .seconds(-61)).contains("is valid from"))
   }
 
+  @Test func `a header that names another key is refused, whoever signed it`() throws {
+    let key = try SigningKey(pem: authority.privateKeyPEM())
+    let claims = #"{"sub":"s","jti":"j","iat":\#(now.seconds),"exp":9999999999}"#
+    for (header, verdict) in [
+      (#"{"alg":"EdDSA"}"#, "accepted"), (#"{"alg":"EdDSA","kid":"\#(key.id)"}"#, "accepted"),
+      (#"{"alg":"EdDSA","kid":"other"}"#, "made by another server"),
+      (#"{"alg":"EdDSA","kid":1}"#, "made by another server"),
+    ] {
+      #expect(message(try signed(header: header, claims: claims, by: key)).contains(verdict))
+    }
+  }
+
   @Test func `a session ends with its token, carries its id, and is never taken for one`() throws {
     let (token, principal) = try authority.issue(subject: "sva1", ttl: .seconds(600), at: now)
     let (session, owner) = try authority.issueSession(for: principal, node: "nod1", at: now + .seconds(500))

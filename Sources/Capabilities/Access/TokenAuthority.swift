@@ -2,8 +2,9 @@ public import Domain
 
 /// Issues and judges the tokens of this server: JWTs (RFC 7519) signed with one Ed25519 key.
 ///
-/// They come with each request, in HTTP/2 compressed anew each time (RFC 7541, 7.1.3): no claim says what another or
-/// the signature says already. The key tells who issued one, `iat` from when on it is good.
+/// They come with each request, in HTTP/2 compressed anew each time (RFC 7541, 7.1.3): nothing in them says what another
+/// part or the signature says already. The key tells who issued one, `iat` from when on it is good; a header without a
+/// type is that of a token.
 public struct TokenAuthority: TokenVerifier {
   /// Longest life of a token.
   public static let maximumTTL = Duration.seconds(12 * 3600)
@@ -13,6 +14,7 @@ public struct TokenAuthority: TokenVerifier {
   private static let issuer = "roost"
   private static let maximumBytes = 4096
 
+  private static let algorithm = "EdDSA"
   private static let tokenType = "JWT"
   /// Another type than that of tokens: neither can ever be taken for the other.
   private static let sessionType = "session+jwt"
@@ -46,7 +48,7 @@ public struct TokenAuthority: TokenVerifier {
     let issued = now.seconds
     let expires = issued + ttl.components.seconds
     let token = try sign(
-      Self.tokenType,
+      ["alg": .string(Self.algorithm)],
       [
         "sub": .string(subject), "jti": .string(identifier), "iat": .integer(issued),
         "exp": .integer(expires),
@@ -63,7 +65,7 @@ public struct TokenAuthority: TokenVerifier {
     let issued = now.seconds
     let expires = min(issued + Self.maximumTTL.components.seconds, principal.expiresAt.seconds)
     let session = try sign(
-      Self.sessionType,
+      ["alg": .string(Self.algorithm), "typ": .string(Self.sessionType)],
       [
         "sub": .string(principal.subject), "jti": .string(principal.tokenID), "aud": .string(node),
         "iat": .integer(issued), "exp": .integer(expires),
@@ -76,11 +78,10 @@ public struct TokenAuthority: TokenVerifier {
     )
   }
 
-  private func sign(_ type: String, _ claims: KeyValuePairs<String, FlatJSON.Value>) throws(PlatformError)
-    -> String
-  {
-    let header = FlatJSON.encode(["alg": .string("EdDSA"), "typ": .string(type), "kid": .string(key.id)])
-    let message = "\(Base64URL.encode(header.utf8)).\(Base64URL.encode(FlatJSON.encode(claims).utf8))"
+  private func sign(
+    _ header: KeyValuePairs<String, FlatJSON.Value>, _ claims: KeyValuePairs<String, FlatJSON.Value>
+  ) throws(PlatformError) -> String {
+    let message = [header, claims].map { Base64URL.encode(FlatJSON.encode($0).utf8) }.joined(separator: ".")
     return "\(message).\(Base64URL.encode(try key.sign(Array(message.utf8))))"
   }
 
@@ -128,14 +129,15 @@ public struct TokenAuthority: TokenVerifier {
 
   private func checkHeader(_ header: FlatJSON, _ type: String) throws(PlatformError) {
     guard let algorithm = header.string("alg") else { throw Self.malformed("its header has no 'alg'") }
-    guard algorithm == "EdDSA" else {
-      throw Self.refusal("the token's algorithm is '\(algorithm.prefix(16))'; this server accepts EdDSA only")
+    guard algorithm == Self.algorithm else {
+      throw Self.refusal(
+        "the token's algorithm is '\(algorithm.prefix(16))'; this server accepts \(Self.algorithm) only")
     }
     let named = header.string("typ") ?? (header.members["typ"] == nil ? Self.tokenType : "")
     guard named == type, header.members["crit"] == nil else {
       throw Self.malformed("its header has a 'typ' or 'crit' that this server does not know")
     }
-    guard header.string("kid") == key.id else {
+    guard header.members["kid"] == nil || header.string("kid") == key.id else {
       throw Self.refusal("the token was made by another server (its key is unknown here)")
     }
   }
