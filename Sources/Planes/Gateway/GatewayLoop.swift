@@ -45,6 +45,9 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
   var aliases: [LoopAlias] = []
   /// Places of aliases by the hash of their names.
   var aliasPlaces: [UInt64: [Int]] = [:]
+  /// The place of the alias that was found last.
+  var lastAlias: Int?
+  let aliasPrefix = Array(AliasValidation.prefix.utf8)
   /// With the dot before it.
   let aliasDomain: [UInt8]
   var links: [InstanceLink] = []

@@ -1,6 +1,7 @@
 internal import Access
 internal import CLinux
 internal import Domain
+internal import Glibc
 internal import HTTPTransport
 internal import Reactor
 internal import Wire
@@ -31,6 +32,7 @@ extension GatewayLoop {
         after: former[entry.routed.id])
     }
     aliasPlaces.removeAll(keepingCapacity: true)
+    lastAlias = nil
     for (place, alias) in aliases.enumerated() {
       aliasPlaces[AliasHash.of(alias.name), default: []].append(place)
     }
@@ -73,13 +75,16 @@ extension GatewayLoop {
 
   /// By name, with the prefix of the compatible system or without.
   func alias(_ name: UnsafeBufferPointer<UInt8>) -> LoopAlias? {
-    let prefix = AliasValidation.prefix.utf8
-    let isLong = name.count > prefix.count && name.starts(with: prefix)
-    let bare = isLong ? UnsafeBufferPointer(rebasing: name[prefix.count...]) : name
-    for place in aliasPlaces[AliasHash.of(bare)] ?? [] where bare.elementsEqual(aliases[place].name) {
-      return aliases[place]
-    }
-    return nil
+    guard let base = name.baseAddress else { return nil }
+    let count = aliasPrefix.count
+    let isLong = name.count > count && memcmp(base, aliasPrefix, count) == 0
+    let bare = isLong ? UnsafeBufferPointer(rebasing: name[count...]) : name
+    // As with nodes: a request asks more than once, and the next one often means the same.
+    if let place = lastAlias, aliases[place].isNamed(bare) { return aliases[place] }
+    let places = aliasPlaces[AliasHash.of(bare)]
+    guard let place = places?.first(where: { aliases[$0].isNamed(bare) }) else { return nil }
+    lastAlias = place
+    return aliases[place]
   }
 
   func known(_ name: UnsafeBufferPointer<UInt8>) throws(Refusal) -> LoopAlias {

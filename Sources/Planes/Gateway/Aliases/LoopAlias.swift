@@ -1,4 +1,5 @@
 internal import Domain
+internal import Glibc
 
 /// An alias as one loop sees it. Lives and dies with its loop.
 final class LoopAlias {
@@ -82,6 +83,12 @@ final class LoopAlias {
       for index in found.indices { found[index].credit = former.shares[index].credit }
     }
     shares = found
+  }
+
+  /// Whether this is its name, without the prefix.
+  func isNamed(_ bytes: UnsafeBufferPointer<UInt8>) -> Bool {
+    guard let base = bytes.baseAddress else { return false }
+    return bytes.count == name.count && memcmp(base, name, name.count) == 0
   }
 
   /// Whose turn it is: of any hundred requests in a row each share gets exactly its weight, evenly spread (while all shares
