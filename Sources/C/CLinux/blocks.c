@@ -10,7 +10,7 @@
 #endif
 #endif
 
-enum { CLASSES = 5, MOST = 64 };
+enum { CLASSES = 5, MOST = 256 };
 
 struct spares {
   void *first[CLASSES];

@@ -9,6 +9,7 @@ private func streamID(_ frame: UnsafePointer<nghttp2_frame>) -> Int32 {
 final class HTTP2Library {
   private(set) var callbacks: OpaquePointer?
   private(set) var option: OpaquePointer?
+  let memory = SessionMemory()
   /// Room for the header fields of one answer.
   let fields = UnsafeMutablePointer<nghttp2_nv>.allocate(capacity: HTTP2Library.maximumFields)
   let statusText = UnsafeMutablePointer<UInt8>.allocate(capacity: 4)

@@ -78,9 +78,10 @@ final class HTTP2Session {
     idleSince = loop.now
     patienceAt = loop.now
     let user = Unmanaged.passUnretained(self).toOpaque()
-    guard nghttp2_session_server_new2(&session, library.callbacks, user, library.option) == 0 else {
-      return nil
+    let code = library.memory.with {
+      nghttp2_session_server_new3(&session, library.callbacks, user, library.option, $0)
     }
+    guard code == 0 else { return nil }
     func entry(_ id: nghttp2_settings_id, _ value: UInt32) -> nghttp2_settings_entry {
       nghttp2_settings_entry(settings_id: Int32(id.rawValue), value: value)
     }

@@ -4,6 +4,7 @@ internal import CNghttp2
 final class UpstreamLibrary {
   private(set) var callbacks: OpaquePointer?
   private(set) var option: OpaquePointer?
+  let memory = SessionMemory()
   /// Room for the header fields of one request.
   let fields = UnsafeMutablePointer<nghttp2_nv>.allocate(capacity: UpstreamLibrary.maximumFields)
   static let maximumFields = 128

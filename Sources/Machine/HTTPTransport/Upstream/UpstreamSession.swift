@@ -20,6 +20,8 @@ final class UpstreamSession {
   let generation: UInt32
   var descriptor: Int32
   var session: OpaquePointer?
+  /// Must be there as long as `session` is.
+  private let memory: SessionMemory
   var streams: [UpstreamStream] = []
   /// Streams that want something submitted.
   var pending: [UpstreamStream] = []
@@ -55,10 +57,13 @@ final class UpstreamSession {
     self.descriptor = descriptor
     isConnected = target.connectsAtOnce
     idleSince = client.loop.now
+    let library = client.library
+    memory = library.memory
     let user = Unmanaged.passUnretained(self).toOpaque()
-    guard
-      nghttp2_session_client_new2(&session, client.library.callbacks, user, client.library.option) == 0
-    else { return nil }
+    let code = memory.with {
+      nghttp2_session_client_new3(&session, library.callbacks, user, library.option, $0)
+    }
+    guard code == 0 else { return nil }
     func entry(_ id: nghttp2_settings_id, _ value: UInt32) -> nghttp2_settings_entry {
       nghttp2_settings_entry(settings_id: Int32(id.rawValue), value: value)
     }
