@@ -153,14 +153,14 @@ class Nginx(Peer):
         locations = f"location / {{ {passed} }} location = /direct {{ return 200 'Hello, World!'; }}"
         http = (
             f"  access_log {self.folder}/access.log;\n"
-            f"  upstream up {{ server {upstream}; keepalive 256; keepalive_requests 100000000; }}\n"
+            f"  upstream up {{ server {upstream}; keepalive 1024; keepalive_requests 100000000; }}\n"
             f"  server {{ listen 127.0.0.1:{self.ports['http']} backlog=4096; {locations} }}\n"
             f"  server {{ listen 127.0.0.1:{self.ports['tls']} ssl backlog=4096; ssl_certificate {chain};"
             f" ssl_certificate_key {key}; {locations} }}\n"
         )
         grpc_location = ""
         if grpc is not None:
-            http += f"  upstream grpc {{ server 127.0.0.1:{grpc}; keepalive 256; keepalive_requests 100000000; }}\n"
+            http += f"  upstream grpc {{ server 127.0.0.1:{grpc}; keepalive 1024; keepalive_requests 100000000; }}\n"
             grpc_location = (
                 "location /bench.Echo/ { grpc_pass grpc://grpc; grpc_set_header X-Request-Id $request_id;"
                 " grpc_set_header X-Forwarded-For $remote_addr; }"
