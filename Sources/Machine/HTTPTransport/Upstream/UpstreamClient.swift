@@ -52,7 +52,7 @@ public final class UpstreamClient {
   static let highWater = 256 << 10
   static let lowWater = 64 << 10
   /// Connections beyond `keptCount` that one `sweep` closes, so that it doesn't hold up requests.
-  private static let sweepCount = 64
+  private static let sweepCount = 256
 
   public init(loop: EventLoop, limits: Limits = Limits(), owner: (any UpstreamOwner)? = nil) {
     self.loop = loop
@@ -88,24 +88,8 @@ public final class UpstreamClient {
     fresh: Bool = false, unique: Bool = false
   ) throws(UpstreamFailure) -> UpstreamExchange {
     if target.isHTTP2 { return try start2(target, head: head, count: count, body: body, tag: tag) }
-    while !fresh, let kept = target.idle.popLast()?.takeUnretainedValue() {
-      guard !unique || loop.now - kept.idleSince <= 1_000_000 || roost_is_quiet(kept.descriptor) != 0 else {
-        close(kept)
-        continue
-      }
-      kept.state = .waiting
-      fill(kept, head: head, count: count, body: body, tag: tag)
-      return kept
-    }
-    let made = try connect(target)
-    fill(made, head: head, count: count, body: body, tag: tag)
-    return made
-  }
-
-  /// Puts the head of a request into the output of its connection.
-  private func fill(
-    _ used: UpstreamConnection, head: UnsafePointer<UInt8>, count: Int, body: UpstreamBody, tag: UInt64
-  ) {
+    let used: UpstreamConnection
+    if !fresh, let kept = takeIdle(target, unique: unique) { used = kept } else { used = try connect(target) }
     used.ownerTag = tag
     used.sent = 0
     used.requestEnded = body == .none
@@ -124,6 +108,19 @@ public final class UpstreamClient {
     case .unknown: used.output.append("transfer-encoding: chunked\r\n\r\n")
     }
     soil(used)
+    return used
+  }
+
+  /// Takes a connection out of the target's pool that still stands, as far as it is looked at.
+  private func takeIdle(_ target: UpstreamTarget, unique: Bool) -> UpstreamConnection? {
+    while let kept = target.idle.popLast()?.takeUnretainedValue() {
+      guard unique, loop.now - kept.idleSince > 1_000_000, roost_is_quiet(kept.descriptor) == 0 else {
+        kept.state = .waiting
+        return kept
+      }
+      close(kept)
+    }
+    return nil
   }
 
   /// Adds bytes to the request's body. False: much waits already; the owner pauses its source until `upstreamWritable`.
