@@ -4,7 +4,7 @@
 
 overhead: a node is called through the gateway, and a Triton with the same flags and the same model repository by a port of its own, in
 turns; a model that does next to nothing, one row per request. Both Tritons are on the first core and wrk is on the second. The gateway is on the first, as
-servers are in the other parts: the bar is for that, at 64 connections as with proxies. Then it is on the second, since the ratio is mostly a matter of who
+servers are in the other parts: the bar is for that. Then it is on the second, since the ratio is mostly a matter of who
 shares a core with whom.
 mlserver: the same file, the same rows, the same JSON of the Open Inference Protocol, all outputs. MLServer runs its models in one process with the
 server (`parallel_workers` 0) or in one of their own (1, its default), with and without its batching: all forms are measured, the best one counts. Servers
@@ -57,7 +57,6 @@ from onnx import TensorProto, helper, numpy_helper
 from proxies.peers import free_port
 
 PARTS = ("overhead", "mlserver", "memory")
-BAR_CONNECTIONS = 64
 FEATURES = 4
 ROWS: dict[str, list[float]] = {"one": [5.1, 3.5, 1.4, 0.2]}
 MLSERVER = ["mlserver==1.7.1", "mlserver-sklearn==1.7.1", "uvloop<0.22", "onnxruntime>=1.19"]
@@ -322,7 +321,7 @@ def overhead(options: argparse.Namespace, models: dict[str, pathlib.Path], cores
                     one["p50"] - other["p50"] for one, other in zip(rounds[sides[0].name], rounds[sides[1].name])
                 )
                 print(f"p50 added by the gateway: {added:.0f} µs; CPU per request {share:.2f}x")
-                if connections == BAR_CONNECTIONS and core == cores[0]:
+                if connections > 1 and core == cores[0]:
                     bar(f"models, CPU per request at {connections} connections, of Triton's alone", share, 1.15, "x")
 
 

@@ -38,6 +38,7 @@ final class UpstreamDriver: Sendable {
   enum Message: Sendable {
     case call(Call, CheckedContinuation<Answer, Never>)
     case open(String, CheckedContinuation<Int, Never>)
+    case settled(String, Int, CheckedContinuation<Void, Never>)
     case stop
   }
 
@@ -58,6 +59,11 @@ final class UpstreamDriver: Sendable {
   /// Connections open to an address.
   func open(_ address: String) async -> Int {
     await withCheckedContinuation { mailbox.post(.open(address, $0)) }
+  }
+
+  /// Returns once no more than `count` connections are open to an address.
+  func settled(_ address: String, at count: Int) async {
+    await withCheckedContinuation { mailbox.post(.settled(address, count, $0)) }
   }
 
   func stop() {
@@ -85,6 +91,7 @@ final class UpstreamDriver: Sendable {
     var pending: [UInt64: Pending] = [:]
     var paused: [UInt64: UpstreamExchange] = [:]
     var serial: UInt64 = 0
+    var settling: [(address: String, count: Int, continuation: CheckedContinuation<Void, Never>)] = []
 
     init(_ mailbox: Mailbox<Message>, _ loop: EventLoop, _ limits: UpstreamClient.Limits) {
       self.mailbox = mailbox
@@ -105,6 +112,8 @@ final class UpstreamDriver: Sendable {
         switch message {
         case .stop: loop.stop()
         case .open(let address, let continuation): continuation.resume(returning: target(address).openCount)
+        case .settled(let address, let count, let continuation):
+          settling.append((address, count, continuation))
         case .call(let call, let continuation): start(call, continuation)
         }
       }
@@ -157,6 +166,8 @@ final class UpstreamDriver: Sendable {
     func fired(_ data: UInt64) {
       if data == .max {
         client.sweep()
+        for wait in settling where target(wait.address).openCount <= wait.count { wait.continuation.resume() }
+        settling.removeAll { target($0.address).openCount <= $0.count }
         _ = loop.setTimer(at: loop.now + 20_000_000, data: .max)
       } else if let exchange = paused.removeValue(forKey: data) {
         client.resume(exchange)

@@ -106,10 +106,7 @@ import Testing
       #expect(texts == ["100"])
       #expect(await driver.open(address) == 100)
     }
-    let end = ContinuousClock.now + .seconds(30)
-    while await driver.open(address) > 5, ContinuousClock.now < end {
-      try await Task.sleep(for: .milliseconds(50))
-    }
+    await driver.settled(address, at: 5)
     #expect(await driver.open(address) == 5)
     driver.stop()
     server.stop()
