@@ -318,6 +318,61 @@ import Testing
     #expect(client.next { $0.type == FrameClient.reset }?.code == 0)
   }
 
+  @Test(arguments: ["/early", "/late/paused"])
+  func `a client that has its answer can send the rest of its request`(path: String) throws {
+    let server = try TransportFixture()
+    defer { server.stop() }
+    let client = FrameClient(port: server.port)
+    client.headers(1, FrameClient.request("POST", path), ends: false)
+    #expect(client.next { $0.type == FrameClient.windowUpdate }?.stream == 0)
+    let part = [UInt8](repeating: 0x78, count: 16384)
+    let window = 16
+    for _ in 0..<window { client.data(1, part) }
+    client.frame(FrameClient.ping, payload: [UInt8](repeating: 1, count: 8))
+    if path != "/early" {
+      // All of it waits for an owner that paused, and that never wants it.
+      #expect(client.next { $0.type == FrameClient.ping } != nil)
+      server.post(.resume)
+    }
+    var credit = 0
+    var isAnswered = false
+    for index in 0..<(3 * window) {
+      while !isAnswered || credit < part.count {
+        let frame = try #require(client.next { $0.stream == 1 }, "a window for part \(index)")
+        try #require(frame.type != FrameClient.reset, "nothing is reset while the client goes on")
+        if frame.type == FrameClient.windowUpdate { credit += Int(frame.code) }
+        isAnswered = isAnswered || frame.endsStream
+      }
+      credit -= part.count
+      client.data(1, part, ends: index == 3 * window - 1)
+    }
+    client.get(3, "/collect")
+    #expect(client.answer(3).status == "200")
+  }
+
+  @Test func `a client that has its answer can't go on with its request for ever`() throws {
+    var limits = HTTPServer.Limits()
+    limits.bodyIdleSeconds = 1
+    limits.overdueSeconds = 1
+    let server = try TransportFixture(limits)
+    defer { server.stop() }
+    let client = FrameClient(port: server.port)
+    client.headers(1, FrameClient.request("POST", "/early"), ends: false)
+    #expect(client.answer(1).status == "200")
+    // Each ping that comes back calls forth the next part: a client that never stands still.
+    func goOn() {
+      client.data(1, [0x78])
+      client.frame(FrameClient.ping, payload: [UInt8](repeating: 1, count: 8))
+    }
+    goOn()
+    var reset: UInt32?
+    while reset == nil, let frame = client.next() {
+      if frame.type == FrameClient.reset { reset = frame.code }
+      if frame.type == FrameClient.ping { goOn() }
+    }
+    #expect(reset == 0, "NO_ERROR")
+  }
+
   @Test func `draining serves what is open, refuses what is new and closes`() async throws {
     let server = try TransportFixture()
     defer { server.stop() }

@@ -109,7 +109,7 @@ final class TransportFixture: Sendable {
         case .resume:
           for key in held {
             guard let exchange = server.exchange(key) else { continue }
-            paths[key] == "/late" ? answer(exchange, "late") : server.resume(exchange)
+            paths[key]?.hasPrefix("/late") == true ? answer(exchange, "late") : server.resume(exchange)
           }
           held = []
         case .drain: server.drain()
@@ -142,6 +142,9 @@ final class TransportFixture: Sendable {
         server.pause(exchange)
         held.append(exchange.key)
       case "/late": held.append(exchange.key)
+      case "/late/paused":
+        server.pause(exchange)
+        held.append(exchange.key)
       case "/hints":
         Array("link: </style.css>\r\n".utf8).withUnsafeBufferPointer {
           server.informational(exchange, status: 103, fields: $0)

@@ -18,7 +18,10 @@ extension HTTPServer {
       return
     }
     guard received > 0 else { return readEnded(connection) }
+    let wasHandshaking = tls.state == .handshaking
     tls.receive(buffer, received)
+    // A handshake takes longer than many requests: its client should not wait for those of the others in the batch.
+    if wasHandshaking, tls.ciphertextCount > 0, !drain(connection, tls) { return }
     while connection.state != .closed {
       let isDirect = readsDirectly(connection)
       let target =

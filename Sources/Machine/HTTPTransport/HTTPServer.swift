@@ -21,6 +21,8 @@ public final class HTTPServer {
     public var bodyIdleSeconds = 30
     public var keepAliveSeconds = 75
     public var writeIdleSeconds = 30
+    /// How long a client of HTTP/2 that has its whole answer may go on with its request, if it does not pause for 2 seconds.
+    public var overdueSeconds = 30
     public init() {}
   }
 

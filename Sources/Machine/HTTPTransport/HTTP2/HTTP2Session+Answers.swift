@@ -68,6 +68,10 @@ extension HTTP2Session {
 
   private func submit(_ stream: HTTP2Stream) {
     if stream.resetCode == nil { deliverHeld(stream) }
+    if stream.state == .owned, stream.hasEnded, !stream.isRaw, !stream.collected.isEmpty {
+      stream.consumed += stream.collected.count
+      stream.collected.clear()
+    }
     if let code = stream.resetCode {
       nghttp2_submit_rst_stream(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.id, code)
       return
@@ -257,7 +261,8 @@ extension HTTP2Session {
           refuse(stream, 408, "the request did not arrive in time")
         }
       case .owned where stream.isOverdue:
-        if isLate(stream, 2) { overdue.append(stream) }
+        let isEndless = now - stream.overdueAt >= Int64(limits.overdueSeconds) * 1_000_000_000
+        if isEndless || isLate(stream, 2) { overdue.append(stream) }
       case .owned:
         if !stream.output.isEmpty, stream.answer == .submitted {
           if isLate(stream, limits.writeIdleSeconds) { abort(stream, NGHTTP2_CANCEL.rawValue) }

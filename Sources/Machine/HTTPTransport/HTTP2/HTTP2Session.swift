@@ -465,6 +465,10 @@ final class HTTP2Session {
         take(stream, count)
         server.owner.bodyPart(stream, bytes, count)
       }
+    case .owned where stream.resetCode == nil:
+      // The answer is complete, nobody wants these: clients that send on all the same get their window back, or they would wait
+      // for it until they are reset.
+      take(stream, count)
     default: break
     }
     return 0
@@ -598,6 +602,7 @@ final class HTTP2Session {
     (written ?? held(frame.hd.stream_id))?._withUnsafeGuaranteedRef { stream in
       guard !stream.requestEnded, !stream.isRaw else { return }
       stream.isOverdue = true
+      stream.overdueAt = loop.now
       if stream.isGRPC { overdue.append(stream) }
     }
     return 0

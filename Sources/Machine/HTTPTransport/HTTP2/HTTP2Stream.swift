@@ -61,6 +61,8 @@ final class HTTP2Stream: HTTPExchange {
   var hasEnded = false
   /// The answer has left and the client still sends.
   var isOverdue = false
+  /// Since when.
+  var overdueAt: Int64 = 0
   /// The library waits for more of the body.
   var isDeferred = false
   let answerTrailers = ByteQueue()
