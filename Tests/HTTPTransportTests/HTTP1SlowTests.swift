@@ -137,4 +137,33 @@ import Testing
     #expect(!text.contains("200 OK"))
     #expect(server.seen.refused == [400])
   }
+
+  @Test(arguments: ["POST /early", "POST /collect"])
+  func `a client that writes all of its request before it reads gets its answer`(request: String) async throws
+  {
+    let server = try TransportFixture()
+    defer { server.stop() }
+    let slow = try HTTP1Client(port: server.port)
+    // Longer than a client that has its answer may be silent; too much for `/collect`, which refuses it at once.
+    slow.send("\(request) HTTP/1.1\r\nhost: a\r\ncontent-length: 2000000\r\n\r\n")
+    let part = String(repeating: "x", count: 200_000)
+    for _ in 0..<10 {
+      try await Task.sleep(for: .milliseconds(500))
+      #expect(slow.send(part))
+    }
+    let answer = slow.readToEnd()
+    #expect(answer?.hasPrefix(request.hasSuffix("early") ? "HTTP/1.1 200 " : "HTTP/1.1 413 ") == true)
+  }
+
+  @Test func `a client that has its answer can't go on with its request for ever`() async throws {
+    var limits = HTTPServer.Limits()
+    limits.overdueSeconds = 3
+    let server = try TransportFixture(limits)
+    defer { server.stop() }
+    let slow = try HTTP1Client(port: server.port)
+    slow.send("POST /early HTTP/1.1\r\nhost: a\r\ncontent-length: 2000000\r\n\r\n")
+    _ = await Self.trickle(slow, "y")
+    #expect(!slow.send("y"), "it was cut off while it sent")
+    await eventually { server.seen.open == 0 }
+  }
 }

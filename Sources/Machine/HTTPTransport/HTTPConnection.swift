@@ -54,6 +54,10 @@ final class HTTPConnection: HTTPExchange {
   var closesAfterAnswer = false
   /// Refused in the middle of a request: reading on keeps the answer from being lost to a reset.
   var lingers = false
+  /// The request is in order, and its client may send the rest.
+  var mayFinish = false
+  /// When the answer had left.
+  var overdueAt: Int64 = 0
   var requests = 0
   /// The decoded body of a chunked request.
   let collected = ByteQueue()

@@ -151,6 +151,7 @@ extension HTTPServer {
         connection.incoming = .nothing
         connection.closesAfterAnswer = true
         connection.lingers = true
+        connection.mayFinish = true
         connection.input.clear()
       }
       expect(connection, seconds: limits.keepAliveSeconds)

@@ -21,10 +21,14 @@ public final class HTTPServer {
     public var bodyIdleSeconds = 30
     public var keepAliveSeconds = 75
     public var writeIdleSeconds = 30
-    /// How long a client of HTTP/2 that has its whole answer may go on with its request, if it does not pause for 2 seconds.
+    /// How long a client that has its whole answer may go on with its request, if it does not pause for 2 seconds: many write all
+    /// of it before they read, and would take the end of the connection for a failure.
     public var overdueSeconds = 30
     public init() {}
   }
+
+  /// How long a client that has its answer may be silent, nanoseconds.
+  static let lingering: Int64 = 2_000_000_000
 
   let loop: EventLoop
   /// Set before the loop runs, and alive as long as this is.
@@ -222,6 +226,7 @@ public final class HTTPServer {
       connection.requests = 0
       connection.closesAfterAnswer = false
       connection.lingers = false
+      connection.mayFinish = false
       connection.isBlocked = false
       connection.endsWrites = false
       connection.incoming = .nothing
@@ -288,6 +293,7 @@ public final class HTTPServer {
 
   func refuse(_ connection: HTTPConnection, _ status: Int, _ message: String) {
     connection.lingers = true
+    connection.mayFinish = status == 413
     connection.closesAfterAnswer = true
     connection.state = .owned
     connection.incoming = .nothing
@@ -357,10 +363,17 @@ public final class HTTPServer {
       connection.input.clear()
       shutdown(connection.descriptor, Int32(SHUT_WR))
       watch(connection, [.readable])
-      connection.deadline = loop.now + 2_000_000_000
+      connection.overdueAt = loop.now
+      linger(connection)
       loop.cancel(&connection.timer)
       arm(connection)
     }
+  }
+
+  /// The client has its answer and still sends, or just did: how long that may go on.
+  func linger(_ connection: HTTPConnection) {
+    let whole = connection.mayFinish ? Int64(limits.overdueSeconds) * 1_000_000_000 : Self.lingering
+    connection.deadline = min(loop.now + Self.lingering, connection.overdueAt + whole)
   }
 
   // MARK: Closing

@@ -262,7 +262,7 @@ extension HTTP2Session {
         }
       case .owned where stream.isOverdue:
         let isEndless = now - stream.overdueAt >= Int64(limits.overdueSeconds) * 1_000_000_000
-        if isEndless || isLate(stream, 2) { overdue.append(stream) }
+        if isEndless || now - stream.movedAt >= HTTPServer.lingering { overdue.append(stream) }
       case .owned:
         if !stream.output.isEmpty, stream.answer == .submitted {
           if isLate(stream, limits.writeIdleSeconds) { abort(stream, NGHTTP2_CANCEL.rawValue) }
