@@ -258,14 +258,11 @@ extension NodeReconciler {
   // MARK: Operations
 
   /// Ends the user's operations on this node whose aim is reached, or can't be.
-  func settleOperations(gone: Bool = false) async {
+  func settleOperations() async {
     do throws(PlatformError) {
-      // What concerns more than this node ends elsewhere.
-      let pending = try await world.store.pendingOperations(resource: id.text).filter {
-        $0.kind != ReplaceMemo.kind
-      }
+      let pending = try await world.store.pendingOperations(resource: id.text).filter(Self.endsHere)
       // An operation is written together with its wish, which comes here a moment later: until then it can't be judged.
-      if !gone, !pending.isEmpty, let stored = try await world.store.node(id),
+      if !pending.isEmpty, let stored = try await world.store.node(id),
         stored.generation > record.generation
       {
         return
@@ -273,18 +270,42 @@ extension NodeReconciler {
       failuresBefore = failuresBefore.filter { known, _ in pending.contains { $0.id == known } }
       for operation in pending {
         if failuresBefore[operation.id] == nil { failuresBefore[operation.id] = failures }
-        guard let verdict = verdict(on: operation, gone: gone) else { continue }
-        var ended = operation
-        ended.done = true
-        // The clock may have been set back since it was begun.
-        ended.modifiedAt = max(world.now(), operation.createdAt)
-        if case .failed(let message) = verdict {
-          ended.errorJSON = try StoredJSON.text(StatusResource(code: 9, message: message))
-        }
+        guard let verdict = verdict(on: operation) else { continue }
         // It may have been cancelled since it was read.
-        try await world.store.endOperation(ended)
+        try await world.store.endOperation(try Self.ended(operation, verdict, at: world.now()))
       }
     } catch { world.log(.error, "operations not settled", ["node": id.text, "error": error.message]) }
+  }
+
+  /// The node is no more, and its operations end with it: whoever waited for its deletion does not find it any more.
+  func removeRecord() async {
+    let (id, name, now) = (id, record.name, world.now())
+    do throws(PlatformError) {
+      try await world.store.atomically { store throws(PlatformError) in
+        try store.removeNode(id)
+        for operation in try store.pendingOperations(resource: id.text).filter(Self.endsHere) {
+          let verdict =
+            operation.kind == "deleteNode" ? .reached : Verdict.failed("node '\(name)' was deleted meanwhile")
+          try store.endOperation(try Self.ended(operation, verdict, at: now))
+        }
+      }
+    } catch { world.log(.error, "node record not removed", ["node": id.text, "error": error.message]) }
+  }
+
+  /// What concerns more than this node ends elsewhere.
+  private static func endsHere(_ operation: OperationRecord) -> Bool { operation.kind != ReplaceMemo.kind }
+
+  private static func ended(
+    _ operation: OperationRecord, _ verdict: Verdict, at now: Timestamp
+  ) throws(PlatformError) -> OperationRecord {
+    var ended = operation
+    ended.done = true
+    // The clock may have been set back since it was begun.
+    ended.modifiedAt = max(now, operation.createdAt)
+    if case .failed(let message) = verdict {
+      ended.errorJSON = try StoredJSON.text(StatusResource(code: 9, message: message))
+    }
+    return ended
   }
 
   enum Verdict {
@@ -292,7 +313,7 @@ extension NodeReconciler {
     case failed(String)
   }
 
-  private func verdict(on operation: OperationRecord, gone: Bool) -> Verdict? {
+  private func verdict(on operation: OperationRecord) -> Verdict? {
     let seen = observation()
     let current = instances.values.count {
       $0.epoch == intent.epoch && $0.release == target && $0.status == .healthy
@@ -301,8 +322,7 @@ extension NodeReconciler {
     let present = seen.instances.count { seen.waits(for: $0) }
     let settled = current >= seen.desiredCount && present == current && stable == target
     switch operation.kind {
-    case "deleteNode": return gone ? .reached : nil
-    case _ where gone: return .failed("node '\(record.name)' was deleted meanwhile")
+    case "deleteNode": return nil
     case "suspendNode": return record.suspended && instances.isEmpty && host == .down ? .reached : nil
     case _ where record.suspended: return .failed("node '\(record.name)' was suspended meanwhile")
     case _ where isSuperseded(operation): return .failed(superseding(operation))

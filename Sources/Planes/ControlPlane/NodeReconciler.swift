@@ -291,10 +291,7 @@ actor NodeReconciler {
   private func forget() async {
     for release in Set(releases.keys).union([record.release]) { await driver.retire(id, release: release) }
     await driver.forget(id)
-    await settleOperations(gone: true)
-    do throws(PlatformError) { try await world.store.removeNode(id) } catch {
-      world.log(.error, "node record not removed", ["node": id.text, "error": error.message])
-    }
+    await removeRecord()
     await routesChanged(id)
     wake()
   }
