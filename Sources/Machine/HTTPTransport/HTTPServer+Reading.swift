@@ -39,8 +39,8 @@ extension HTTPServer {
   /// Bytes were read, to the loop's buffer if `isDirect` or the connection lingers, else to the end of its input.
   func take(_ connection: HTTPConnection, _ received: Int, _ isDirect: Bool) {
     switch connection.state {
-    case .lingering: return linger(connection)
-    case .closed: return
+    case .lingering where connection.output.isEmpty: return linger(connection)
+    case .lingering, .closed: return
     case .http2 where isDirect: receive(connection, scratch, received)
     case .owned where isDirect && connection.isReceiving:
       takeStreamed(connection, scratch, received)

@@ -441,7 +441,8 @@ final class HTTP2Session {
     // One stream that waits must not stop the others: the connection's window comes back at once.
     connectionConsumed += count
     guard let stream = stream(id) else { return 0 }
-    stream.movedAt = loop.now
+    // A client that does not take its answer is not excused by what it sends meanwhile.
+    if stream.state != .owned || stream.takesParts || stream.isOverdue { stream.movedAt = loop.now }
     switch stream.state {
     case .collecting:
       let size = stream.collected.count + count
