@@ -92,7 +92,7 @@ class Roost:
         if process is not None and process.poll() is None:
             try:
                 if self.port:
-                    for node in self.get("/v1/nodes")["nodes"]:
+                    for node in self.get("/v1/nodes?page_size=1000")["nodes"]:
                         self.call("DELETE", f"/v1/nodes/{node['id']}")
                     wait_for("all nodes are gone", lambda: not self.get("/v1/nodes")["nodes"], 30)
             finally:
