@@ -241,6 +241,62 @@ import Testing
     #expect(client.answer(5).reset == 3, "FLOW_CONTROL_ERROR")
   }
 
+  /// Sends a body, as far as the window lets it, until the window is as wide as wanted; returns the widest that was seen.
+  private func upload(_ client: FrameClient, _ stream: UInt32, until wanted: Int) throws -> Int {
+    let part = [UInt8](repeating: 0x78, count: 16384)
+    client.headers(stream, FrameClient.request("POST", "/upload"), ends: false)
+    var window = 256 << 10
+    var widest = window
+    // What is there at most grows when a whole window came within a second: a slow machine needs more tries.
+    for _ in 0..<16384 where widest < wanted {
+      while window < part.count {
+        let frame = try #require(client.next { $0.stream == stream })
+        try #require(frame.type == FrameClient.windowUpdate)
+        window += Int(frame.code)
+      }
+      window -= part.count
+      client.data(stream, part)
+      client.frame(FrameClient.ping, payload: [UInt8](repeating: 1, count: 8))
+      while let frame = client.next(), frame.type != FrameClient.ping {
+        if frame.type == FrameClient.windowUpdate, frame.stream == stream { window += Int(frame.code) }
+      }
+      widest = max(widest, window)
+    }
+    #expect(widest >= wanted)
+    client.data(stream, [], ends: true)
+    #expect(client.answer(stream).status == "200")
+    return widest
+  }
+
+  @Test func `a large body gets a wider window, and no more than there is to give`() throws {
+    let server = try TransportFixture()
+    defer { server.stop() }
+    let client = FrameClient(port: server.port)
+    // Only a window of 4 MiB lets a client send more than 2.
+    #expect(try upload(client, 1, until: 2 << 20 | 1) <= 4 << 20)
+    // The next ones get it as soon as they turn out to be large, as long as there are 3.75 of 32 MiB left.
+    let streams = (0..<10).map { UInt32(3 + 2 * $0) }
+    let part = [UInt8](repeating: 0x78, count: 16384)
+    var windows: [UInt32: Int] = [:]
+    func send(_ stream: UInt32, ends: Bool = false) {
+      for index in 0..<4 { client.data(stream, part, ends: ends && index == 3) }
+      client.frame(FrameClient.ping, payload: [UInt8](repeating: 1, count: 8))
+      while let frame = client.next(), frame.type != FrameClient.ping {
+        if frame.type == FrameClient.windowUpdate { windows[frame.stream, default: 0] += Int(frame.code) }
+      }
+    }
+    for stream in streams {
+      client.headers(stream, FrameClient.request("POST", "/upload"), ends: false)
+      send(stream)
+    }
+    #expect(streams.filter { windows[$0, default: 0] > 3 << 20 } == Array(streams.prefix(8)))
+    let last = try #require(streams.last)
+    send(streams[0], ends: true)
+    #expect(client.answer(streams[0]).status == "200")
+    send(last)
+    #expect(windows[last, default: 0] > 3 << 20, "what an ended stream had is there for others")
+  }
+
   @Test func `an answer is made as fast as the client takes it`() async throws {
     let server = try TransportFixture()
     defer { server.stop() }

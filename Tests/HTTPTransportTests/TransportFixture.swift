@@ -8,7 +8,7 @@ import Wire
 
 /// A server of exchanges on a loop of its own; what it does depends on the path.
 ///
-/// `/collect` says what it saw. `/echo` streams the body back with its trailers. `/down/N` sends N bytes as fast as the client takes
+/// `/collect` says what it saw. `/upload` takes the body as it comes. `/echo` streams it back with its trailers. `/down/N` sends N bytes as fast as the client takes
 /// them. `/hold` takes nothing of the body before `resume`. `/hints` sends a 103 first. `/cut` gives up in the middle. `/early` answers
 /// without the body. `/late` answers at `resume`. `/never` does not answer. `/socket` echoes raw bytes after an upgrade.
 final class TransportFixture: Sendable {
@@ -238,7 +238,7 @@ final class TransportFixture: Sendable {
       case "/socket":
         send(exchange, "bye")
         server.end(exchange)
-      case "/hold", "/hints": answer(exchange, "done")
+      case "/hold", "/hints", "/upload": answer(exchange, "done")
       default: break
       }
     }

@@ -63,6 +63,8 @@ public final class HTTPServer {
   var heldStreams: [Unmanaged<HTTP2Stream>] = []
   var freeStreams: [Int] = []
   var recycledStreams: [Int] = []
+  /// Bytes that streams of HTTP/2 got beyond their first windows.
+  var widened = 0
   /// What was seen of HTTP/2.
   public internal(set) var http2 = HTTP2Counts()
   /// What was seen of the PROXY protocol.

@@ -80,6 +80,7 @@ extension HTTP2Session {
       if !stream.requestEnded { nghttp2_session_consume_stream(session, stream.id, stream.consumed) }
       stream.consumed = 0
     }
+    sayWindow(stream)
     if !stream.interim.isEmpty { submitInterim(stream) }
     switch stream.answer {
     case .ready: submitHead(stream)

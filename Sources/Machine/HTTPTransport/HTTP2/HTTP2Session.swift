@@ -11,9 +11,10 @@ internal import Wire
 final class HTTP2Session {
   static let failure = NGHTTP2_ERR_CALLBACK_FAILURE.rawValue
   static let maximumStreams: UInt32 = 256
-  /// Bytes of a request's body that a client may send before the owner has taken any.
+  /// Bytes of a request's body that a client may send at first before the owner has taken any.
   static let streamWindow: UInt32 = 256 << 10
-  static let connectionWindow: Int32 = 4 << 20
+  /// Comes back at once, whoever waits: streams hold their clients back for themselves.
+  static let connectionWindow: Int32 = 16 << 20
   /// Bytes that all bodies in collection on one connection may have.
   static let maximumCollected = 64 << 20
   /// What an honest client never uses up: resets, pings, empty frames. Grows back by 100 a second.
@@ -42,6 +43,10 @@ final class HTTP2Session {
   var isCapped = false
   /// Bytes of bodies in collection.
   var collectedBytes = 0
+  /// What streams with large bodies get.
+  var window = Int32(HTTP2Session.streamWindow)
+  /// Bytes that open streams got beyond their first windows.
+  var widened = 0
   var idleSince: Int64
   private(set) var lastID: Int32 = 0
   /// The stream whose DATA frame was just written: the library calls `sent` for it next.
@@ -469,16 +474,10 @@ final class HTTP2Session {
     case .owned where stream.resetCode == nil:
       // The answer is complete, nobody wants these: clients that send on all the same get their window back, or they would wait
       // for it until they are reset.
-      take(stream, count)
+      giveBack(stream, count)
     default: break
     }
     return 0
-  }
-
-  private func take(_ stream: HTTP2Stream, _ count: Int) {
-    stream.consumed += count
-    // The library says nothing of less than half a window: most bodies never need to be looked at for it.
-    if stream.consumed >= Int(Self.streamWindow) / 4 { enqueue(stream) }
   }
 
   private func requestEnded(_ stream: HTTP2Stream) {
@@ -550,6 +549,7 @@ final class HTTP2Session {
     }
     if streams.isEmpty { idleSince = loop.now }
     forget(stream)
+    takeWindow(stream)
     let isOwned = stream.state == .owned && stream.resetCode == nil && stream.isWithOwner
     stream.state = .closed
     if isOwned { server.owner.abandoned(stream) }
