@@ -66,9 +66,11 @@ class Target:
         arguments = [*USUAL, *self.headers]
         return wrk(self.name, self.url, arguments, self.pids(), connections, seconds, core, "get.lua")
 
-    def h2load(self, requests: int, core: int, streams: int, body: pathlib.Path | None) -> Figures:
-        """HTTP/2 with prior knowledge: 16 connections with some streams each; with a body: POST as gRPC does."""
-        command = [program("h2load", "nghttp2-client"), "-c16", f"-m{streams}", f"-n{requests}"]
+    def h2load(
+        self, requests: int, core: int, streams: int, body: pathlib.Path | None, connections: int = 16
+    ) -> Figures:
+        """HTTP/2 with prior knowledge: connections with some streams each; with a body: POST as gRPC does."""
+        command = [program("h2load", "nghttp2-client"), f"-c{connections}", f"-m{streams}", f"-n{requests}"]
         pairs = USUAL + self.headers
         if body is not None:
             command += ["-d", str(body)]

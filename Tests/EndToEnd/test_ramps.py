@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import random
 import sqlite3
 import threading
 from collections import Counter
@@ -65,9 +66,10 @@ class Load:
 
     def _call(self, number: int) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        x = number
+        # Counting up would keep step with the slots of an alias: each request to one node could have the same last digit.
+        dice = random.Random(number)
         while not self._stop.is_set():
-            x += 1
+            x = dice.randrange(1, 1_000_000)
             body = json.dumps({"folder_id": self.folder, "input": {"x": x}})
             try:
                 connection.request("POST", self.path, body, self.headers)

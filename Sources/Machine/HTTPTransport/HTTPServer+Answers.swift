@@ -34,7 +34,10 @@ extension HTTPServer {
     exchange.output.append("\r\n")
     if exchange.isHTTP2 { return endHead(http2(exchange)) }
     let connection = http1(exchange)
-    if isDraining { connection.closesAfterAnswer = true }
+    // What comes of the request behind an answer that is complete can't be told from a next one: `finish` will end the connection,
+    // and who isn't told that here sends the next request into it.
+    let isEarly = connection.incoming == .counted || connection.incoming == .chunked
+    if isDraining || isEarly { connection.closesAfterAnswer = true }
     endFields(connection)
   }
 
