@@ -69,7 +69,7 @@ class Load:
         # Counting up would keep step with the slots of an alias: each request to one node could have the same last digit.
         dice = random.Random(number)
         while not self._stop.is_set():
-            x = dice.randrange(1, 1_000_000)
+            x = dice.randrange(number, number + 900)
             body = json.dumps({"folder_id": self.folder, "input": {"x": x}})
             try:
                 connection.request("POST", self.path, body, self.headers)
