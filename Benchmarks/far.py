@@ -16,7 +16,7 @@ import multiprocessing
 import urllib.parse
 from collections.abc import Iterator
 
-from common import BenchmarkError, machine, median, run, table
+from common import machine, median, run, table
 from proxies.peers import free_port
 from proxy import Bench, Target
 
@@ -101,8 +101,6 @@ def main() -> None:
                     figures = target.h2load(16, bench.other_core, 1, message, connections=1)
                     taken[target.name].append(figures["p50"] / 1000)
             rows.append([f"{size} KiB", *(f"{median(times):.0f}" for times in taken.values())])
-            if not all(taken.values()):
-                raise BenchmarkError("a proxy has no time")
         table(
             f"gRPC requests, {options.delay:.0f} ms each way, mean ms per request; {options.rounds} rounds of 16",
             ["", *(target.name for target in targets)],

@@ -103,6 +103,10 @@ class Roost:
             return
         if self.process.poll() is not None:
             self.start()
+        self.clear()
+
+    def clear(self) -> None:
+        """Deletes every alias and node of the server that runs and stops it, also when they can't be deleted."""
         try:
             for alias in self.get("/v1/aliases")["aliases"]:
                 self.call("DELETE", f"/v1/aliases/{alias['id']}")

@@ -98,14 +98,6 @@ class Upgradable(Roost):
     def close(self) -> None:
         if self.process is not None and self.pid != self.process.pid and is_running(self.pid):
             # Not started anew by the base class, which looks at the first process.
-            try:
-                for alias in self.get("/v1/aliases")["aliases"]:
-                    self.call("DELETE", f"/v1/aliases/{alias['id']}")
-                for node in self.get("/v1/nodes")["nodes"]:
-                    self.call("DELETE", f"/v1/nodes/{node['id']}")
-                wait_for("all nodes are gone", lambda: not self.get("/v1/nodes")["nodes"])
-            finally:
-                code = self.stop()
-            assert code == 0
+            self.clear()
         else:
             super().close()

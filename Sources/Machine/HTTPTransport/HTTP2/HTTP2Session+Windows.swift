@@ -59,7 +59,7 @@ extension HTTP2Session {
   }
 
   /// A stream is over: others may have what it had.
-  func takeWindow(_ stream: HTTP2Stream) {
+  func reclaimWindow(_ stream: HTTP2Stream) {
     let more = Int(stream.window) - Int(Self.streamWindow)
     widened -= more
     server.widened -= more

@@ -549,7 +549,7 @@ final class HTTP2Session {
     }
     if streams.isEmpty { idleSince = loop.now }
     forget(stream)
-    takeWindow(stream)
+    reclaimWindow(stream)
     let isOwned = stream.state == .owned && stream.resetCode == nil && stream.isWithOwner
     stream.state = .closed
     if isOwned { server.owner.abandoned(stream) }
