@@ -61,6 +61,7 @@ class Roost:
     def __init__(self, data: pathlib.Path, *flags: str) -> None:
         self.data = data
         self.flags = flags
+        self.before: list[str] = []
         self.process: subprocess.Popen[bytes] | None = None
         self.port = 0
         self.log = data.parent / f"{data.name}.log"
@@ -70,7 +71,7 @@ class Roost:
         with open(self.log, "ab") as log:
             start = log.tell()
             self.process = subprocess.Popen(
-                [BINARY, "serve", "--data", self.data, "--listen", listen, *self.flags], stdout=log, stderr=log
+                [*self.before, BINARY, "serve", "--data", self.data, "--listen", listen, *self.flags], stdout=log, stderr=log
             )
 
         def serving() -> bool:

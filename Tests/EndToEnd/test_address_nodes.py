@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import http.server
 import json
 import os
@@ -305,6 +306,28 @@ def test_rates_are_limited_for_all_and_for_each(roost: Roost, web: Callable[[], 
     refused = proxied(roost, node)
     assert int(refused.headers["retry-after"]) > 900 and "of one caller" in refused.body.decode()
     assert "3 at once" in roost.cli("node", "describe", "limited").stdout
+
+
+def test_callers_whose_requests_are_shed_keep_their_connection(roost: Roost, web: Callable[[], Web]) -> None:
+    node = register(roost, "shedding", [web().address], rateLimit={"requestsPerSecond": 0.001, "burst": 1})
+    wait_for("requests are shed", lambda: proxied(roost, node).status == 429)
+    headers = {"authorization": f"Bearer {roost.token}", "x-node-id": node}
+    connection = http.client.HTTPConnection("127.0.0.1", roost.port, timeout=60)
+    try:
+        connection.connect()
+        first = connection.sock
+        # The answer comes before the body does: http.client sends them apart.
+        for size in (1, 1000, 262144):
+            connection.request("POST", "/work", bytes(size), headers)
+            answer = connection.getresponse()
+            assert (answer.status, answer.headers["connection"]) == (429, None) and answer.read()
+            assert connection.sock is first
+        connection.request("POST", "/work", bytes(262145), headers)
+        answer = connection.getresponse()
+        assert (answer.status, answer.headers["connection"]) == (429, "close") and answer.read()
+        assert connection.sock is None
+    finally:
+        connection.close()
 
 
 def proxied(roost: Roost, node: str) -> Answer:

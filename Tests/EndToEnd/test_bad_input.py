@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import json
+import socket
+from collections.abc import Iterator
+from itertools import chain
 
+import grpc
+import h2.connection
+import h2.events
+import h2.settings
+import httpx
 import pytest
-from conftest import Answer, Roost
+from conftest import Answer, Roost, wait_for
+from grpc_reflection.v1alpha import reflection_pb2
+from yandex.cloud.datasphere.v1 import node_service_pb2
+from yandex.cloud.datasphere.v1.node_service_pb2_grpc import NodeServiceStub
 
 
 @pytest.fixture(scope="module")
@@ -189,3 +202,153 @@ def test_a_notebook_that_fails_half_way_keeps_its_first_checkpoints(roost: Roost
     assert done.returncode == 1
     assert "half way" in done.stderr and "Traceback" in done.stderr
     assert roost.get("/v1/checkpoints")["checkpoints"][0]["cell"]["source"] == "kept = 41"
+
+
+@pytest.mark.parametrize("is_http2", [False, True])
+def test_who_shows_nothing_sends_no_more_than_a_little(roost: Roost, node: str, is_http2: bool) -> None:
+    def parts(count: int) -> Iterator[bytes]:
+        for _ in range(count):
+            yield b" " * 10_000
+
+    path = f"{roost.url}/datasphere/v1/nodes/{node}:execute"
+    good = {"authorization": f"Bearer {roost.token}"}
+    with httpx.Client(http1=not is_http2, http2=is_http2, timeout=30) as client:
+        # The length is announced, or seen when so much has come: the rest need not.
+        for content in (b" " * 5_000_000, parts(500)):
+            refused = client.post(path, content=content)
+            assert refused.status_code == 401 and "no token" in refused.json()["message"], refused.text
+        # What is wrong with the body is told to whoever shows a token.
+        for content in (b" " * 5_000_000, parts(500)):
+            assert client.post(path, content=content, headers=good).status_code == 400
+        # Uploads that are given up leave nothing behind.
+        for _ in range(20):
+            gone = httpx.Client(http1=not is_http2, http2=is_http2, timeout=30)
+            with gone, pytest.raises(RuntimeError, match="enough"):
+                gone.post(path, content=chain(parts(400), enough()), headers=good)
+        assert client.post(path, content=b" " * 100, headers=good).status_code == 400
+        figures = f"{roost.url}/metrics"
+        wait_for("nothing is left", lambda: "\nroost_gateway_held_body_bytes 0\n" in client.get(figures, headers=good).text)
+
+
+def enough() -> Iterator[bytes]:
+    raise RuntimeError("enough")
+    yield b""
+
+
+def test_a_stream_without_a_token_is_refused_before_its_body_is_whole(roost: Roost, node: str) -> None:
+    for length in ([], [("content-length", "5000000")]):
+        with socket.create_connection(("127.0.0.1", roost.port), timeout=30) as link:
+            client = h2.connection.H2Connection()
+            client.initiate_connection()
+            path = f"/datasphere/v1/nodes/{node}:execute"
+            head = [(":method", "POST"), (":path", path), (":scheme", "http"), (":authority", "a")]
+            client.send_headers(1, head + length)
+            link.sendall(client.data_to_send())
+            # Where the length is not announced it is seen when so much has come.
+            sent = 0 if length else 70_000
+            while sent > 0:
+                room = min(sent, client.local_flow_control_window(1), client.max_outbound_frame_size)
+                if room > 0:
+                    client.send_data(1, b" " * room)
+                    link.sendall(client.data_to_send())
+                    sent -= room
+                else:
+                    client.receive_data(link.recv(1 << 20))
+            status = b""
+            while not status:
+                for event in client.receive_data(link.recv(1 << 20)):
+                    if isinstance(event, h2.events.ResponseReceived):
+                        status = dict(event.headers)[b":status"]
+            assert status == b"401"
+
+
+def test_a_long_call_needs_a_token(roost: Roost, node: str) -> None:
+    request = node_service_pb2.NodeExecutionRequest(folder_id=roost.folder, node_id=node)
+    request.input.update({"value": "x" * 1_000_000})
+    with grpc.insecure_channel(f"127.0.0.1:{roost.port}") as channel, pytest.raises(grpc.RpcError) as caught:
+        NodeServiceStub(channel).Execute(request)
+    assert caught.value.code() == grpc.StatusCode.UNAUTHENTICATED and "no token" in caught.value.details()
+
+
+def test_who_takes_no_answers_costs_little(roost: Roost) -> None:
+    def held() -> int:
+        figures = roost.call("GET", "/metrics").body.decode().splitlines()
+        return next(int(line.split()[1]) for line in figures if line.startswith("roost_gateway_held_body_bytes "))
+
+    whole = len(roost.call("GET", "/v1/openapi.json", token="").body)
+    with socket.create_connection(("127.0.0.1", roost.port), timeout=30) as link:
+        client = h2.connection.H2Connection()
+        client.initiate_connection()
+        client.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0})
+        for stream in range(1, 201, 2):
+            path = [(":method", "GET"), (":path", "/v1/openapi.json"), (":scheme", "http"), (":authority", "a")]
+            client.send_headers(stream, path, end_stream=True)
+        link.sendall(client.data_to_send())
+        # All share one document; of each answer only the beginning was copied.
+        wait_for("all are answered", lambda: held() == 100 * 16_384)
+        client.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 1 << 20})
+        client.increment_flow_control_window(1 << 30)
+        link.sendall(client.data_to_send())
+        sizes, ended = collections.Counter[int](), 0
+        while ended < 100:
+            for event in client.receive_data(link.recv(1 << 20)):
+                if isinstance(event, h2.events.DataReceived):
+                    sizes[event.stream_id] += len(event.data)
+                ended += isinstance(event, h2.events.StreamEnded)
+        assert set(sizes.values()) == {whole} and len(sizes) == 100
+    wait_for("nothing is left", lambda: held() == 0)
+
+
+def test_who_asks_on_and_takes_no_answers_is_not_asked_for_more(roost: Roost) -> None:
+    question = reflection_pb2.ServerReflectionRequest(
+        file_containing_symbol="yandex.cloud.datasphere.v1.NodeService"
+    ).SerializeToString()
+    message = b"\0" + len(question).to_bytes(4, "big") + question
+    most = 40_000
+    with socket.create_connection(("127.0.0.1", roost.port), timeout=30) as link:
+        client = h2.connection.H2Connection()
+        client.initiate_connection()
+        client.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0})
+        path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+        head = [(":method", "POST"), (":path", path), (":scheme", "http"), (":authority", "a")]
+        client.send_headers(1, [*head, ("content-type", "application/grpc"), ("te", "trailers")])
+        asked, answered, got, ended = 0, 0, bytearray(), False
+
+        def hear(seconds: float) -> None:
+            nonlocal ended
+            link.settimeout(seconds)
+            with contextlib.suppress(TimeoutError):
+                for event in client.receive_data(link.recv(1 << 20)):
+                    if isinstance(event, h2.events.DataReceived):
+                        got.extend(event.data)
+                        client.acknowledge_received_data(event.flow_controlled_length, 1)
+                    assert not isinstance(event, h2.events.StreamReset), event
+                    ended = ended or isinstance(event, h2.events.StreamEnded)
+
+        # The window for questions is used up, and stays so: who reads on as they come would take all of them.
+        while asked < most:
+            room = min(client.local_flow_control_window(1), client.max_outbound_frame_size) // len(message)
+            if room == 0:
+                before = client.local_flow_control_window(1)
+                hear(1)
+                if client.local_flow_control_window(1) == before:
+                    break
+                continue
+            client.send_data(1, message * room)
+            asked += room
+            link.sendall(client.data_to_send())
+        assert asked < most / 2 and not got
+        # Who takes the answers gets all of them.
+        client.end_stream(1)
+        client.increment_flow_control_window((1 << 31) - 1 - 65_535)
+        client.increment_flow_control_window((1 << 31) - 1, 1)
+        link.sendall(client.data_to_send())
+        while not ended:
+            hear(30)
+            link.sendall(client.data_to_send())
+    while got:
+        size = 5 + int.from_bytes(got[1:5], "big")
+        assert size > 100
+        del got[:size]
+        answered += 1
+    assert answered == asked

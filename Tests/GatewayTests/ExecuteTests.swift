@@ -129,7 +129,10 @@ import Wire
   @Test func `other paths go to the responder and are cancelled with their client`() async throws {
     let gateway = try GatewayFixture()
     let answer = try await gateway.send(
-      HTTPRequest(method: "PUT", target: "/v1/things?x=1", body: [UInt8](repeating: 65, count: 100_000)))
+      HTTPRequest(
+        method: "PUT", target: "/v1/things?x=1",
+        headers: [(name: "authorization", value: "Bearer \(GatewayFixture.good)")],
+        body: [UInt8](repeating: 65, count: 100_000)))
     #expect(answer.text == "PUT /v1/things?x=1 100000 false")
     let head = try await gateway.send(HTTPRequest(method: "HEAD", target: "/v1"))
     #expect(head.status == 200 && head.body.isEmpty)

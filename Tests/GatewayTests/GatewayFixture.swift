@@ -42,8 +42,16 @@ struct PlainVerifier: TokenVerifier {
 struct EchoResponder: HTTPResponder {
   let cancelled = Counter()
   let waiting = Gauge()
+  let large = Counter()
 
   func respond(to request: HTTPRequest) async -> HTTPResponse {
+    if request.target.hasPrefix("/large"),
+      let count = request.target.split(separator: "=").last.flatMap({ Int($0) })
+    {
+      large.add()
+      return HTTPResponse(
+        status: 200, body: Array(request.target.utf8) + [UInt8](repeating: 46, count: count))
+    }
     if request.target == "/wait" {
       waiting.add(1)
       try? await Task.sleep(for: .seconds(60))
@@ -76,6 +84,7 @@ final class GatewayFixture: Sendable {
   init(
     loops: Int = 1, requestLimit: Int = 16 << 20, responseLimit: Int = 16 << 20, log: Bool = false,
     logLimits: LogLimits = LogLimits(), writeIdleSeconds: Int = 30,
+    heldBytes: Int = 1 << 30, leastHeldBytes: Int = 64 << 20, openFiles: OpenFileShares = .unbounded,
     spans: SpanTarget? = nil,
     listeners: [GatewayConfiguration.Listener] = [.init(.tcp(host: "127.0.0.1", port: 0))],
     trustedProxies: NetworkPeers = NetworkPeers(), zone: String = ""
@@ -92,7 +101,8 @@ final class GatewayFixture: Sendable {
         requestLimit: requestLimit,
         responseLimit: responseLimit,
         accessLogFolder: log ? folderPath : nil, logLimits: logLimits,
-        writeIdleSeconds: writeIdleSeconds, spans: spans),
+        writeIdleSeconds: writeIdleSeconds, heldBytes: heldBytes, leastHeldBytes: leastHeldBytes,
+        openFiles: openFiles, spans: spans),
       verifier: verifier, responder: responder,
       observe: { observation in
         seen.all.withLock { $0.append(observation) }
@@ -125,7 +135,7 @@ final class GatewayFixture: Sendable {
   func publish(
     at paths: [String], generation: UInt64 = 1, timeout: UInt32 = 15000, queueLimit: Int = 1000,
     queueAge: UInt32 = 15000, limit: Int = 1, refusal: String? = nil, revoked: [String] = [],
-    rateLimit: RateLimit? = nil, callerRateLimit: RateLimit? = nil, pid: Int32 = 0
+    rateLimit: RateLimit? = nil, callerRateLimit: RateLimit? = nil, pid: Int32 = 0, outputs: [Variable] = []
   ) {
     let instances = paths.enumerated().map { index, path in
       RoutedInstance(
@@ -136,7 +146,7 @@ final class GatewayFixture: Sendable {
     let routed = RoutedNode(
       id: node, name: "n", release: 1, folderID: Self.folder, acl: [Self.folder], refusal: refusal,
       timeoutMilliseconds: timeout, queueLimit: queueLimit, queueAgeMilliseconds: queueAge,
-      rateLimit: rateLimit, callerRateLimit: callerRateLimit, instances: instances)
+      rateLimit: rateLimit, callerRateLimit: callerRateLimit, instances: instances, outputs: outputs)
     server.publish(
       RoutingTable(
         generation: generation, nodes: [routed],
@@ -203,6 +213,19 @@ final class RawClient {
 
   func write(_ bytes: [UInt8]) {
     _ = bytes.withUnsafeBytes { roost_send(descriptor, $0.baseAddress, $0.count) }
+  }
+
+  /// All of it, however long the other side takes; nothing more once that has gone.
+  func writeAll(_ bytes: [UInt8]) {
+    bytes.withUnsafeBytes { bytes in
+      var at = 0
+      while at < bytes.count {
+        let sent = Glibc.send(
+          descriptor, bytes.baseAddress?.advanced(by: at), bytes.count - at, Int32(MSG_NOSIGNAL))
+        guard sent > 0 else { return }
+        at += sent
+      }
+    }
   }
 
   /// Reads until the text holds `marker` so many times or the stream ends.

@@ -60,10 +60,15 @@ func shell(_ command: String) async -> String {
     let small = await shell("curl -sS -i --http2-prior-knowledge '\(url(gateway, "/datasphere/v2/x?y=1"))'")
     #expect(small.hasPrefix("HTTP/2 200"), "\(small)")
     #expect(small.hasSuffix("GET /datasphere/v2/x?y=1 0 false"), "\(small)")
+    let upload = "curl -sS --http2-prior-knowledge --data-binary @- '\(url(gateway, "/up"))'"
     let large = await shell(
-      "head -c 5000000 /dev/zero | curl -sS --http2-prior-knowledge --data-binary @- '\(url(gateway, "/up"))'"
-    )
+      "head -c 5000000 /dev/zero | \(upload) -H 'authorization: Bearer \(GatewayFixture.good)'")
     #expect(large == "POST /up 5000000 false")
+    // Who shows no token sends no more than a little.
+    let ours = await shell("head -c 60000 /dev/zero | \(upload)")
+    #expect(ours == "POST /up 60000 false")
+    let anybodys = await shell("head -c 5000000 /dev/zero | \(upload)")
+    #expect(anybodys.contains("no token"), "\(anybodys)")
     let tooLarge = await shell(
       "head -c 17000000 /dev/zero | curl -sS -o /dev/null -w '%{http_code}' --http2-prior-knowledge "
         + "--data-binary @- '\(url(gateway, "/up"))'")

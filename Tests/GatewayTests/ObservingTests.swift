@@ -257,6 +257,23 @@ private final class Collector: HTTPResponder {
     await gateway.stop(peer)
   }
 
+  @Test func `each loop tells how long it ran, and how long it was ready to`() async throws {
+    let gateway = try GatewayFixture(loops: 2)
+    func seconds(_ what: String, _ loop: Int) -> Double? {
+      let start = "roost_gateway_loop_\(what)_seconds_total{loop=\"\(loop)\"} "
+      let text = String(decoding: gateway.metrics.text(), as: UTF8.self)
+      return text.split(separator: "\n").first { $0.hasPrefix(start) }.flatMap {
+        Double($0.dropFirst(start.count))
+      }
+    }
+    await eventually { (0..<2).allSatisfy { seconds("run", $0) ?? 0 > 0 && seconds("wait", $0) != nil } }
+    let before = (0..<2).reduce(0) { $0 + (seconds("run", $1) ?? 0) }
+    for _ in 0..<200 { _ = try await gateway.send(HTTPRequest(method: "GET", target: "/datasphere/v2/x")) }
+    // Some 50 microseconds each, counted once a second.
+    await eventually { (0..<2).reduce(0) { $0 + (seconds("run", $1) ?? 0) } > before + 0.001 }
+    await gateway.stop()
+  }
+
   @Test func `callers can't make labels without end`() {
     let paths = NodePaths(execute: "n")
     var cache = PathCache()

@@ -338,6 +338,23 @@ import Testing
     server.stop()
   }
 
+  @Test func `an instance is not blamed for what the server lacks itself`() async throws {
+    var files = OpenFileShares.unbounded
+    files.instances = 3
+    let gateway = try GatewayFixture(openFiles: files)
+    for isHTTP2 in [false, true] {
+      gateway.publish(
+        addresses: ["127.0.0.1:\(TestProcess.closedPort())"], isHTTP2 ? .http2 : .http1,
+        generation: isHTTP2 ? 2 : 1)
+      let answer = try await gateway.request()
+      #expect(answer.status == 503 && answer.header("x-roost-fault") == "platform")
+      #expect(answer.text.contains("can't open another connection (Too many open files)"))
+    }
+    #expect(gateway.observed.isEmpty)
+    await gateway.settled()
+    await gateway.stop()
+  }
+
   @Test func `a kept connection that died is replaced for what may be repeated, else the answer is 502`()
     async throws
   {
@@ -369,6 +386,34 @@ import Testing
     }
     let bad = try await gateway.request()
     #expect(bad.status == 502 && bad.text.contains("does not answer in HTTP"))
+    await gateway.settled()
+    await gateway.stop()
+    server.stop()
+  }
+
+  @Test func `the first byte of an answer is waited for from the end of the body, over kept connections too`()
+    async throws
+  {
+    let server = try scripted(
+      "[['head', \(Self.ok), 'head', 'eof'], ['head', 1500, \(Self.ok), 'eof']]")
+    let gateway = try GatewayFixture()
+    gateway.publish(
+      addresses: [server.address],
+      proxying: RoutedProxying(firstByteTimeoutMilliseconds: 1000, idleTimeoutMilliseconds: 3_600_000))
+    #expect(try await gateway.request().status == 200)
+    // The body comes behind the head, when the request is under way. No other deadline would end it.
+    let silent = gateway.dial()
+    silent.write("POST / HTTP/1.1\r\n\(gateway.rawHeaders)content-length: 1\r\n\r\na")
+    #expect(silent.read(until: "first-byte timeout of 1000 ms").hasPrefix("HTTP/1.1 504 "))
+    silent.close()
+    // An upload may take longer.
+    let raw = gateway.dial()
+    raw.write("POST / HTTP/1.1\r\n\(gateway.rawHeaders)content-length: 5\r\n\r\n")
+    for _ in 0..<5 {
+      try await Task.sleep(for: .milliseconds(400))
+      raw.write("a")
+    }
+    #expect(raw.read(until: "ok").hasPrefix("HTTP/1.1 200 "))
     await gateway.settled()
     await gateway.stop()
     server.stop()

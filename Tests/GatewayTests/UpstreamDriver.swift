@@ -22,6 +22,8 @@ final class UpstreamDriver: Sendable {
     var cancelsAtHead = false
     /// Stop reading after each part, for so many milliseconds.
     var pauses = 0
+    /// Let the whole loop stand still between the head and the body, for so many milliseconds.
+    var stalls: UInt32 = 0
   }
 
   struct Answer: Sendable {
@@ -136,6 +138,10 @@ final class UpstreamDriver: Sendable {
       switch started {
       case .success(let exchange):
         pending[serial] = entry
+        if call.stalls > 0 {
+          client.flush()
+          usleep(call.stalls * 1000)
+        }
         push(exchange, entry)
       case .failure(let failure):
         entry.answer.failure = failure

@@ -168,7 +168,8 @@ import Testing
     let ok = #"b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok""#
     let server = try scripted(
       "[['head', \(ok), 'head'], ['head', 'reset'], ['head', b'HTTP/1.1 200 OK\\r\\ncontent-length: 9\\r\\n\\r\\nabc'],"
-        + " ['head', b'HTTP/1.1 2']]")
+        + " ['head', b'HTTP/1.1 2'], ['head', \(ok), 'head', 'reset'],"
+        + " ['head', \(ok), 'head', b'HTTP/1.1 200 OK\\r\\n\\r\\nabc', 'reset']]")
     #expect(await driver.call(.init(address: server.address)).text == "ok")
     let stale = await driver.call(.init(address: server.address))
     #expect(
@@ -179,6 +180,15 @@ import Testing
     let short = await driver.call(.init(address: server.address))
     #expect(short.failure?.kind == .truncated && short.status == 200 && short.text == "abc")
     #expect(await driver.call(.init(address: server.address)).failure?.kind == .truncated)
+    // The reset is there when the body is written: the write is told of it, reading finds only an end.
+    #expect(await driver.call(.init(address: server.address)).text == "ok")
+    let written = await driver.call(
+      .init(address: server.address, body: .counted(1), parts: [[1]], stalls: 200))
+    #expect(written.failure?.kind == .closed && written.failure?.code == 104)
+    #expect(await driver.call(.init(address: server.address)).text == "ok")
+    let cut = await driver.call(
+      .init(address: server.address, body: .counted(1), parts: [[1]], stalls: 200))
+    #expect(cut.failure?.kind == .truncated && cut.text == "abc")
     driver.stop()
     server.stop()
   }

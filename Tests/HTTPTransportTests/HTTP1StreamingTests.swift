@@ -152,12 +152,39 @@ import Testing
     #expect(try #require(odd.readToEnd()).hasPrefix("HTTP/1.1 417 "))
   }
 
+  @Test func `what is left of a short body behind its answer is passed over, and the connection goes on`()
+    async throws
+  {
+    let server = try TransportFixture()
+    defer { server.stop() }
+    let client = try HTTP1Client(port: server.port)
+    let head = "POST /early HTTP/1.1\r\nhost: a\r\ncontent-length: "
+    let next = "GET /early HTTP/1.1\r\nhost: a\r\n\r\n"
+    // With its head, in parts behind it, with the next request behind; it may look like one.
+    client.send(head + "3\r\n\r\nabc")
+    #expect(try #require(client.read(until: "early")).contains("connection: close") == false)
+    client.send(head + "\(next.utf8.count)\r\n\r\n")
+    #expect(client.read(until: "early") != nil)
+    client.send(String(next.prefix(7)))
+    client.send(String(next.dropFirst(7)) + head + "262144\r\n\r\n")
+    #expect(client.read(until: "early") != nil)
+    client.send(String(repeating: "y", count: 262_144))
+    client.send(head + "2\r\n\r\nde" + next + "GET /early HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+    let all = try #require(client.readToEnd())
+    #expect(all.ranges(of: "HTTP/1.1 200 ").count == 3 && all.ranges(of: "connection: close").count == 1)
+    await eventually { server.seen.open == 0 }
+    #expect(server.seen.abandoned == 0)
+  }
+
   @Test func `an answer before the end of the body ends the connection, and the rest is no request`()
     async throws
   {
     let server = try TransportFixture()
     defer { server.stop() }
-    for framing in ["content-length: 100\r\n\r\n", "transfer-encoding: chunked\r\n\r\n"] {
+    for framing in [
+      "content-length: 262145\r\n\r\n", "transfer-encoding: chunked\r\n\r\n",
+      "expect: 100-continue\r\ncontent-length: 100\r\n\r\n",
+    ] {
       let client = try HTTP1Client(port: server.port)
       client.send("POST /early HTTP/1.1\r\nhost: a\r\n" + framing)
       let answer = try #require(client.read(until: "early"))

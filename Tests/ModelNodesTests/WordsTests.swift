@@ -35,6 +35,25 @@ import Testing
     #expect(!TritonClient.Trouble.timedOut.isDeadStub)
   }
 
+  @Test func `an instance whose model can not be loaded anew is given up at once and told`() {
+    let lost = TritonClient.Trouble.lost("model 'm' can't be loaded anew: no answer in time")
+    #expect(lost.isFinal && !lost.isDeadStub)
+    #expect(!TritonClient.Trouble.timedOut.isFinal && !TritonClient.Trouble.silent("gone").isFinal)
+    #expect(ModelDriver.verdict(lost) == "is replaced: model 'm' can't be loaded anew: no answer in time")
+    #expect(ModelDriver.verdict(.timedOut).hasSuffix("signatures of its models: no answer in time"))
+  }
+
+  @Test func `of a crash the reason is told, not its frames`() {
+    let words = ModelDriver.lastWords(
+      "terminate called after throwing an instance of 'boost::interprocess::lock_exception'\nSignal (6) received.\n 0# 0x000055F79CFEE52D in /triton/tritonserver\n12# gsignal in /lib/libc.so.6\n# a heading\n"
+    )
+    #expect(
+      words
+        == "terminate called after throwing an instance of 'boost::interprocess::lock_exception'\nSignal (6) received.\n# a heading"
+    )
+    #expect(ModelDriver.lastWords(" 0# main in /t\n") == "it said nothing")
+  }
+
   @Test func `the version that could not be loaded is told`() throws {
     let text =
       "load failed for model 'm': version 20 is at UNAVAILABLE state: Internal: ModelError: no;version 1 is at UNAVAILABLE state: Internal: ModelError: no\n"

@@ -146,6 +146,8 @@ struct CgroupTests {
     try inside(CgroupLimits(pids: 4), script) { process, group in
       _ = process.wait(.milliseconds(500))
       #expect(group.members().count <= 4)
+      let figures = try #require(group.figures)
+      #expect(figures.processesLimit == 4 && (1...4).contains(figures.processes ?? 0))
     }
   }
 

@@ -46,6 +46,12 @@ class Instance:
             probe.bind(("127.0.0.1", 0))
             self.port = int(probe.getsockname()[1])
         self.process = self.start()
+        # Until then the port is free, and the next one might get it too.
+        wait_for(f"the {kind} at {self.port} listens", self.listens)
+
+    def listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def start(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, str(HERE / "instances.py"), self.kind, str(self.port)]

@@ -422,9 +422,17 @@ int roost_set_timeout(int fd, int64_t timeout_ms) {
   return 0;
 }
 
+int roost_next_descriptor(int fd) {
+  int next = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  if (next < 0) return -errno;
+  close(next);
+  return next;
+}
+
 uint64_t roost_raise_open_files(void) {
   struct rlimit limit;
   if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return 0;
+  roost_spawn_open_files(&limit);
   limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_NOFILE, &limit);
   getrlimit(RLIMIT_NOFILE, &limit);
@@ -432,6 +440,23 @@ uint64_t roost_raise_open_files(void) {
 }
 
 void roost_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
+
+int roost_open_schedule(void) {
+  int fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+  return fd < 0 ? -errno : fd;
+}
+
+int roost_read_schedule(int fd, int64_t *ran, int64_t *waited) {
+  char text[96];
+  ssize_t n = pread(fd, text, sizeof text - 1, 0);
+  if (n < 0) return -errno;
+  text[n] = 0;
+  long long run, delay;
+  if (sscanf(text, "%lld %lld", &run, &delay) != 2) return -EIO;
+  *ran = run;
+  *waited = delay;
+  return 0;
+}
 
 int roost_cores(void) {
   cpu_set_t set;

@@ -37,6 +37,15 @@ static _Noreturn void fail(int report, int stage) {
 }
 
 /* Runs between fork and exec: only async-signal-safe calls, no allocation. */
+static struct rlimit open_files;
+static int has_open_files;
+
+void roost_spawn_open_files(const struct rlimit *limit) {
+  if (has_open_files) return;
+  open_files = *limit;
+  has_open_files = 1;
+}
+
 static _Noreturn void child(const struct roost_spawn_options *options, int report, int *moved) {
   struct sigaction standard;
   memset(&standard, 0, sizeof standard);
@@ -69,6 +78,7 @@ static _Noreturn void child(const struct roost_spawn_options *options, int repor
   syscall(SYS_close_range, (unsigned)report + 1, UINT_MAX, 0u);
   /* Only now: until the close above the child has all files of a busy service open, and a lower limit would refuse to
      move its own. */
+  if (has_open_files && setrlimit(RLIMIT_NOFILE, &open_files) < 0) fail(report, ROOST_SPAWN_LIMIT);
   for (size_t index = 0; index < options->limit_count; index++) {
     struct rlimit limit = {options->limits[index].soft, options->limits[index].hard};
     if (setrlimit(options->limits[index].resource, &limit) < 0) fail(report, ROOST_SPAWN_LIMIT);

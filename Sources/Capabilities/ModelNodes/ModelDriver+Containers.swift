@@ -85,7 +85,8 @@ extension ModelDriver {
     let order = StartOrder(
       triton: "", repository: "\(Self.inside)/repository", folder: "/tmp",
       models: plan.models.map(\.name), key: Self.key(), prefix: "",
-      modelThreads: Self.threads(launch), python: "\(Self.inside)/python")
+      modelThreads: Self.threads(launch), python: "\(Self.inside)/python",
+      answerSeconds: Double(launch.timeoutMilliseconds) / 1000)
     do {
       try Files.makeFolder("\(folder.instance(id))/own", mode: 0o755)
       try Files.write(Array(try JSONEncoder().encode(order)), to: folder.start(id), mode: 0o600)

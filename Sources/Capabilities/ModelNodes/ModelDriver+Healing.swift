@@ -52,8 +52,23 @@ extension ModelDriver {
     defer { state.withLock { $0.known[handle.instance]?.isHealing = false } }
     tell(
       handle, .leaves, "the Python process of \(model.title(version)) died: the model is loaded anew")
-    try triton.reload(model, timeout: time)
+    if let crowd = crowd(handle) { throw .lost("\(model.title(version)) can't be loaded anew: \(crowd)") }
+    do throws(TritonClient.Trouble) {
+      try triton.reload(model, timeout: time)
+    } catch {
+      throw .lost("\(model.title(version)) can't be loaded anew: \(error.text)")
+    }
+    state.withLock { $0.known[handle.instance]?.stalls.removeAll { $0.model == model.name } }
     findStubs(handle, reloaded: model)
+  }
+
+  /// Each process that dies leaves Triton some forty threads for a while; at the limit of the instance it would stop in the middle of loading.
+  private func crowd(_ handle: InstanceHandle) -> String? {
+    guard let figures = sandbox.group(folder(handle.node, handle.release).group(handle.instance))?.figures,
+      let used = figures.processes, let limit = figures.processesLimit, used > limit / 2
+    else { return nil }
+    return
+      "Triton has \(used) threads and processes left of those that died before, of \(limit) that the instance may have"
   }
 
   /// Somebody else loads it.
@@ -63,6 +78,47 @@ extension ModelDriver {
     while state.withLock({ $0.known[handle.instance]?.isHealing ?? false }), !deadline.hasPassed {
       if process.wait(.milliseconds(50)) { return }
     }
+  }
+
+  // MARK: Models that take long
+
+  /// Asks a version of a model; one that does not answer in time is looked after by `isStalled`.
+  func ask(
+    _ handle: InstanceHandle, _ model: ModelPlan.Model, _ version: Int, _ triton: TritonClient,
+    _ folder: ModelFolder, _ timeout: Duration
+  ) throws(TritonClient.Trouble) {
+    let began = ContinuousClock.now
+    do throws(TritonClient.Trouble) {
+      try triton.ask(model, version, in: folder.repository, timeout: timeout)
+    } catch .timedOut {
+      let stall = Stall(
+        model: model.name, version: version, since: began, answers: try triton.answers(model, version))
+      state.withLock { $0.known[handle.instance]?.stalls.append(stall) }
+    }
+  }
+
+  /// Whether a version of a model was asked before and has answered nothing since, neither this nor other requests. It is not asked once
+  /// more meanwhile, which would only make its queue longer.
+  func isStalled(
+    _ handle: InstanceHandle, _ model: ModelPlan.Model, _ version: Int, _ triton: TritonClient,
+    _ patience: Duration
+  ) throws(TritonClient.Trouble) -> Bool {
+    func isIt(_ stall: Stall) -> Bool { stall.model == model.name && stall.version == version }
+    guard let stall = state.withLock({ $0.known[handle.instance]?.stalls.first(where: isIt) }) else {
+      return false
+    }
+    guard try triton.answers(model, version) == stall.answers else {
+      state.withLock { $0.known[handle.instance]?.stalls.removeAll(where: isIt) }
+      // It answers: as good as an answer to the question.
+      return true
+    }
+    let time = ContinuousClock.now - stall.since
+    guard time < patience else {
+      throw .lost(
+        "\(model.title(version)) has answered nothing for \(time.components.seconds) s; give a longer --timeout if its requests take longer"
+      )
+    }
+    return true
   }
 
   /// All models of an instance have answered.

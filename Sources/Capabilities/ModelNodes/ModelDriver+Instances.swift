@@ -36,7 +36,8 @@ extension ModelDriver {
         folder: walls ? "/tmp" : "\(folder.instance(id))/own",
         sockets: walls ? "/run/roost/sockets" : folder.sockets(id), models: [], key: Self.key(),
         prefix: "roost\(id.text.suffix(17))_",
-        modelThreads: Self.threads(launch), python: walls ? "/run/roost/python" : configuration.pythonPath)
+        modelThreads: Self.threads(launch), python: walls ? "/run/roost/python" : configuration.pythonPath,
+        answerSeconds: Double(launch.timeoutMilliseconds) / 1000)
       try Files.write(Array(try JSONEncoder().encode(order)), to: folder.start(id), mode: 0o644)
       order.models = plan.models.map(\.name)
       let process = try sandbox.start(
@@ -118,8 +119,20 @@ extension ModelDriver {
 
   func lastWords(_ handle: InstanceHandle) -> String {
     let tail = Files.tail(folder(handle.node, handle.release).output(handle.instance), count: 1 << 16)
-    let lines = tail.split(separator: "\n").filter { !Self.isNoise($0) }
+    return Self.lastWords(tail)
+  }
+
+  /// The end of what an instance printed. Frames of a crash tell nothing without Triton's symbols, and stand behind the reason.
+  static func lastWords(_ tail: String) -> String {
+    let lines = tail.split(separator: "\n").filter { !isNoise($0) && !isFrame($0) }
     return lines.isEmpty ? "it said nothing" : String(lines.joined(separator: "\n").suffix(400))
+  }
+
+  /// ` 3# gsignal in /lib/libc.so.6`
+  private static func isFrame(_ line: Substring) -> Bool {
+    let words = line.split(separator: " ", maxSplits: 1)
+    guard let number = words.first, number.last == "#", words.count == 2 else { return false }
+    return Int(number.dropLast()) != nil
   }
 
   // MARK: Loading
@@ -177,7 +190,12 @@ extension ModelDriver {
       try load(model, triton, plan)
       for version in model.served {
         do throws(TritonClient.Trouble) {
-          try triton.ask(model, version.number, in: folder.repository, timeout: .seconds(30))
+          try triton.ask(model, version.number, in: folder.repository, timeout: order.longestAnswer)
+        } catch .timedOut {
+          throw failure(
+            .restore, .timeout,
+            "\(model.title(version.number)) was loaded, but did not answer the smallest request that its signature allows within \(order.longestAnswer.components.seconds) s; give a longer --timeout if its requests take longer"
+          )
         } catch {
           throw failure(
             .restore, .exception,
@@ -188,7 +206,10 @@ extension ModelDriver {
     }
     copyOutput(handle)
     findStubs(handle)
-    state.withLock { $0.known[handle.instance]?.isServing = true }
+    state.withLock {
+      $0.known[handle.instance]?.isServing = true
+      $0.known[handle.instance]?.hasJustAnswered = true
+    }
   }
 
   private func load(_ model: ModelPlan.Model, _ triton: TritonClient, _ plan: ModelPlan) throws(DriverFailure)
@@ -206,7 +227,7 @@ extension ModelDriver {
         )
       case .silent(let text):
         throw failure(.restore, .exit, "Triton went away while it loaded model '\(model.name)': \(text)")
-      case .refused(let text):
+      case .refused(let text), .lost(let text):
         let told = Self.cause(text)
         throw failure(
           .restore, .exception,
@@ -268,7 +289,12 @@ extension ModelDriver {
   }
 
   public func probe(_ handle: InstanceHandle, timeout: Duration) async -> Bool {
-    await offload { self.look(handle, timeout: timeout) == nil }
+    let isFresh = state.withLock { state in
+      defer { state.known[handle.instance]?.hasJustAnswered = false }
+      return state.known[handle.instance]?.hasJustAnswered ?? false
+    }
+    if isFresh { return true }
+    return await offload { self.look(handle, timeout: timeout) == nil }
   }
 
   /// Asks each version of each model; what is wrong with the first that fails. One whose process is dead is loaded anew first.
@@ -281,16 +307,17 @@ extension ModelDriver {
         let time = Duration.seconds(plan.seconds(model))
         if let version = dead(handle, model) { try heal(handle, model, version, triton, time) }
         for version in model.served.map(\.number) {
+          if try isStalled(handle, model, version, triton, order.patience) { continue }
           do throws(TritonClient.Trouble) {
-            try triton.ask(model, version, in: folder.repository, timeout: timeout)
+            try ask(handle, model, version, triton, folder, timeout)
           } catch  where error.isDeadStub {
             try heal(handle, model, version, triton, time)
-            try triton.ask(model, version, in: folder.repository, timeout: timeout)
+            try ask(handle, model, version, triton, folder, timeout)
           }
         }
       } catch { return error }
     }
-    returned(handle, plan)
+    if state.withLock({ $0.known[handle.instance]?.stalls.isEmpty ?? true }) { returned(handle, plan) }
     return nil
   }
 

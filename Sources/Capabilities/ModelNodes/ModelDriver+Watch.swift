@@ -7,6 +7,10 @@ extension ModelDriver {
   /// How often it is looked whether a model's process has ended; each so many times the models are asked.
   static let glance = Duration.milliseconds(200)
   static let glancesPerLook = 10
+  /// Models are not asked before this many times of what their last answers took.
+  static let sparing = 10
+  /// A look may have taken long for another reason: it loaded a model anew.
+  static let longestPause = Duration.seconds(100)
   /// Looks without an answer after which an instance is given up: its requests would wait for ever too.
   static let patience = 6
   static let longestOutput: Int64 = 8 << 20
@@ -39,20 +43,29 @@ extension ModelDriver {
   private func watch(_ known: Known) async {
     let handle = known.handle
     defer { state.withLock { $0.known[handle.instance]?.isLooking = false } }
+    let began = ContinuousClock.now
+    let isDue = known.nextLook.map { began >= $0 } ?? true || known.stubs.contains { $0.process.hasEnded }
     let trouble = await offload {
       self.copyOutput(handle)
-      return self.look(handle, timeout: .seconds(10))
+      return isDue ? self.look(handle, timeout: .seconds(10)) : nil
     }
+    guard isDue else { return }
     guard let trouble else {
-      return state.withLock { $0.known[handle.instance]?.silent = 0 }
+      return state.withLock { state in
+        state.known[handle.instance]?.silent = 0
+        // Of a model that is slow questions must not take more than a tenth.
+        let isWaited = known.isOut || state.known[handle.instance]?.stalls.isEmpty == false
+        let pause = isWaited ? .zero : min((ContinuousClock.now - began) * Self.sparing, Self.longestPause)
+        state.known[handle.instance]?.nextLook = began + pause
+      }
     }
     let silent = state.withLock { state in
       state.known[handle.instance]?.silent += 1
       return state.known[handle.instance]?.silent ?? 0
     }
-    guard silent >= Self.patience || trouble.isDeadStub else { return }
-    // A process that ended is told by its watcher, with better words.
-    guard await runs(handle) else { return }
+    guard silent >= Self.patience || trouble.isFinal else { return }
+    // A process that has ended, or is about to, is told by its watcher, with better words.
+    guard await staysAlive(handle) else { return }
     let isFirst = state.withLock { state in
       guard let now = state.known[handle.instance], !now.isEnding else { return false }
       state.known[handle.instance]?.isEnding = true
@@ -64,9 +77,22 @@ extension ModelDriver {
         node: handle.node, release: handle.release, instance: handle.instance,
         error: LastError(
           phase: .probe, exitClass: .hang,
-          message:
-            "instance \(handle.instance) does not answer a request made from the signatures of its models: \(trouble.text)",
+          message: "instance \(handle.instance) \(Self.verdict(trouble))",
           at: configuration.now())))
+  }
+
+  /// Why an instance is given up.
+  static func verdict(_ trouble: TritonClient.Trouble) -> String {
+    if case .lost(let text) = trouble { return "is replaced: \(text)" }
+    return "does not answer a request made from the signatures of its models: \(trouble.text)"
+  }
+
+  /// Whether an instance still runs a moment after something failed. A Triton that dies closes its connections before it ends.
+  private func staysAlive(_ handle: InstanceHandle) async -> Bool {
+    if !handle.isContained, let process = ProcessHandle(pid: handle.pid, startTicks: handle.startTicks) {
+      if await offload({ process.wait(.seconds(1)) }) { return false }
+    }
+    return await runs(handle)
   }
 
   /// Puts what an instance printed since the last time into the node's log.

@@ -39,6 +39,20 @@ public final class ModelDriver: InstanceDriver {
     var isOut = false
     /// Looks in a row that got no answer.
     var silent = 0
+    /// When its models are asked next; nil: at the next look.
+    var nextLook: ContinuousClock.Instant?
+    /// Versions of models that were asked and have not answered in time: busy with the requests of others, slow, or stuck.
+    var stalls: [Stall] = []
+    /// It has answered for all its models just now, before it was put into rotation.
+    var hasJustAnswered = false
+  }
+
+  struct Stall: Sendable {
+    var model: String
+    var version: Int
+    var since: ContinuousClock.Instant
+    /// What it had answered in all when it was asked.
+    var answers: Int
   }
 
   public init(configuration: ModelDriverConfiguration) {

@@ -112,6 +112,13 @@ struct StartOrder: Codable, Sendable {
   var prefix: String
   var modelThreads: Int
   var python: String
+  /// Longest time of a request when the instance was started; nil: a former server wrote it.
+  var answerSeconds: Double?
+
+  /// How long the first request of a model may take.
+  var longestAnswer: Duration { .seconds(max(30, answerSeconds ?? 0)) }
+  /// How long a model may answer nothing while it is asked something: longer than its slowest request.
+  var patience: Duration { .seconds(max(60, (answerSeconds ?? 0) + 2)) }
 }
 
 /// The order of `roost.model repository`.

@@ -21,15 +21,23 @@ struct TritonClient: Sendable {
     case timedOut
     /// What Triton says.
     case refused(String)
+    /// A model whose process died can't be loaded anew: only a new instance helps.
+    case lost(String)
 
     var isDeadStub: Bool {
       if case .refused(let text) = self { return text.contains("is not healthy") }
       return false
     }
 
+    /// Waiting for better answers is of no use.
+    var isFinal: Bool {
+      if case .lost = self { return true }
+      return isDeadStub
+    }
+
     var text: String {
       switch self {
-      case .silent(let text), .refused(let text): text
+      case .silent(let text), .refused(let text), .lost(let text): text
       case .timedOut: "no answer in time"
       }
     }
@@ -78,6 +86,30 @@ struct TritonClient: Sendable {
         timeout: .seconds(30))
     }
     for name in names.reversed() { try load(name, timeout: timeout) }
+  }
+
+  /// How many requests a version of a model has answered, well or not, since it was loaded.
+  func answers(_ model: ModelPlan.Model, _ version: Int) throws(Trouble) -> Int {
+    struct Statistics: Decodable {
+      struct Model: Decodable {
+        struct Inferences: Decodable {
+          struct Sum: Decodable { var count: Int }
+          var success: Sum
+          var fail: Sum
+        }
+        var inferenceStats: Inferences
+      }
+      var modelStats: [Model]
+    }
+    let body = try send("GET", "/v2/models/\(model.name)/versions/\(version)/stats", timeout: .seconds(5))
+    let decoder = JSONDecoder()
+    decoder.keyDecodingStrategy = .convertFromSnakeCase
+    guard let told = try? decoder.decode(Statistics.self, from: Data(body)) else {
+      throw .refused("what Triton counts of model '\(model.name)' can't be read")
+    }
+    return told.modelStats.reduce(0) {
+      $0 + $1.inferenceStats.success.count + $1.inferenceStats.fail.count
+    }
   }
 
   /// The smallest request that the signature allows.

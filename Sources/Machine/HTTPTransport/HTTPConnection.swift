@@ -61,6 +61,10 @@ final class HTTPConnection: HTTPExchange {
   var requests = 0
   /// The decoded body of a chunked request.
   let collected = ByteQueue()
+  /// What of the server's `heldBytes` is this connection's.
+  var heldBytes = 0
+  /// In the body of a request that is collected.
+  var isCollecting: Bool { state == .body || state == .chunked }
   var session: HTTP2Session?
   /// Ciphers what comes and goes; nil in plaintext.
   var tls: TLSEngine?
@@ -69,6 +73,8 @@ final class HTTPConnection: HTTPExchange {
   var incoming = Incoming.nothing
   /// Bytes of a streamed body of known length that are still to come.
   var remaining = 0
+  /// Bytes of the former request's body that are still to come and nobody wants.
+  var skips = 0
   var outgoing = Outgoing.counted
   /// An upgraded connection: our side is closed once the output is written.
   var endsWrites = false

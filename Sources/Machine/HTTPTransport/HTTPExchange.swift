@@ -45,7 +45,7 @@ public class HTTPExchange {
   /// The owner asked to wait with more of the request's body.
   final var isPaused = false
   /// `send` said that the output is full and `writable` has not been called since.
-  final var isFull = false
+  public final internal(set) var isFull = false
 
   init(slot: Int, isHTTP2: Bool) {
     self.slot = slot
@@ -80,11 +80,29 @@ public protocol HTTPServerOwner: AnyObject {
   func stalled(_ exchange: HTTPExchange)
   /// The client went away while its request was with the owner; no answer is possible any more.
   func abandoned(_ exchange: HTTPExchange)
+  /// The body of a request that is collected is beyond `HTTPServer.modestBody` bytes, or says that it will be: why the caller
+  /// may not send so much, or nil. Asked once for each such request.
+  func objection(_ exchange: HTTPExchange, fields: UnsafeMutablePointer<HTTP1Field>) -> HTTPObjection?
   /// The transport itself refuses: the owner words the answer, the connection closes after it.
   func refused(_ exchange: HTTPExchange, status: Int, message: String)
 }
 
+/// Why a request is not taken, and the status of the answer.
+public struct HTTPObjection: Sendable {
+  public var status: Int
+  public var message: String
+
+  public init(status: Int, message: String) {
+    self.status = status
+    self.message = message
+  }
+}
+
 extension HTTPServerOwner {
+  public func objection(_ exchange: HTTPExchange, fields: UnsafeMutablePointer<HTTP1Field>) -> HTTPObjection?
+  {
+    nil
+  }
   public func bodyPart(_ exchange: HTTPExchange, _ bytes: UnsafePointer<UInt8>, _ count: Int) {}
   public func bodyEnded(_ exchange: HTTPExchange, trailers: UnsafeBufferPointer<UInt8>) {}
   public func writable(_ exchange: HTTPExchange) {}

@@ -4,6 +4,17 @@ internal import Reactor
 internal import Telemetry
 internal import Wire
 
+extension HTTPConnection {
+  /// Bytes that are sooner read than a connection is made anew.
+  private static let mostSkipped = 256 << 10
+
+  /// Whether the rest of a body that nobody wants is passed over, to keep the connection: it's short, and the client sends it,
+  /// as it does not if it waits for a word to (RFC 9110, 10.1.1).
+  fileprivate var isSkippable: Bool {
+    incoming == .counted && remaining <= Self.mostSkipped && !head.expectsContinue
+  }
+}
+
 /// Writing answers.
 extension HTTPServer {
   /// Begins an answer: the status line and `date`. The owner adds header lines to `output`, each ending with CR LF.
@@ -34,10 +45,10 @@ extension HTTPServer {
     exchange.output.append("\r\n")
     if exchange.isHTTP2 { return endHead(http2(exchange)) }
     let connection = http1(exchange)
-    // What comes of the request behind an answer that is complete can't be told from a next one: `finish` will end the connection,
-    // and who isn't told that here sends the next request into it.
+    // Before a body that can't be passed over: `finish` will end the connection, and who isn't told that here sends the next request
+    // into it.
     let isEarly = connection.incoming == .counted || connection.incoming == .chunked
-    if isDraining || isEarly { connection.closesAfterAnswer = true }
+    if isDraining || isEarly && !connection.isSkippable { connection.closesAfterAnswer = true }
     endFields(connection)
   }
 
@@ -115,6 +126,9 @@ extension HTTPServer {
     return !connection.isFull
   }
 
+  /// Asks for `writable` once what was sent has left, or a good part of it.
+  public func awaitRoom(_ exchange: HTTPExchange) { exchange.isFull = true }
+
   /// The answer's body is complete. `trailers` are lines that end with CR LF; dropped where the framing has none.
   public func end(
     _ exchange: HTTPExchange, trailers: UnsafeBufferPointer<UInt8> = UnsafeBufferPointer(start: nil, count: 0)
@@ -149,8 +163,11 @@ extension HTTPServer {
       connection.isPaused = false
       connection.isFull = false
       connection.hasBegun = false
-      if connection.incoming != .nothing {
-        // The answer came before the end of the request: the rest can't be told from a next one.
+      if connection.isSkippable, !connection.closesAfterAnswer {
+        connection.skips = connection.remaining
+        connection.incoming = .nothing
+      } else if connection.incoming != .nothing {
+        // The answer came before the end of the request, and nobody waits for that.
         connection.incoming = .nothing
         connection.closesAfterAnswer = true
         connection.lingers = true
@@ -161,7 +178,7 @@ extension HTTPServer {
       if !connection.isBlocked { watch(connection, [.readable, .hangup]) }
       if connection.closesAfterAnswer {
         connection.state = .lingering
-      } else if !connection.input.isEmpty {
+      } else if !connection.input.isEmpty, connection.output.count <= HTTPExchange.lowWater {
         resumable.append(connection)
       }
     }

@@ -56,6 +56,7 @@ extension HTTPServer {
       } else if connection.state != .lingering, connection.state != .closed, used < received {
         connection.input.append(scratch + used, received - used)
       }
+      if connection.isCollecting { limitHeld(connection) }
     default:
       connection.input.wrote(received)
       processInput(connection)
@@ -79,6 +80,35 @@ extension HTTPServer {
       connection.input.keepFirst(Int(connection.head.length))
     default: connection.input.drop(used)
     }
+    if connection.isCollecting {
+      limitHeld(connection)
+    } else if connection.heldBytes > 0 {
+      count(connection)
+    }
+  }
+
+  /// Counts what the connection holds of a body.
+  func count(_ connection: HTTPConnection) {
+    let held = connection.isCollecting ? connection.input.count + connection.collected.count : 0
+    heldBytes += held - connection.heldBytes
+    connection.heldBytes = held
+  }
+
+  /// The same, and refuses it if that is too much beside all others.
+  private func limitHeld(_ connection: HTTPConnection) {
+    count(connection)
+    guard isTooMuch(heldBytes, isModest: connection.heldBytes <= Self.modestBody) else { return }
+    refuse(connection, 429, Self.tooMuch(limits.heldBytes))
+    connection.input.clear()
+  }
+
+  /// Whether bodies may not have so many bytes together.
+  public func isTooMuch(_ held: Int, isModest: Bool) -> Bool {
+    (isModest ? held / 2 : held) > limits.heldBytes
+  }
+
+  public static func tooMuch(_ limit: Int) -> String {
+    "bodies of requests and answers have all of the \(limit) bytes of memory that they may have here; send it again in a moment"
   }
 
   /// Looks at bytes from the start of a message (or within a streamed body) on; returns how many were used up.
@@ -87,12 +117,20 @@ extension HTTPServer {
     while at < count {
       let message = base + at
       let rest = count - at
+      if connection.skips > 0 {
+        let part = min(rest, connection.skips)
+        connection.skips -= part
+        at += part
+        continue
+      }
       if connection.state == .owned {
         guard connection.isReceiving else { break }
         at += takePart(connection, message, rest)
         continue
       }
       if connection.state == .head {
+        // Who does not take its answers gets no more of them made.
+        guard connection.output.count <= HTTPExchange.lowWater else { break }
         if connection.requests == 0, isPreface(message, rest) {
           begin2(connection)
         }
@@ -145,6 +183,10 @@ extension HTTPServer {
       refuse(connection, 413, Self.tooLarge(connection.bodyLimit, "it has \(length) bytes"))
       return false
     }
+    if length > Self.modestBody, let objection = owner.objection(connection, fields: fields) {
+      refuse(connection, objection.status, objection.message)
+      return false
+    }
     connection.state = connection.head.isChunked ? .chunked : .body
     connection.decoder = ChunkedDecoder()
     if connection.head.expectsContinue, connection.head.hasBody, count == end {
@@ -188,6 +230,13 @@ extension HTTPServer {
             connection, 413, Self.tooLarge(connection.bodyLimit, "\(size) bytes have arrived and it goes on"))
           return nil
         }
+        if size > Self.modestBody, connection.collected.count <= Self.modestBody {
+          recall(connection, base)
+          if let objection = owner.objection(connection, fields: fields) {
+            refuse(connection, objection.status, objection.message)
+            return nil
+          }
+        }
         connection.collected.append(base + range.lowerBound, range.count)
       case .needMore:
         connection.deadline = loop.now + Int64(limits.bodyIdleSeconds) * 1_000_000_000
@@ -199,10 +248,9 @@ extension HTTPServer {
     }
   }
 
-  private func deliver(
-    _ connection: HTTPConnection, _ base: UnsafePointer<UInt8>, _ body: UnsafePointer<UInt8>, _ count: Int
-  ) {
-    // The table of fields is the loop's: heads of other connections may have gone through it since.
+  /// Fills the table of fields with the connection's head, which is at `base`. The table is the loop's: heads of other
+  /// connections may have gone through it since.
+  private func recall(_ connection: HTTPConnection, _ base: UnsafePointer<UInt8>) {
     if fieldsKey != connection.key {
       if let again = try? HTTP1Head.parseRequest(base, Int(connection.head.length), fields) {
         connection.head = again
@@ -210,7 +258,14 @@ extension HTTPServer {
       }
     }
     connection.base = base
+  }
+
+  private func deliver(
+    _ connection: HTTPConnection, _ base: UnsafePointer<UInt8>, _ body: UnsafePointer<UInt8>, _ count: Int
+  ) {
+    recall(connection, base)
     connection.state = .owned
+    if connection.heldBytes > 0 { self.count(connection) }
     connection.requests += 1
     connection.closesAfterAnswer = isDraining || !connection.head.keepsAlive
     owner.received(connection, fields: fields, body: body, count: count)

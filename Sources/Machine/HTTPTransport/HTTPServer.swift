@@ -24,8 +24,17 @@ public final class HTTPServer {
     /// How long a client that has its whole answer may go on with its request, if it does not pause for 2 seconds: many write all
     /// of it before they read, and would take the end of the connection for a failure.
     public var overdueSeconds = 30
+    /// Connections are accepted while the process' next descriptor would be below this: the rest of its open files is for
+    /// other things.
+    public var firstReservedDescriptor = Int32.max
+    /// Bytes of request bodies that may be in memory at a time (`heldBytes`); a body that would be more is refused with 429,
+    /// one of at most `modestBody` bytes when it would be twice as much.
+    public var heldBytes = Int.max
     public init() {}
   }
+
+  /// Bytes of a body that is collected from anybody.
+  public static let modestBody = 65_536
 
   /// How long a client that has its answer may be silent, nanoseconds.
   static let lingering: Int64 = 2_000_000_000
@@ -33,7 +42,7 @@ public final class HTTPServer {
   let loop: EventLoop
   /// Set before the loop runs, and alive as long as this is.
   public unowned(unsafe) var owner: (any HTTPServerOwner)!
-  let limits: Limits
+  public let limits: Limits
   var listeners: [HTTPListener]
   /// Whether any listener asks for the header of the PROXY protocol.
   public internal(set) var hasProxyListeners: Bool
@@ -41,7 +50,7 @@ public final class HTTPServer {
   let trusted: NetworkPeers
   /// What new connections of listeners with TLS use; replacing it leaves open connections as they are.
   public var tlsContext: TLSContext?
-  private var connections: [HTTPConnection] = []
+  private(set) var connections: [HTTPConnection] = []
   private var free: [Int] = []
   var recycled: [Int] = []
   var dirty: [Unmanaged<HTTPConnection>] = []
@@ -63,14 +72,20 @@ public final class HTTPServer {
   var heldStreams: [Unmanaged<HTTP2Stream>] = []
   var freeStreams: [Int] = []
   var recycledStreams: [Int] = []
-  /// Bytes that streams of HTTP/2 got beyond their first windows.
-  var widened = 0
+  /// What streams of HTTP/2 got beyond their first windows.
+  var widened = StreamWindow.Budget()
   /// What was seen of HTTP/2.
   public internal(set) var http2 = HTTP2Counts()
   /// What was seen of the PROXY protocol.
   public internal(set) var proxyHeaders = ProxyHeaderCounts()
+  /// What was seen of want of open files.
+  public internal(set) var scarcity = ScarcityCounts()
+  /// Where the search for idle connections goes on.
+  var scarcityCursor = 0
   var dateSecond: Int64 = -1
   var date: [UInt8] = []
+  /// Bytes of bodies in memory: requests in collection, and what the owner adds of requests and answers that it keeps.
+  public var heldBytes = 0
   /// Connections open now.
   public private(set) var openCount = 0
   /// Connections accepted so far.
@@ -153,9 +168,7 @@ public final class HTTPServer {
   /// A connection's timer fired.
   public func fired(_ data: UInt64) {
     if data >> 56 == Kind.listener {
-      let index = Int(data & 0xff)
-      if index < listeners.count { loop.watch(listeners[index].descriptor, .readable, data: data) }
-      return
+      return lookForRoom(Int(data & 0xff))
     }
     guard let connection = connection(data & 0xff_ffff_ffff_ffff) else { return }
     connection.timer = .none
@@ -212,11 +225,7 @@ public final class HTTPServer {
       guard descriptor >= 0 else {
         let code = roost_errno()
         free.append(slot)
-        if code == EMFILE || code == ENFILE || code == ENOMEM || code == ENOBUFS {
-          // Out of files: a level-triggered listener would spin. Look again when some may have closed.
-          loop.unwatch(listener.descriptor)
-          _ = loop.setTimer(at: loop.now + 100_000_000, data: Kind.listener << 56 | UInt64(index))
-        }
+        if roost_is_shortage(code) != 0 { pauseAccepting(index) }
         return
       }
       var one: Int32 = 1
@@ -232,6 +241,7 @@ public final class HTTPServer {
       connection.isBlocked = false
       connection.endsWrites = false
       connection.incoming = .nothing
+      connection.skips = 0
       connection.isStreamed = false
       connection.isPaused = false
       connection.isFull = false
@@ -252,6 +262,7 @@ public final class HTTPServer {
       acceptedCount += 1
       loop.watch(descriptor, connection.watched, data: Kind.connection << 56 | connection.key)
       expect(connection, seconds: limits.headSeconds)
+      if descriptor >= limits.firstReservedDescriptor { return pauseAccepting(index) }
     }
   }
 
@@ -300,6 +311,7 @@ public final class HTTPServer {
     connection.state = .owned
     connection.incoming = .nothing
     connection.collected.clear()
+    count(connection)
     owner.refused(connection, status: status, message: message)
   }
 
@@ -352,6 +364,7 @@ public final class HTTPServer {
       guard connection.state != .closed else { return }
     }
     guard connection.output.isEmpty else { return }
+    if connection.state == .head, !connection.input.isEmpty { resumable.append(connection) }
     if connection.isBlocked {
       connection.isBlocked = false
       connection.state == .owned ? watchOwned(connection) : watch(connection, [.readable, .hangup])
@@ -397,6 +410,7 @@ public final class HTTPServer {
     connection.output.free()
     connection.collected.free()
     openCount -= 1
+    count(connection)
     recycled.append(connection.slot)
     if let session = connection.session {
       connection.session = nil

@@ -4,7 +4,9 @@ public struct CgroupFigures: Sendable, Equatable {
   public var memoryBytes: Int64?
   public var memoryLimitBytes: Int64?
   public var cpuSeconds: Double?
+  /// With all their threads, as the limit counts them.
   public var processes: Int?
+  public var processesLimit: Int?
   public var periods: Int?
   public var throttledPeriods: Int?
   public var throttledSeconds: Double?
@@ -39,6 +41,8 @@ extension Cgroup {
     }
     if let folder = folder(.pids) {
       figures.processes = Self.number("\(folder)/pids.current").map { Int($0) }
+      // Without a limit it says `max`.
+      figures.processesLimit = Self.number("\(folder)/pids.max").map { Int($0) }
     }
     return figures
   }

@@ -31,9 +31,7 @@ public struct CgroupTree: Sendable, Equatable {
   ///
   /// - Parameter name: unique per data folder, so that two services don't touch each other's groups.
   public static func detect(name: String) -> CgroupTree {
-    let places = CgroupPlaces(
-      mounts: Files.readText("/proc/self/mountinfo") ?? "",
-      membership: Files.readText("/proc/self/cgroup") ?? "")
+    let places = places
     if let unified = places.unified,
       (Files.readText("\(unified)/cgroup.controllers") ?? "").split(whereSeparator: \.isWhitespace)
         .contains("memory")
@@ -41,6 +39,22 @@ public struct CgroupTree: Sendable, Equatable {
       return makeUnified(base: unified, name: name)
     }
     return makeSeparate(places, name: name)
+  }
+
+  private static var places: CgroupPlaces {
+    CgroupPlaces(
+      mounts: Files.readText("/proc/self/mountinfo") ?? "",
+      membership: Files.readText("/proc/self/cgroup") ?? "")
+  }
+
+  /// Bytes of memory that this process can have: those of the machine, or fewer where the group that it runs in has a limit.
+  public static func ownMemory() -> Int64 {
+    let places = places
+    let unified = places.unified.flatMap { Cgroup(version: .v2, folders: [.memory: $0]).memoryLimit }
+    let separate = places.separate[.memory].flatMap {
+      Cgroup(version: .v1, folders: [.memory: $0]).memoryLimit
+    }
+    return [unified, separate].compactMap(\.self).reduce(ProcFS.machineMemory().total, min)
   }
 
   private static func makeSeparate(_ places: CgroupPlaces, name: String) -> CgroupTree {

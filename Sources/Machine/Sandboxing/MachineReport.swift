@@ -184,8 +184,10 @@ public struct MachineReport: Sendable, Codable, Equatable {
     let soft = roost_open_files_limit(&hard)
     let few = hard < 4096
     return Finding(
-      name: "open files", verdict: few ? .warn : .ok, found: "limit \(soft), may be raised to \(hard)",
-      meaning: "each client connection and each instance takes one or two",
+      name: "open files", verdict: few ? .warn : .ok,
+      found: "limit \(soft), which the server raises to \(hard) for itself",
+      meaning:
+        "each client connection and each instance takes one or two; a quarter (at most 8,192) is kept from clients",
       advice: few ? "raise the limit (systemd: LimitNOFILE=65536; shell: ulimit -n 65536)" : nil)
   }
 

@@ -24,6 +24,7 @@ struct LaunchBuilder {
       var launch = NodeLaunch(
         node: record.id, nodeName: record.name, release: record.release, manifestPath: "",
         blobPaths: try paths(of: model.models.map(\.digest)), inputs: [], outputs: [],
+        timeoutMilliseconds: UInt32(spec.timeoutSeconds * 1000),
         subnet: .init(rawValue: spec.subnet) ?? .none, cpus: spec.cpus ?? configuration.cpus,
         memoryBytes: spec.memoryBytes ?? configuration.memoryBytes, pids: model.image == nil ? 1024 : 4096,
         environment: model.environment, model: model)
@@ -97,14 +98,28 @@ public struct CheckpointReader: Sendable {
 
   /// Throws `dataLoss` that names the checkpoint when its manifest is missing or damaged.
   public func manifest(of checkpoint: CheckpointRecord) async throws(PlatformError) -> CheckpointManifest {
+    let bytes: [UInt8]
     do throws(PlatformError) {
-      let bytes = try await blobs.read(checkpoint.manifestDigest, limit: 64 << 20)
+      bytes = try await blobs.read(checkpoint.manifestDigest, limit: 64 << 20)
+    } catch  where error.code != .notFound && error.code != .dataLoss {
+      // It may be there and whole: the disk or the limit of open files is to blame.
+      throw PlatformError(
+        error.code, "the manifest of checkpoint \(checkpoint.id) can't be read: \(error.message)",
+        cause: error)
+    } catch {
+      throw damaged(checkpoint, error)
+    }
+    do throws(PlatformError) {
       return try StoredJSON.value(CheckpointManifest.self, from: bytes)
     } catch {
-      throw PlatformError(
-        .dataLoss,
-        "the manifest of checkpoint \(checkpoint.id) is missing or damaged on disk; run the cell again to make a new one",
-        cause: error)
+      throw damaged(checkpoint, error)
     }
+  }
+
+  private func damaged(_ checkpoint: CheckpointRecord, _ cause: PlatformError) -> PlatformError {
+    PlatformError(
+      .dataLoss,
+      "the manifest of checkpoint \(checkpoint.id) is missing or damaged on disk; run the cell again to make a new one",
+      cause: cause)
   }
 }

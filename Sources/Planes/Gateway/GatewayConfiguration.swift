@@ -31,6 +31,12 @@ public struct GatewayConfiguration: Sendable {
   public var logLimits: LogLimits
   /// How long a client may take nothing of its answer before it is let go, seconds.
   public var writeIdleSeconds: Int
+  /// Bytes of request bodies that may be in memory at a time: in collection, and waiting for an instance.
+  public var heldBytes: Int
+  /// The same of each loop, where its part would be less: a few bodies of the longest.
+  public var leastHeldBytes: Int
+  /// What of the process' open files is for connections.
+  public var openFiles: OpenFileShares
   /// Where the spans of recorded traces go; nil: nowhere.
   public var spans: SpanTarget?
 
@@ -68,7 +74,9 @@ public struct GatewayConfiguration: Sendable {
     loops: Int = 0,
     requestLimit: Int = 16 << 20,
     responseLimit: Int = 16 << 20, bodyLimit: Int = (16 << 20) + (64 << 10), accessLogFolder: String? = nil,
-    logLimits: LogLimits = LogLimits(), writeIdleSeconds: Int = 30,
+    logLimits: LogLimits = LogLimits(), writeIdleSeconds: Int = 30, heldBytes: Int = 1 << 30,
+    leastHeldBytes: Int = 64 << 20,
+    openFiles: OpenFileShares = .unbounded,
     spans: SpanTarget? = nil
   ) {
     self.listeners = listeners
@@ -85,6 +93,9 @@ public struct GatewayConfiguration: Sendable {
     self.accessLogFolder = accessLogFolder
     self.logLimits = logLimits
     self.writeIdleSeconds = writeIdleSeconds
+    self.heldBytes = heldBytes
+    self.leastHeldBytes = leastHeldBytes
+    self.openFiles = openFiles
     self.spans = spans
   }
 }

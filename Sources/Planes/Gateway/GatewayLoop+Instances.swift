@@ -131,7 +131,9 @@ extension GatewayLoop {
       descriptor = -22
     }
     guard descriptor >= 0 else {
-      rest(link, String(cString: roost_error_text(-descriptor)))
+      // What this process lacks itself is not the instance's fault.
+      let isShortage = roost_is_shortage(-descriptor) != 0
+      rest(link, String(cString: roost_error_text(-descriptor)), isSeen: !isShortage)
       return false
     }
     // A cell can write to the folder of its node's sockets: a link there must not lead to another process.
@@ -148,10 +150,10 @@ extension GatewayLoop {
     return true
   }
 
-  private func rest(_ link: InstanceLink, _ reason: String) {
+  private func rest(_ link: InstanceLink, _ reason: String, isSeen: Bool = true) {
     let isNew = !link.shared.isResting(loop.now)
     link.shared.rest(until: loop.now + 50_000_000)
-    if isNew, !link.isRetired { shared.observe(.unreachable(link.shared.routed.id, reason: reason)) }
+    if isSeen, isNew, !link.isRetired { shared.observe(.unreachable(link.shared.routed.id, reason: reason)) }
   }
 
   func writeExecute(

@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Domain
+internal import HTTPTransport
 internal import Reactor
 internal import Telemetry
 
@@ -40,18 +41,46 @@ extension GatewayLoop {
     if request.witness != nil { request.witness = nil }
     request.link = nil
     if request.form != .rest { request.inference = nil }
-    request.input.clear()
+    dropInput(request)
     freeRequests.append(request.slot)
+  }
+
+  /// Keeps a copy of a request's input, instead of the former one.
+  private func keepInput(_ request: ExecuteRequest, _ input: UnsafePointer<UInt8>, _ count: Int) {
+    dropInput(request)
+    request.input.append(input, count)
+    server.heldBytes += count
+  }
+
+  private func dropInput(_ request: ExecuteRequest) {
+    server.heldBytes -= request.input.count
+    request.input.clear()
+  }
+
+  /// Why a request with so long a body may not wait; nil: it may. Those of modest length always may, within the queue's limit.
+  func objection(toWaiting count: Int, _ node: LoopNode) -> Refusal? {
+    let limit = server.limits.heldBytes
+    guard count > HTTPServer.modestBody, heldNanoseconds == 0, server.heldBytes + count > limit else {
+      return nil
+    }
+    return Refusal(
+      .resourceExhausted,
+      "node \(node.shared.id) is busy, and the request's \(count) bytes can't wait: requests that do have \(server.heldBytes) of the \(limit) bytes of memory that they may have here",
+      origin: .platform, retryAfter: node.shared.retryAfterSeconds())
   }
 
   /// A new request: straight to an instance when nobody waits, else into the queue.
   func start(_ request: ExecuteRequest, _ node: LoopNode, _ input: UnsafePointer<UInt8>, _ count: Int) {
     if request.choice?.alias.isCopied == true { copy(request, input, count) }
     if node.shared.queueLength == 0, let link = acquire(node) {
-      if request.isRepeatable { request.input.append(input, count) }
+      if request.isRepeatable { keepInput(request, input, count) }
       return dispatch(request, to: link, input, count)
     }
     request.state = .queued
+    if let objection = objection(toWaiting: count, node) {
+      respond(request, objection)
+      return recycle(request)
+    }
     // Who waited for the end of a hold has stood in a queue already.
     guard node.shared.enterQueue(limit: heldNanoseconds > 0 ? .max : node.entry.routed.queueLimit) else {
       respond(
@@ -63,7 +92,7 @@ extension GatewayLoop {
       return recycle(request)
     }
     if node.links.isEmpty { shared.observe(.waiting(node.entry.routed.id)) }
-    request.input.append(input, count)
+    keepInput(request, input, count)
     request.ticket = node.shared.ticket()
     setQueueTimer(request, node, from: request.arrived)
     node.waiting.append(request.tag)
@@ -135,7 +164,7 @@ extension GatewayLoop {
       loop.cancel(&request.timer)
       guard let base = request.input.base else { continue }
       dispatch(request, to: link, base, request.input.count)
-      if !request.isRepeatable { request.input.clear() }
+      if !request.isRepeatable { dropInput(request) }
     }
   }
 
@@ -190,8 +219,7 @@ extension GatewayLoop {
 
   /// Puts a request back that was dispatched but never written. It stands at the front, past the queue's limit.
   func requeue(_ request: ExecuteRequest, _ input: UnsafePointer<UInt8>, _ count: Int) {
-    request.input.clear()
-    request.input.append(input, count)
+    keepInput(request, input, count)
     requeue(request)
   }
 

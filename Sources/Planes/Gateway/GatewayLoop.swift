@@ -29,6 +29,16 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
     var task: Task<Void, Never>
   }
 
+  /// An answer of the responder that its client has not taken yet.
+  struct Remainder {
+    var response: HTTPResponse
+    var isGRPC: Bool
+    /// Bytes of its body that were given to the server.
+    var sent = 0
+    /// What it costs: the body, unless all have the same, and what is copied of it.
+    var heldBytes: Int { GatewayLoop.firstSlice + (response.isShared ? 0 : response.body.count) }
+  }
+
   let shared: GatewayShared
   let index: Int
   let loop: EventLoop
@@ -71,9 +81,13 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
   var injected: [UInt64: InjectedExchange] = [:]
   var injectedSerial: UInt32 = 0
   var collected: [UInt64: Collected] = [:]
+  var remainders: [UInt64: Remainder] = [:]
   var streamedCalls: [UInt64: StreamedCall] = [:]
   var verdicts = VerdictCache()
   let journal: RequestJournal
+  private var schedule: ThreadSchedule?
+  /// One warning a minute is enough.
+  private var nextScarcityWarning: Int64 = 0
   var spans: [RequestRecord] = []
   let logText = LogText()
   /// Where the search for the least loaded instance begins: equal loads take turns.
@@ -92,10 +106,15 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
     loop = EventLoop(bell: shared.mailboxes[index].bell)
     var limits = HTTPServer.Limits()
     limits.writeIdleSeconds = shared.configuration.writeIdleSeconds
+    limits.heldBytes = max(
+      shared.configuration.leastHeldBytes, shared.configuration.heldBytes / shared.mailboxes.count)
+    limits.firstReservedDescriptor = shared.configuration.openFiles.clients
     server = HTTPServer(
       loop: loop, listeners: listeners, tlsContext: shared.currentTLS, limits: limits,
       trusted: shared.configuration.trustedProxies)
-    upstream = UpstreamClient(loop: loop)
+    var upstreamLimits = UpstreamClient.Limits()
+    upstreamLimits.firstReservedDescriptor = shared.configuration.openFiles.instances
+    upstream = UpstreamClient(loop: loop, limits: upstreamLimits)
     server.owner = self
     upstream.owner = self
   }
@@ -116,6 +135,7 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
     // Before the first connection: a node that is in the table must never seem unknown.
     if let table = shared.currentTable { use(table) }
     _ = loop.setTimer(at: loop.now + 1_000_000_000, data: Kind.second << 56)
+    schedule = ThreadSchedule()
     loop.run(self)
     flushLog()
     flushSpans()
@@ -146,6 +166,8 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
       pump(nodes[slot])
     case Kind.second:
       flushLog()
+      noteSchedule()
+      noteScarcity()
       upstream.sweep()
       flushSpans()
       _ = loop.setTimer(at: loop.now + 1_000_000_000, data: Kind.second << 56)
@@ -159,6 +181,8 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
     counters.connections.set(server.openCount)
     counters.accepted.add(server.acceptedCount - counters.accepted.current)
     if server.hasProxyListeners { countProxyHeaders() }
+    counters.heldBytes.set(server.heldBytes)
+    counters.endedIdle.add(server.scarcity.ended - counters.endedIdle.current)
     guard server.http2.connections > 0 else { return }
     counters.http2Connections.add(server.http2.connections - counters.http2Connections.current)
     counters.http2Requests.add(server.http2.streams - counters.http2Requests.current)
@@ -180,6 +204,26 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
       upstream.flush()
       server.batchEnded()
     } while !dirtyLinks.isEmpty || upstream.hasWork || server.hasWork
+  }
+
+  private func noteSchedule() {
+    guard let times = schedule?.times else { return }
+    counters.ran.set(Int(times.ran))
+    counters.waited.set(Int(times.waited))
+  }
+
+  private func noteScarcity() {
+    let pauses = server.scarcity.pauses - counters.acceptPauses.current
+    guard pauses > 0 else { return }
+    counters.acceptPauses.add(pauses)
+    guard loop.now >= nextScarcityWarning else { return }
+    nextScarcityWarning = loop.now + 60_000_000_000
+    shared.logger.warning(
+      "clients wait to be accepted: connections have all the open files that they may have",
+      [
+        "connections": .integer(shared.openConnections), "loop": .integer(index),
+        "advice": .text("raise the limit of open files (systemd: LimitNOFILE=, shell: ulimit -n)"),
+      ])
   }
 
   private func flushLog() {
@@ -223,17 +267,35 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
     counters.refused.add()
     let code: PlatformError.Code =
       switch status {
+      case 401: .unauthenticated
+      case 403: .permissionDenied
       case 413: .payloadTooLarge
+      case 429: .resourceExhausted
       case 408: .deadlineExceeded
       case 501: .unimplemented
       default: .invalidArgument
       }
-    answer(connection, Refusal(code, message, status: status))
+    let isOurs = status == 429
+    answer(
+      connection,
+      Refusal(
+        code, message, status: status, origin: isOurs ? .platform : .caller, retryAfter: isOurs ? 1 : nil))
+  }
+
+  func objection(_ exchange: HTTPExchange, fields: UnsafeMutablePointer<HTTP1Field>) -> HTTPObjection? {
+    do throws(Refusal) {
+      _ = try authenticate(exchange, fields)
+      return nil
+    } catch { return HTTPObjection(status: error.status, message: error.message) }
   }
 
   func abandoned(_ connection: HTTPExchange) {
     let key = connection.key
     if streamedCalls.removeValue(forKey: key) != nil { return }
+    if let remainder = remainders.removeValue(forKey: key) {
+      server.heldBytes -= remainder.heldBytes
+      return
+    }
     if let collected = collected.removeValue(forKey: key) {
       counters.cancelled.add()
       collected.task.cancel()
@@ -303,70 +365,5 @@ final class GatewayLoop: LoopOwner, HTTPServerOwner, UpstreamOwner {
   private func starts(_ base: UnsafePointer<UInt8>, _ text: StaticString) -> Bool {
     for index in 0..<text.utf8CodeUnitCount where base[index] != text.utf8Start[index] { return false }
     return true
-  }
-
-  // MARK: The responder's requests
-
-  func collect(
-    _ connection: HTTPExchange, _ fields: UnsafeMutablePointer<HTTP1Field>, _ body: UnsafePointer<UInt8>,
-    _ count: Int
-  ) {
-    guard let base = connection.base else { return }
-    let head = connection.head
-    func text(_ start: Int32, _ count: Int32) -> String {
-      String(decoding: UnsafeBufferPointer(start: base + Int(start), count: Int(count)), as: UTF8.self)
-    }
-    var identifier: InlineArray<64, UInt8> = .init(repeating: 0)
-    let identifierCount = takeIdentifier(connection, fields, into: &identifier)
-    var requestID: [UInt8] = []
-    for index in 0..<identifierCount { requestID.append(identifier[index]) }
-    let request = HTTPRequest(
-      method: text(0, head.methodCount), target: text(head.targetStart, head.targetCount),
-      headers: (0..<Int(head.fieldCount)).map { index in
-        (
-          name: text(fields[index].nameStart, fields[index].nameCount).lowercased(),
-          value: text(fields[index].valueStart, fields[index].valueCount)
-        )
-      }, body: Array(UnsafeBufferPointer(start: body, count: count)),
-      requestID: String(decoding: requestID, as: UTF8.self), peer: server.peer(connection),
-      isTLS: connection.isTLS, isGRPC: connection.isGRPC)
-    let key = connection.key
-    let mailbox = shared.mailboxes[index]
-    let responder = shared.responder
-    let task = Task {
-      let response = await responder.respond(to: request)
-      mailbox.post(.answer(key, response))
-    }
-    collected[key] = Collected(
-      requestID: request.requestID, isHead: request.method == "HEAD", isGRPC: connection.isGRPC, task: task)
-  }
-
-  func answerCollected(_ key: UInt64, _ response: HTTPResponse) {
-    guard let collected = collected.removeValue(forKey: key), let connection = server.exchange(key) else {
-      return
-    }
-    server.begin(connection, status: response.status)
-    connection.output.append("x-request-id: ")
-    connection.output.append(collected.requestID)
-    connection.output.append("\r\n")
-    for header in response.headers where !Self.isTransportHeader(header.name) {
-      // A value with a line break would end the head: what can't be said in a header is left out.
-      guard !header.value.utf8.contains(where: { $0 == 0x0a || $0 == 0x0d || $0 == 0 }) else { continue }
-      connection.output.append(header.name)
-      connection.output.append(": ")
-      connection.output.append(header.value)
-      connection.output.append("\r\n")
-    }
-    if collected.isGRPC { return finishCall(connection, response) }
-    server.endHead(connection, contentLength: response.body.count)
-    if !collected.isHead { connection.output.append(response.body) }
-    server.finish(connection)
-  }
-
-  private static func isTransportHeader(_ name: String) -> Bool {
-    switch name.lowercased() {
-    case "content-length", "date", "connection", "transfer-encoding", "x-request-id": true
-    default: false
-    }
   }
 }

@@ -121,6 +121,19 @@ final class GatewayShared: Sendable {
     text.sample("roost_gateway_open_connections", [], openConnections)
     text.family("roost_gateway_accepted_connections_total", .counter, "Client connections accepted.")
     text.sample("roost_gateway_accepted_connections_total", [], sum(\.accepted))
+    text.family(
+      "roost_gateway_held_body_bytes", .gauge,
+      "Bytes of bodies in memory: of requests that arrive or wait, of answers that leave.")
+    text.sample(
+      "roost_gateway_held_body_bytes", [], counters.reduce(0) { $0 + $1.heldBytes.current })
+    text.family(
+      "roost_gateway_accept_pauses_total", .counter,
+      "How often a listener stopped accepting for want of open files.")
+    text.sample("roost_gateway_accept_pauses_total", [], sum(\.acceptPauses))
+    text.family(
+      "roost_gateway_ended_idle_connections_total", .counter,
+      "Idle client connections that ended early to make room for new ones.")
+    text.sample("roost_gateway_ended_idle_connections_total", [], sum(\.endedIdle))
     text.family("roost_gateway_http2_connections_total", .counter, "Client connections that spoke HTTP/2.")
     text.sample("roost_gateway_http2_connections_total", [], sum(\.http2Connections))
     text.family("roost_gateway_http2_requests_total", .counter, "Requests that came over HTTP/2.")
@@ -144,6 +157,7 @@ final class GatewayShared: Sendable {
     text.sample("roost_gateway_token_checks_total", [], sum(\.tokenChecks))
     text.family("roost_gateway_cancelled_requests_total", .counter, "Requests whose caller went away.")
     text.sample("roost_gateway_cancelled_requests_total", [], sum(\.cancelled))
+    writeLoops(&text)
     guard let spans else { return }
     text.family("roost_gateway_exported_spans_total", .counter, "Spans that the collector took.")
     text.sample("roost_gateway_exported_spans_total", [], spans.exported.current)
@@ -151,12 +165,32 @@ final class GatewayShared: Sendable {
       "roost_gateway_dropped_spans_total", .counter, "Spans that the collector was too slow for or refused.")
     text.sample("roost_gateway_dropped_spans_total", [], spans.dropped.current)
   }
+
+  /// How busy the loops are, and whether they get their cores.
+  private func writeLoops(_ text: inout PrometheusText) {
+    let known = counters.enumerated().filter { $1.ran.current > 0 }
+    text.family("roost_gateway_loop_run_seconds_total", .counter, "Processor time of an event loop.")
+    for (index, loop) in known {
+      let seconds = Double(loop.ran.current) / 1e9
+      text.sample("roost_gateway_loop_run_seconds_total", [("loop", "\(index)")], seconds)
+    }
+    text.family(
+      "roost_gateway_loop_wait_seconds_total", .counter,
+      "Time that it was ready to run and others had its core.")
+    for (index, loop) in known {
+      let seconds = Double(loop.waited.current) / 1e9
+      text.sample("roost_gateway_loop_wait_seconds_total", [("loop", "\(index)")], seconds)
+    }
+  }
 }
 
 /// Counters of one loop.
 final class LoopCounters: Sendable {
   let connections = Gauge()
   let accepted = Counter()
+  let heldBytes = Gauge()
+  let acceptPauses = Counter()
+  let endedIdle = Counter()
   let http2Connections = Counter()
   let http2Requests = Counter()
   let http2Faults = Counter()
@@ -167,6 +201,9 @@ final class LoopCounters: Sendable {
   let proxyStrangers = Counter()
   let tokenChecks = Counter()
   let cancelled = Counter()
+  /// Nanoseconds that the loop's thread ran, and that it was ready to; looked at once a second.
+  let ran = Gauge()
+  let waited = Gauge()
   /// Set when the loop listens no more and `connections` counts all that it had accepted.
   let drains = Counter()
   /// How often the loop was given listeners after its start.

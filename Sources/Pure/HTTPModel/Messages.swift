@@ -39,6 +39,8 @@ public struct HTTPResponse: Sendable {
   public var body: [UInt8]
   /// What follows the body of a call of gRPC; not sent with other answers.
   public var trailers: [(name: String, value: String)]
+  /// Its body is kept for all who ask for it: one more answer takes no memory for it.
+  public var isShared = false
 
   public init(
     status: Int, headers: [(name: String, value: String)] = [], body: [UInt8] = [],

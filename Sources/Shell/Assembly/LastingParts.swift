@@ -57,7 +57,10 @@ struct LastingParts: Sendable {
         trustedProxies: try ListenFlags.peers(configuration.trustedProxies ?? "", "--trusted-proxies"),
         aliasDomain: configuration.aliasDomain ?? "", zone: configuration.zone ?? "",
         loops: configuration.loops ?? 0, accessLogFolder: data.path + "/logs",
-        logLimits: configuration.logs, spans: spans),
+        logLimits: configuration.logs,
+        // An eighth of the memory, for whoever sends.
+        heldBytes: Int(CgroupTree.ownMemory() / 8), openFiles: OpenFileShares(limit: OpenFiles.raiseLimit()),
+        spans: spans),
       verifier: Credentials(authority: authority, keys: apiKeys), responder: responder,
       observe: { [feeds] in feeds.observed($0) }, captured: { [feeds] in feeds.captured($0) }, logger: logger,
       metrics: metrics)

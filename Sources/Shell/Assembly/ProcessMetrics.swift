@@ -1,4 +1,5 @@
 import Glibc
+import Sandboxing
 
 /// Metrics of the process itself, Prometheus text.
 enum ProcessMetrics {
@@ -14,8 +15,21 @@ enum ProcessMetrics {
       process_cpu_seconds_total \(cpu)
       # TYPE process_resident_memory_bytes gauge
       process_resident_memory_bytes \(residentPages() * Int(sysconf(Int32(_SC_PAGESIZE))))
+      # TYPE process_open_fds gauge
+      process_open_fds \(openFiles())
+      # TYPE process_max_fds gauge
+      process_max_fds \(OpenFiles.limit)
 
       """
+  }
+
+  private static func openFiles() -> Int {
+    guard let folder = opendir("/proc/self/fd") else { return 0 }
+    defer { closedir(folder) }
+    // The folder's own entries, and itself.
+    var count = -3
+    while readdir(folder) != nil { count += 1 }
+    return max(0, count)
   }
 
   private static func residentPages() -> Int {

@@ -46,6 +46,10 @@ static inline int64_t roost_wall_us(void) {
 
 static inline int roost_errno(void) { return errno; }
 static inline int roost_would_block(int e) { return e == EAGAIN || e == EWOULDBLOCK; }
+/* A socket failed for want of something on this machine, whoever is at its other end. */
+static inline int roost_is_shortage(int e) {
+  return e == EMFILE || e == ENFILE || e == ENOMEM || e == ENOBUFS || e == EADDRNOTAVAIL;
+}
 
 static inline ssize_t roost_send(int fd, const void *p, size_t n) { return send(fd, p, n, MSG_NOSIGNAL); }
 static inline ssize_t roost_recv(int fd, void *p, size_t n) { return recv(fd, p, n, 0); }
@@ -91,6 +95,8 @@ int roost_take_over(int fd);
 int roost_socket_pair(int *ends);
 /* Sends a datagram to the service manager's socket (`@name`: abstract). 0, or -errno. */
 int roost_notify(const char *socket_name, const char *text);
+/* The lowest number that a new descriptor would get; -errno when there is none. `fd`: any that is open. */
+int roost_next_descriptor(int fd);
 /* Another descriptor of the same socket; -errno on failure. */
 int roost_duplicate(int fd);
 /* SO_ERROR of a socket. */
@@ -103,11 +109,16 @@ int roost_dial(const char *host, uint16_t port, int timeout_ms);
 int roost_resolve(const char *host, char *out, size_t size);
 /* Sets receive and send time-outs. */
 int roost_set_timeout(int fd, int64_t timeout_ms);
-/* Raises the soft limit of open files to the hard one; the limit in force. */
+/* Raises the soft limit of open files to the hard one; the limit in force. Processes that `roost_spawn` starts get what was
+   in force before: many take a high limit for a number of files to go through. */
 uint64_t roost_raise_open_files(void);
 /* Names the calling thread. */
 void roost_name_thread(const char *name);
 int roost_cores(void);
+/* The scheduling statistics of the calling thread, kept open; -errno where the kernel has none. */
+int roost_open_schedule(void);
+/* Nanoseconds that the thread of such a file ran, and that it was ready to and others did. 0, or -errno. */
+int roost_read_schedule(int fd, int64_t *ran, int64_t *waited);
 static inline int roost_close(int fd) { return close(fd); }
 static inline const char *roost_error_text(int e) { return strerror(e); }
 #include <signal.h>

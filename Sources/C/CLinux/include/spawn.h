@@ -44,6 +44,10 @@ enum roost_spawn_stage {
 /* Starts a process in a session of its own. Returns its pid, or -1 with the stage and errno of the failure. */
 pid_t roost_spawn(const struct roost_spawn_options *options, int *failed_stage, int *failed_errno);
 
+/* The limit of open files of new processes, unless their options have one; otherwise they inherit that of this process. To be
+   called before the first of them is started. */
+void roost_spawn_open_files(const struct rlimit *limit);
+
 int roost_pidfd_open(pid_t pid);
 int roost_pidfd_send_signal(int pidfd, int signal);
 /* Exit of a child by its pidfd: 1 and the status filled, 0 when it runs on, -1 when it isn't our child. */

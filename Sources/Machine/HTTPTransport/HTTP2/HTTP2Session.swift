@@ -11,10 +11,6 @@ internal import Wire
 final class HTTP2Session {
   static let failure = NGHTTP2_ERR_CALLBACK_FAILURE.rawValue
   static let maximumStreams: UInt32 = 256
-  /// Bytes of a request's body that a client may send at first before the owner has taken any.
-  static let streamWindow: UInt32 = 256 << 10
-  /// Comes back at once, whoever waits: streams hold their clients back for themselves.
-  static let connectionWindow: Int32 = 16 << 20
   /// Bytes that all bodies in collection on one connection may have.
   static let maximumCollected = 64 << 20
   /// What an honest client never uses up: resets, pings, empty frames. Grows back by 100 a second.
@@ -41,12 +37,9 @@ final class HTTP2Session {
   var endsAt: Int32?
   /// There is more to write than fits now.
   var isCapped = false
-  /// Bytes of bodies in collection.
+  /// Bytes of bodies in collection, and of their heads.
   var collectedBytes = 0
-  /// What streams with large bodies get.
-  var window = Int32(HTTP2Session.streamWindow)
-  /// Bytes that open streams got beyond their first windows.
-  var widened = 0
+  var windows = StreamWindow.Connection()
   var idleSince: Int64
   private(set) var lastID: Int32 = 0
   /// The stream whose DATA frame was just written: the library calls `sent` for it next.
@@ -54,7 +47,7 @@ final class HTTP2Session {
   private var connectionConsumed = 0
   private var patience = HTTP2Session.patience
   private var patienceAt: Int64
-  private var isDraining = false
+  private(set) var isDraining = false
 
   // The header block that arrives; blocks of one connection never mix.
   /// Open streams are held by the server's slab.
@@ -92,14 +85,14 @@ final class HTTP2Session {
     }
     let settings = [
       entry(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, Self.maximumStreams),
-      entry(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, Self.streamWindow),
+      entry(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, UInt32(StreamWindow.first)),
       entry(NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, UInt32(HTTP1Head.maximumBytes)),
       entry(NGHTTP2_SETTINGS_ENABLE_CONNECT_PROTOCOL, 1),
       entry(NGHTTP2_SETTINGS_NO_RFC7540_PRIORITIES, 1),
     ]
     nghttp2_submit_settings(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), settings, settings.count)
     nghttp2_session_set_local_window_size(
-      session, UInt8(NGHTTP2_FLAG_NONE.rawValue), 0, Self.connectionWindow)
+      session, UInt8(NGHTTP2_FLAG_NONE.rawValue), 0, StreamWindow.ofConnection)
   }
 
   deinit {
@@ -403,7 +396,13 @@ final class HTTP2Session {
       guard length <= limit else {
         return refuse(stream, 413, HTTPServer.tooLarge(limit, "it has \(length) bytes"))
       }
+      if length > HTTPServer.modestBody, let objection = server.owner.objection(stream, fields: server.fields)
+      {
+        return refuse(stream, objection.status, objection.message)
+      }
       if stream.requestEnded { return deliver(stream) }
+      // Heads are short on the wire where they repeat.
+      hold(stream, stream.headBytes.count)
       if stream.head.expectsContinue {
         stream.interim.append("100\r\n\r\n")
         enqueue(stream)
@@ -420,17 +419,35 @@ final class HTTP2Session {
   }
 
   private func forget(_ stream: HTTP2Stream) {
-    if stream.state == .collecting { collectedBytes -= stream.collected.count }
+    release(stream)
     stream.collected.clear()
+  }
+
+  /// Counts bytes that a stream holds while its body is in collection.
+  private func hold(_ stream: HTTP2Stream, _ count: Int) {
+    stream.heldBytes += count
+    collectedBytes += count
+    server.heldBytes += count
+  }
+
+  private func release(_ stream: HTTP2Stream) {
+    guard stream.heldBytes > 0 else { return }
+    collectedBytes -= stream.heldBytes
+    server.heldBytes -= stream.heldBytes
+    stream.heldBytes = 0
+  }
+
+  /// Fills the table of fields with the stream's head. The table is the loop's: other heads may have gone through it since.
+  private func recall(_ stream: HTTP2Stream) {
+    if server.fieldsKey != stream.key { try? server.parse(stream) }
+    stream.base = UnsafePointer(stream.headBytes.base)
   }
 
   /// Gives a whole request to the owner.
   private func deliver(_ stream: HTTP2Stream) {
-    // The table of fields is the loop's: other heads may have gone through it since.
-    if server.fieldsKey != stream.key { try? server.parse(stream) }
-    stream.base = UnsafePointer(stream.headBytes.base)
+    recall(stream)
     stream.state = .owned
-    collectedBytes -= stream.collected.count
+    release(stream)
     server.owner.received(
       stream, fields: server.fields, body: stream.collected.base ?? server.scratch,
       count: stream.collected.count)
@@ -457,7 +474,21 @@ final class HTTP2Session {
           HTTPServer.tooLarge(stream.bodyLimit, "\(size) bytes have arrived and it goes on"))
         return 0
       }
-      collectedBytes += count
+      if size > HTTPServer.modestBody {
+        if stream.head.contentLength <= HTTPServer.modestBody, stream.collected.count <= HTTPServer.modestBody
+        {
+          recall(stream)
+          if let objection = server.owner.objection(stream, fields: server.fields) {
+            refuse(stream, objection.status, objection.message)
+            return 0
+          }
+        }
+      }
+      guard !server.isTooMuch(server.heldBytes + count, isModest: size <= HTTPServer.modestBody) else {
+        refuse(stream, 429, HTTPServer.tooMuch(server.limits.heldBytes))
+        return 0
+      }
+      hold(stream, count)
       stream.collected.append(bytes, count)
       guard collectedBytes <= Self.maximumCollected else {
         abort(stream, NGHTTP2_ENHANCE_YOUR_CALM.rawValue)
@@ -549,7 +580,7 @@ final class HTTP2Session {
     }
     if streams.isEmpty { idleSince = loop.now }
     forget(stream)
-    reclaimWindow(stream)
+    stream.window.close(&windows, &server.widened)
     let isOwned = stream.state == .owned && stream.resetCode == nil && stream.isWithOwner
     stream.state = .closed
     if isOwned { server.owner.abandoned(stream) }

@@ -35,6 +35,8 @@ final class HTTP2Stream: HTTPExchange {
   let headBytes = ByteQueue()
   /// The body so far, or what came of it while the owner paused.
   let collected = ByteQueue()
+  /// What of the server's `heldBytes` is this stream's.
+  var heldBytes = 0
   /// Trailers of the request, as lines.
   let trailers = ByteQueue()
   var bodyLimit = 0
@@ -46,12 +48,7 @@ final class HTTP2Stream: HTTPExchange {
   var endDelivered = false
   /// Bytes of the body that the owner has taken and the client's window has not got back.
   var consumed = 0
-  /// Bytes that the client may send before any are taken, and what of it the client knows.
-  var window = Int32(HTTP2Session.streamWindow)
-  var saidWindow = Int32(HTTP2Session.streamWindow)
-  /// Bytes that were taken within the second that began then.
-  var burst = 0
-  var burstAt: Int64 = 0
+  var window = StreamWindow()
   /// When the client last sent of this request or took of its answer, or when there was something for it to take again.
   var movedAt: Int64 = 0
 
@@ -98,9 +95,7 @@ final class HTTP2Stream: HTTPExchange {
     requestEnded = false
     endDelivered = false
     consumed = 0
-    saidWindow = window
-    burst = 0
-    burstAt = now
+    window.open(at: now)
     movedAt = now
     answer = .none
     headCount = 0

@@ -38,7 +38,7 @@ extension UpstreamClient {
   }
 
   private func connect2(_ target: UpstreamTarget) throws(UpstreamFailure) -> UpstreamSession {
-    let descriptor = target.dial()
+    let descriptor = dial(target)
     guard descriptor >= 0 else { throw UpstreamFailure(.connect, code: -descriptor, nothingSent: true) }
     if !target.connectsAtOnce { _ = roost_keep_alive(descriptor, 15, 5, 3) }
     let slot = freeSessions.popLast() ?? sessions.count

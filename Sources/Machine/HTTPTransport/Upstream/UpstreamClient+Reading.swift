@@ -197,6 +197,9 @@ extension UpstreamClient {
 
   /// The connection ended, in order (0) or with an error.
   func ended(_ connection: UpstreamConnection, _ code: Int32) {
+    // A reset that a write was told of reads as an end in order, and an answer that it cut off as whole.
+    let isReset = code == 0 && connection.writeError == ECONNRESET
+    let code = isReset ? ECONNRESET : code
     switch connection.state {
     case .idle, .closed: close(connection)
     case .untilClose where code == 0: complete(connection, clean: false)

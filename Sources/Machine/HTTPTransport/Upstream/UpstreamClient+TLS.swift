@@ -50,7 +50,8 @@ extension UpstreamClient {
   /// not what it was.
   func prepare(_ connection: UpstreamConnection, _ cipher: UpstreamCipher) -> Bool {
     let key = connection.key
-    if cipher.drain(connection.descriptor) != 0 { connection.writesFailed = true }
+    let code = cipher.drain(connection.descriptor)
+    if code != 0 { connection.writeError = code }
     if connection.holdsPlaintext, !connection.isPaused {
       connection.holdsPlaintext = false
       readPlaintext(connection, cipher)

@@ -24,6 +24,8 @@ public final class UpstreamClient {
     public var spareSeconds = 5
     /// Seconds; a shorter time that the instance states in `Keep-Alive` wins.
     public var idleSeconds = 55
+    /// Connections are made while the process' next descriptor is below this: the rest of its open files is for other things.
+    public var firstReservedDescriptor = Int32.max
     public init() {}
   }
 
@@ -44,6 +46,8 @@ public final class UpstreamClient {
   var streams: [UpstreamStream] = []
   var freeStreams: [Int] = []
   var recycledStreams: [Int] = []
+  /// What streams got beyond their first windows.
+  var widened = StreamWindow.Budget()
   lazy var library = UpstreamLibrary()
   let scratch = UnsafeMutablePointer<UInt8>.allocate(capacity: UpstreamClient.readSize)
   let fields = UnsafeMutablePointer<HTTP1Field>.allocate(capacity: HTTP1Head.maximumFields)
@@ -96,7 +100,7 @@ public final class UpstreamClient {
     used.isFull = false
     used.sendsChunks = body == .unknown
     used.isHEAD = count > 5 && memcmp(head, "HEAD ", 5) == 0
-    used.writesFailed = false
+    used.writeError = 0
     used.scanned = 0
     used.output.append(head, count)
     switch body {
@@ -194,7 +198,7 @@ public final class UpstreamClient {
   // MARK: Connections
 
   private func connect(_ target: UpstreamTarget) throws(UpstreamFailure) -> UpstreamConnection {
-    let descriptor = target.dial()
+    let descriptor = dial(target)
     guard descriptor >= 0 else {
       throw UpstreamFailure(.connect, code: -descriptor, nothingSent: true)
     }
@@ -214,6 +218,14 @@ public final class UpstreamClient {
     target.openCount += 1
     watch(connection)
     return connection
+  }
+
+  /// A socket that connects to a target; -errno.
+  func dial(_ target: UpstreamTarget) -> Int32 {
+    let descriptor = target.dial()
+    guard descriptor >= limits.firstReservedDescriptor else { return descriptor }
+    _ = Glibc.close(descriptor)
+    return -EMFILE
   }
 
   /// Takes a target out of use: its idle connections close now, the others after their requests.
@@ -318,7 +330,7 @@ public final class UpstreamClient {
         if code == EINTR { continue }
         if roost_would_block(code) != 0 { break }
         // The instance may have answered before it stopped reading: what it wrote is read first.
-        connection.writesFailed = true
+        connection.writeError = code
         connection.output.clear()
         break
       }

@@ -39,8 +39,8 @@ final class UpstreamConnection: UpstreamExchange {
   /// When the connection closes if it stays idle (monotonic nanoseconds).
   var idleUntil: Int64 = 0
   var idleSince: Int64 = 0
-  /// Writing failed: an answer may still be there to read.
-  var writesFailed = false
+  /// What writing failed with, 0 if it didn't; an answer may still be there to read.
+  var writeError: Int32 = 0
   var peerClosed = false
   var cipher: UpstreamCipher?
   /// Plaintext may wait in the cipher, since the owner paused.
@@ -54,4 +54,5 @@ final class UpstreamConnection: UpstreamExchange {
   /// Names this use of the slot.
   var key: UInt64 { UInt64(generation & 0xff_ffff) << 32 | UInt64(slot) }
   var isReused: Bool { served > 0 }
+  var writesFailed: Bool { writeError != 0 }
 }

@@ -63,6 +63,9 @@ extension UpstreamSession {
       if !stream.answerEnded { nghttp2_session_consume_stream(session, stream.id, stream.consumed) }
       stream.consumed = 0
     }
+    if !stream.answerEnded, let window = stream.window.unsaid() {
+      nghttp2_session_set_local_window_size(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), stream.id, window)
+    }
     if stream.isDeferred, !stream.output.isEmpty || stream.requestEnded {
       stream.isDeferred = false
       nghttp2_session_resume_data(session, stream.id)

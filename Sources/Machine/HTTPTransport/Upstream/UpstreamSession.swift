@@ -9,8 +9,6 @@ internal import Wire
 /// The library does no I/O: `receive` gives it what was read, `pump` writes what it wants to say to `output`. While it calls
 /// back nothing is submitted to it: streams remember what is wanted and `pump` submits it.
 final class UpstreamSession {
-  static let streamWindow: UInt32 = 256 << 10
-  static let connectionWindow: Int32 = 4 << 20
   /// Bytes of frames that wait for the socket before more are made.
   static let cap = 256 << 10
 
@@ -43,6 +41,7 @@ final class UpstreamSession {
   /// Has served a stream before.
   var served = 0
   var idleSince: Int64
+  private var windows = StreamWindow.Connection()
   private var consumed = 0
   private var current: UpstreamStream?
   private var isTrailers = false
@@ -69,12 +68,12 @@ final class UpstreamSession {
     }
     let settings = [
       entry(NGHTTP2_SETTINGS_ENABLE_PUSH, 0),
-      entry(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, Self.streamWindow),
+      entry(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, UInt32(StreamWindow.first)),
       entry(NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, UInt32(HTTP1Head.maximumBytes)),
     ]
     nghttp2_submit_settings(session, UInt8(NGHTTP2_FLAG_NONE.rawValue), settings, settings.count)
     nghttp2_session_set_local_window_size(
-      session, UInt8(NGHTTP2_FLAG_NONE.rawValue), 0, Self.connectionWindow)
+      session, UInt8(NGHTTP2_FLAG_NONE.rawValue), 0, StreamWindow.ofConnection)
   }
 
   deinit {
@@ -196,11 +195,17 @@ final class UpstreamSession {
     if stream.isPaused || !stream.held.isEmpty {
       stream.held.append(bytes, count)
     } else {
-      stream.consumed += count
-      enqueue(stream)
+      take(stream, count)
       client.owner.upstreamPart(stream, bytes, count)
     }
     return 0
+  }
+
+  /// The owner takes these bytes: the instance's window gets them back.
+  private func take(_ stream: UpstreamStream, _ count: Int) {
+    stream.consumed += count
+    _ = stream.window.take(count, at: client.loop.now, &windows, &client.widened)
+    enqueue(stream)
   }
 
   private func answerEnded(_ stream: UpstreamStream) {
@@ -292,6 +297,7 @@ final class UpstreamSession {
       last.place = stream.place
     }
     if streams.isEmpty { idleSince = client.loop.now }
+    stream.window.close(&windows, &client.widened)
     client.recycle(stream)
   }
 

@@ -33,6 +33,7 @@ final class UpstreamStream: UpstreamExchange {
   let held = ByteQueue()
   /// Bytes that the owner has taken and the instance's window has not got back.
   var consumed = 0
+  var window = StreamWindow()
   /// The instance has sent everything.
   var answerEnded = false
   /// Bytes pass both ways: the instance has accepted the WebSocket.
@@ -58,6 +59,7 @@ final class UpstreamStream: UpstreamExchange {
     isDeferred = false
     hasHead = false
     consumed = 0
+    window.open(at: session.client.loop.now)
     answerEnded = false
     isRaw = false
     saidEnd = false

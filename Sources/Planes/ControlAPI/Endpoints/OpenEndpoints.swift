@@ -18,13 +18,19 @@ enum OpenEndpoints {
         .contains(target.segments)
   }
 
+  /// One copy for all answers.
+  private static let document = Array(OpenAPIDocument.text.utf8)
+
   /// What needs no token; nil when the target is something else.
   static func answer(
     _ target: Target, _ request: HTTPRequest, _ api: APIWorld
   ) async throws(PlatformError) -> HTTPResponse? {
     guard request.method == "GET" || request.method == "HEAD", target.verb == nil else { return nil }
     if target.segments == ["v1", "openapi.json"] {
-      return Answer.text(OpenAPIDocument.text, type: "application/json")
+      var response = HTTPResponse(
+        status: 200, headers: [("content-type", "application/json")], body: document)
+      response.isShared = true
+      return response
     }
     if target.segments == ["metrics", "nodes"] {
       var response = Answer.text("", type: "text/plain; version=0.0.4; charset=utf-8")

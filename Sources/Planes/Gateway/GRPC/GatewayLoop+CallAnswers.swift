@@ -68,20 +68,6 @@ extension GatewayLoop {
     server.endHead(exchange)
     server.finish(exchange)
   }
-
-  /// Ends the answer that the responder made of a call; its head has been begun.
-  func finishCall(_ exchange: HTTPExchange, _ response: HTTPResponse) {
-    server.endHead(exchange)
-    response.body.withUnsafeBufferPointer { bytes in
-      if let base = bytes.baseAddress, bytes.count > 0 { server.send(exchange, base, bytes.count) }
-    }
-    var trailers: [UInt8] = []
-    for trailer in response.trailers {
-      trailers += Array("\(trailer.name): \(trailer.value)\r\n".utf8)
-    }
-    guard !trailers.isEmpty else { return server.finish(exchange) }
-    trailers.withUnsafeBufferPointer { server.end(exchange, trailers: $0) }
-  }
 }
 
 extension Refusal {

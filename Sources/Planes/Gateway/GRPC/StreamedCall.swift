@@ -59,12 +59,28 @@ extension GatewayLoop {
   func callPart(_ exchange: HTTPExchange, _ bytes: UnsafePointer<UInt8>, _ count: Int) {
     guard let call = streamedCalls[exchange.key] else { return }
     call.decoder.feed(UnsafeBufferPointer(start: bytes, count: count))
+    answerMessages(call, exchange)
+  }
+
+  /// Bytes of answers that wait for the client, beyond which its further questions wait too.
+  private static let mostUnread = 65_536
+
+  private func answerMessages(_ call: StreamedCall, _ exchange: HTTPExchange) {
     do throws(GRPCFault) {
-      while let message = try call.decoder.next() {
-        guard streamedCalls[exchange.key] != nil else { return }
+      while !exchange.isFull, let message = try call.decoder.next() {
         take(message, call, exchange)
+        guard streamedCalls[exchange.key] === call else { return }
+        if exchange.output.count > Self.mostUnread { server.awaitRoom(exchange) }
       }
+      exchange.isFull ? server.pause(exchange) : server.resume(exchange)
     } catch { end(exchange, Refusal(error)) }
+  }
+
+  /// The client has taken answers; false: it is no such call.
+  func goOnAnswering(_ exchange: HTTPExchange) -> Bool {
+    guard let call = streamedCalls[exchange.key] else { return false }
+    answerMessages(call, exchange)
+    return true
   }
 
   /// The caller keeps its side open and has said nothing for long.

@@ -320,6 +320,8 @@ extension GatewayLoop {
     request.head.clear()
     request.body.clear()
     request.trailers.clear()
+    server.heldBytes -= request.heldBytes
+    request.heldBytes = 0
     freeProxies.append(request.slot)
   }
 }

@@ -1,5 +1,6 @@
 internal import CLinux
 internal import Domain
+internal import Glibc
 internal import HTTPTransport
 internal import Reactor
 internal import Telemetry
@@ -13,7 +14,7 @@ extension GatewayLoop {
   func attemptFailed(_ request: ProxyRequest, _ failure: UpstreamFailure) {
     guard let target = request.target, let node = request.node else { return }
     let isStale = failure.isReused && failure.kind == .closed
-    if !isStale, failure.kind != .unprocessed, failure.kind != .noWebSocket {
+    if !isStale, !isShortage(failure), failure.kind != .unprocessed, failure.kind != .noWebSocket {
       let wasIn = !target.shared.isResting(loop.now)
       if target.shared.answered(isFailure: true, now: loop.now), wasIn {
         shared.observe(.unreachable(target.shared.routed.id, reason: reason(failure)))
@@ -93,6 +94,11 @@ extension GatewayLoop {
     return "instance \(target.shared.routed.id) of node \(request.node?.shared.id ?? "")"
   }
 
+  /// What this process lacks itself is not the instance's fault.
+  private func isShortage(_ failure: UpstreamFailure) -> Bool {
+    failure.kind == .connect && failure.code > 0 && roost_is_shortage(failure.code) != 0
+  }
+
   private func reason(_ failure: UpstreamFailure) -> String {
     let system = failure.code > 0 ? String(cString: roost_error_text(failure.code)) : ""
     if let code = failure.http2Code { return "it reset the stream (code \(code) of HTTP/2)" }
@@ -123,6 +129,13 @@ extension GatewayLoop {
         .unimplemented,
         "\(name(request)) at \(target.upstream.address) takes no WebSockets: it speaks HTTP/2 without extended CONNECT (RFC 8441). Let it send SETTINGS_ENABLE_CONNECT_PROTOCOL = 1, or give the node the endpoint type http",
         origin: .node)
+    }
+    if isShortage(failure) {
+      let advice = failure.code == EADDRNOTAVAIL ? "" : "; its limit of open files may be too low"
+      return Refusal(
+        .unavailable,
+        "\(name(request)) was not reached: this server can't open another connection (\(reason(failure)))\(advice)",
+        origin: .platform)
     }
     if failure.kind == .connect {
       return Refusal(
@@ -208,7 +221,13 @@ extension GatewayLoop {
 
   /// Sets the timer for the deadline that comes first. One that is set for an earlier time is left: it looks again.
   func arm(_ request: ProxyRequest) {
-    let deadline = nextDeadline(request).at
+    var deadline = nextDeadline(request).at
+    if !request.requestEnded, request.state == .connecting || request.state == .waiting,
+      let firstByte = request.node?.plan.firstByte, firstByte > 0
+    {
+      // The end of the body sets no timer, and may come at once: then this is the limit, else it is looked again.
+      deadline = min(deadline, loop.now + firstByte)
+    }
     if request.timer != .none {
       guard deadline < request.timerAt else { return }
       loop.cancel(&request.timer)

@@ -15,6 +15,12 @@ extension GatewayLoop {
     if node.shared.queueLength == 0, let target = acquireTarget(node, request, except: nil) {
       return attempt(request, target)
     }
+    if request.execution != nil, request.heldBytes == 0 {
+      // Other bodies are given on as they come, and at most a little of them is kept.
+      if let objection = objection(toWaiting: request.body.count, node) { return refuse(request, objection) }
+      request.heldBytes = request.body.count
+      server.heldBytes += request.heldBytes
+    }
     guard node.shared.enterQueue(limit: heldNanoseconds > 0 ? .max : node.entry.routed.queueLimit) else {
       let routed = node.entry.routed
       return refuse(
@@ -171,7 +177,11 @@ extension GatewayLoop {
   }
 
   func writable(_ exchange: HTTPExchange) {
-    guard let request = proxy(exchange.ownerTag), let upstream = request.upstream else { return }
+    guard let request = proxy(exchange.ownerTag) else {
+      if !goOnAnswering(exchange) { sendRemainder(of: exchange) }
+      return
+    }
+    guard let upstream = request.upstream else { return }
     self.upstream.resume(upstream)
   }
 

@@ -73,6 +73,8 @@ final class ProxyRequest {
   let trailers = ByteQueue()
   /// Everything of the body that has come is in `body`.
   var keepsBody = true
+  /// What of the server's `heldBytes` is its body's, while it waits for an instance.
+  var heldBytes = 0
   var requestEnded = false
   var responseEnded = false
   var isIdempotent = false
