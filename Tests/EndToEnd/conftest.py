@@ -109,11 +109,14 @@ class Roost:
     def clear(self) -> None:
         """Deletes every alias and node of the server that runs and stops it, also when they can't be deleted."""
         try:
-            for alias in self.get("/v1/aliases")["aliases"]:
-                self.call("DELETE", f"/v1/aliases/{alias['id']}")
-            for node in self.get("/v1/nodes")["nodes"]:
-                self.call("DELETE", f"/v1/nodes/{node['id']}")
-            wait_for("all nodes are gone", lambda: not self.get("/v1/nodes")["nodes"])
+            paths = [f"/v1/aliases/{alias['id']}" for alias in self.get("/v1/aliases")["aliases"]]
+            paths += [f"/v1/nodes/{node['id']}" for node in self.get("/v1/nodes")["nodes"]]
+            told = [self.call("DELETE", path) for path in paths]
+            try:
+                wait_for("all nodes are gone", lambda: not self.get("/v1/nodes")["nodes"])
+            except AssertionError as error:
+                left = [(node["name"], self.status(node["id"])) for node in self.get("/v1/nodes")["nodes"]]
+                raise AssertionError(f"{error}: {left}, {told}, end of the log: {self.log.read_text()[-3000:]}") from None
         finally:
             ended = self.stop()
         assert ended == 0

@@ -43,18 +43,22 @@ def cells(roost: Roost) -> dict[str, str]:
 
 
 class Site:
-    """A server that remembers the paths it was asked for."""
+    """A server that remembers the paths it was asked for; the answer at `/slow` waits for its gate."""
 
-    def __init__(self) -> None:
+    def __init__(self, body: bytes = b"data: 1\n\n") -> None:
         self.seen: list[str] = []
+        self.gate = threading.Event()
         site = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
+                if self.path == "/slow":
+                    site.seen.append("begun")
+                    site.gate.wait(60)
                 self.answer(
-                    b"data: 1\n\n",
+                    body,
                     "text/event-stream" if self.path == "/events" else "text/plain",
                 )
 
@@ -90,16 +94,20 @@ class Site:
         self.server.server_close()
 
 
-@pytest.fixture(scope="module")
-def web(roost: Roost) -> Iterator[Site]:
-    site = Site()
+def make_address_node(roost: Roost, name: str, site: Site) -> None:
     body = {
-        "name": "web",
+        "name": name,
         "kind": "address",
         "addresses": [{"address": site.address}],
         "endpoint": {"type": "http"},
     }
     roost.healthy(str(roost.call("POST", "/v1/nodes", body).json["resourceId"]), 1)
+
+
+@pytest.fixture(scope="module")
+def web(roost: Roost) -> Iterator[Site]:
+    site = Site()
+    make_address_node(roost, "web", site)
     yield site
     site.close()
 
@@ -622,7 +630,7 @@ def test_a_replacement_goes_on_after_a_crash(make_server: Callable[..., Roost]) 
     roost = make_server()
     old, _ = slow_cell(roost, "slow"), slow_cell(roost, "next")
     publish(roost, "prod", {"slow": 100})
-    caller = Caller(lambda: run(roost, "prod", x=8))
+    caller = Caller(lambda: run(roost, "prod", x=60))
     wait_for(
         "a request under way",
         lambda: "roost_gateway_in_flight_requests" in metric(roost, old, 1),
@@ -667,37 +675,36 @@ def test_under_a_hold_the_two_never_answer_at_the_same_time(
     make_server: Callable[..., Roost],
 ) -> None:
     roost = make_server()
-    old, _ = slow_cell(roost, "slow"), slow_cell(roost, "next")
+    sites = {name: Site(name.encode()) for name in ("slow", "next")}
+    for name, site in sites.items():
+        make_address_node(roost, name, site)
     publish(roost, "prod", {"slow": 100})
-    under_way = Caller(lambda: run(roost, "prod", x=3))
-    wait_for(
-        "a request under way",
-        lambda: "roost_gateway_in_flight_requests" in metric(roost, old, 1),
-    )
+
+    def ask(path: str) -> Caller:
+        return Caller(lambda: roost.call("GET", path, headers={"x-node-alias": "prod"}).body)
+
+    under_way = ask("/slow")
+    wait_for("a request under way", lambda: sites["slow"].seen == ["begun"])
     operation = replace(roost, "slow", "next", holdSeconds=60, afterwards="keep")
     wait_for("the hold", lambda: waiting(roost, "prod") == 0)
-    later = Caller(lambda: run(roost, "prod", x=0))
+    later = ask("/later")
     wait_for("a request that waits", lambda: waiting(roost, "prod") == 1)
-    assert under_way.is_alive()
-    assert who(under_way.done()) == "slow"
-    assert who(later.done()) == "next"
+    assert under_way.is_alive() and sites["next"].seen == []
+    sites["slow"].gate.set()
+    assert under_way.done() == b"slow" and later.done() == b"next"
     assert "error" not in roost.finished(operation["id"])
     assert waiting(roost, "prod") == -1
     # What does not end within the hold stays where it is.
-    under_way = Caller(lambda: run(roost, "prod", x=8))
-    wait_for("a request under way", lambda: run_count(roost, "next") == 1)
+    under_way = ask("/slow")
+    wait_for("a request under way", lambda: "begun" in sites["next"].seen)
     operation = replace(roost, "next", "slow", holdSeconds=1, afterwards="keep")
     ended = roost.finished(operation["id"])
     assert "1 requests were still under way" in ended["error"]["message"], ended
     assert weights(roost, "prod") == {"next": 100} and waiting(roost, "prod") == -1
-    assert who(under_way.done()) == "next"
-
-
-def run_count(roost: Roost, name: str) -> int:
-    node = next(
-        node["id"] for node in roost.get("/v1/nodes")["nodes"] if node["name"] == name
-    )
-    return 1 if "roost_gateway_in_flight_requests" in metric(roost, node, 1) else 0
+    sites["next"].gate.set()
+    assert under_way.done() == b"next"
+    for site in sites.values():
+        site.close()
 
 
 def test_a_replacement_that_waits_can_be_cancelled_and_ends_when_time_is_up(

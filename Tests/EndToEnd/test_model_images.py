@@ -154,6 +154,21 @@ def test_a_container_that_is_killed_is_replaced_and_told(server: Roost, node: st
     assert "SIGKILL" in server.status("sums")["lastError"]["message"]
 
 
+@pytest.mark.skipif(bool(SOCKET) and not os.environ.get("ROOST_TEST_ENGINE_PID"), reason="the engine is not ours to stop")
+def test_why_a_container_ended_is_told_also_when_its_engine_says_it_late(server: Roost, node: str) -> None:
+    former = server.instances(node)[0]
+    dockerd = engine.Engine()
+    dockerd.send(signal.SIGSTOP)
+    try:
+        os.kill(former["pid"], signal.SIGKILL)
+        # The models can't be loaded anew either, which is no reason.
+        wait_for("the end of the model's process is seen", lambda: "died" in str(server.status("sums").get("lastError")))
+    finally:
+        dockerd.send(signal.SIGCONT)
+    wait_for("another instance answers", lambda: answers(server, node) and server.instances(node)[0]["id"] != former["id"], 120)
+    assert "SIGKILL" in server.status("sums")["lastError"]["message"]
+
+
 def test_a_restarted_server_adopts_the_containers(server: Roost, node: str) -> None:
     before = server.instances(node)
     server.kill()

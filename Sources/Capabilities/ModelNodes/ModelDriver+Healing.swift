@@ -56,6 +56,8 @@ extension ModelDriver {
     do throws(TritonClient.Trouble) {
       try triton.reload(model, timeout: time)
     } catch {
+      // Of a Triton that is gone its watcher tells why; that its models can't be loaded either says nothing.
+      if case .silent = error { throw error }
       throw .lost("\(model.title(version)) can't be loaded anew: \(error.text)")
     }
     state.withLock { $0.known[handle.instance]?.stalls.removeAll { $0.model == model.name } }

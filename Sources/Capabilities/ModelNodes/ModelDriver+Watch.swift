@@ -87,12 +87,15 @@ extension ModelDriver {
     return "does not answer a request made from the signatures of its models: \(trouble.text)"
   }
 
-  /// Whether an instance still runs a moment after something failed. A Triton that dies closes its connections before it ends.
+  /// Whether an instance still runs a moment after something failed. A Triton that dies closes its connections before it ends, and an
+  /// engine tells of a container's end some time after it.
   private func staysAlive(_ handle: InstanceHandle) async -> Bool {
-    if !handle.isContained, let process = ProcessHandle(pid: handle.pid, startTicks: handle.startTicks) {
-      if await offload({ process.wait(.seconds(1)) }) { return false }
+    let deadline = Deadline(after: .seconds(1))
+    while await runs(handle) {
+      guard !deadline.hasPassed else { return true }
+      try? await Task.sleep(for: .milliseconds(20))
     }
-    return await runs(handle)
+    return false
   }
 
   /// Puts what an instance printed since the last time into the node's log.
