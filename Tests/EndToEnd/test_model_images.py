@@ -169,6 +169,23 @@ def test_why_a_container_ended_is_told_also_when_its_engine_says_it_late(server:
     assert "SIGKILL" in server.status("sums")["lastError"]["message"]
 
 
+@pytest.mark.skipif(bool(SOCKET) and not os.environ.get("ROOST_TEST_ENGINE_PID"), reason="the engine is not ours to stop")
+def test_what_an_engine_makes_after_it_was_waited_for_is_removed(server: Roost) -> None:
+    node = deploy(server, "late")
+    dockerd = engine.Engine()
+    dockerd.send(signal.SIGSTOP)
+    try:
+        changed = server.call("PATCH", f"/v1/nodes/{node}?update_mask=instances", {"instances": {"count": 2}})
+        assert changed.status == 202, changed
+        wait_for("its call has failed", lambda: "did not answer" in str(server.status("late").get("lastError")), 120)
+    finally:
+        dockerd.send(signal.SIGCONT)
+    server.healthy(node, 2)
+    assert sum(name.endswith("-disk") for name in left_of(node)) == 3, "the engine made what was asked for before"
+    server.cli("node", "delete", "late", "--yes", "--wait")
+    assert left_of(node) == []
+
+
 def test_a_restarted_server_adopts_the_containers(server: Roost, node: str) -> None:
     before = server.instances(node)
     server.kill()

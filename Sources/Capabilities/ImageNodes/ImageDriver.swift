@@ -217,17 +217,29 @@ public final class ImageDriver: InstanceDriver {
     }
   }
 
-  /// Containers that a crash left between their making and their record.
+  /// Containers that a crash left between their making and their record, and what an engine made after it was waited for.
   private func removeStrangers(of launch: NodeLaunch) async throws(EngineError) {
-    let all = try await engine.containers(labelled: [
+    let labels = [
       "\(ContainerPlan.ownerLabel)=\(owner)", "\(ContainerPlan.nodeLabel)=\(launch.node)",
-    ])
+    ]
+    let all = try await engine.containers(labelled: labels)
     for container in all {
       guard let instance = container.Labels?[ContainerPlan.instanceLabel].flatMap({ InstanceID($0) }),
         state.withLock({ $0.containers[instance] == nil })
       else { continue }
       configuration.log("\(container.name): removing a container that no instance needs")
       try await remove(instance)
+    }
+    try await removeStrangeVolumes(labels)
+  }
+
+  /// Volumes whose container was never made.
+  private func removeStrangeVolumes(_ labels: [String]) async throws(EngineError) {
+    for volume in try await engine.volumes(labelled: labels) {
+      guard let instance = volume.Labels?[ContainerPlan.instanceLabel].flatMap({ InstanceID($0) }),
+        state.withLock({ $0.containers[instance] == nil })
+      else { continue }
+      try await engine.removeVolume(ContainerPlan.volume(instance))
     }
   }
 
@@ -251,6 +263,7 @@ public final class ImageDriver: InstanceDriver {
         try await self.remove(instance)
         self.state.withLock { $0.containers[instance] = nil }
       }
+      try await self.removeStrangeVolumes(labels)
       try await self.removeTrials(node)
       let rest = try await self.engine.containers(labelled: Array(labels.prefix(2)))
       // Its network can't go before it, and nobody would remove that later.
