@@ -87,7 +87,8 @@ final class GatewayFixture: Sendable {
     heldBytes: Int = 1 << 30, leastHeldBytes: Int = 64 << 20, openFiles: OpenFileShares = .unbounded,
     spans: SpanTarget? = nil,
     listeners: [GatewayConfiguration.Listener] = [.init(.tcp(host: "127.0.0.1", port: 0))],
-    trustedProxies: NetworkPeers = NetworkPeers(), zone: String = ""
+    trustedProxies: NetworkPeers = NetworkPeers(), zone: String = "",
+    onObservation: @escaping @Sendable () -> Void = {}
   ) throws {
     var template = Array("/tmp/roost-gateway-XXXXXX".utf8CString)
     folderPath = template.withUnsafeMutableBufferPointer { buffer in
@@ -106,6 +107,7 @@ final class GatewayFixture: Sendable {
       verifier: verifier, responder: responder,
       observe: { observation in
         seen.all.withLock { $0.append(observation) }
+        onObservation()
       }, logger: Logger(label: "gateway-test", level: .error), metrics: metrics)
     try server.start()
   }

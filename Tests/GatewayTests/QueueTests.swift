@@ -244,6 +244,27 @@ import Wire
     await gateway.stop(peer)
   }
 
+  @Test func `a table has settled when the last loop routes by it, also one that stood still`() async throws {
+    let (stands, goesOn) = (Gauge(), Gauge())
+    let gateway = try GatewayFixture(loops: 2) {
+      stands.set(1)
+      while goesOn.current == 0 { usleep(1000) }
+    }
+    gateway.publish(at: ["/nowhere"])
+    #expect(await gateway.server.settle())
+    // The loop that takes it tells of the instance that is gone, and is kept there.
+    async let answer = gateway.execute()
+    await eventually { stands.current == 1 }
+    gateway.publish(at: [], generation: 2, refusal: "node n is suspended")
+    #expect(await gateway.server.settle(within: .milliseconds(20)) == false)
+    goesOn.set(1)
+    #expect(await gateway.server.settle(within: .seconds(60)))
+    #expect(try await answer.text.contains("suspended"))
+    await gateway.server.drain(grace: .milliseconds(200))
+    #expect(await gateway.server.settle(), "no loop is left to wait for")
+    await gateway.stop()
+  }
+
   @Test func `a client that does not read its answer is let go, and others are served meanwhile`()
     async throws
   {

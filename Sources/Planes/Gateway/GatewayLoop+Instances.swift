@@ -64,6 +64,7 @@ extension GatewayLoop {
       if let refusal = node.entry.routed.refusal { failWaiting(node, refusal) } else { pump(node) }
     }
     if !streamedCalls.isEmpty { tellWatchers() }
+    counters.generation.set(Int(clamping: next.generation))
   }
 
   private func makeTarget(_ instance: SharedInstance, _ endpoint: Endpoint) -> ProxyTarget {

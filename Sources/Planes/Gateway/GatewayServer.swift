@@ -108,7 +108,8 @@ public final class GatewayServer: Sendable {
     }
   }
 
-  /// Replaces the routing table in all loops. False, and nothing changes, when it is older than the one in use.
+  /// Replaces the routing table in all loops, each of which takes it when it can: `settle` waits for that. False, and nothing
+  /// changes, when it is older than the one in use.
   @discardableResult
   public func publish(_ table: RoutingTable) -> Bool {
     state.withLock { state in
@@ -129,6 +130,34 @@ public final class GatewayServer: Sendable {
       case .initial, .stopped: break
       }
       return true
+    }
+  }
+
+  /// Waits until every loop routes by the last table: what is asked from then on is answered by it. Returns at once before `start`
+  /// and after `drain`; false when a loop does not take the table within the time (the log tells), or the task is cancelled.
+  @discardableResult
+  public func settle(within limit: Duration = .seconds(5)) async -> Bool {
+    let end = ContinuousClock.now + limit
+    var pause = Duration.microseconds(100)
+    while let wanted = generationToTake, !shared.counters.allSatisfy({ $0.generation.current >= wanted }) {
+      guard ContinuousClock.now < end else {
+        shared.logger.log(
+          .warning, "a loop of the gateway does not take the routing table", ["generation": .integer(wanted)])
+        return false
+      }
+      do { try await Task.sleep(for: pause) } catch { return false }
+      pause = min(pause * 2, .milliseconds(10))
+    }
+    return true
+  }
+
+  /// The generation that every loop is to use; nil where no loop runs, or no table is.
+  private var generationToTake: Int? {
+    state.withLock { state in
+      switch state.life {
+      case .running, .leaving: state.table.map { Int(clamping: $0.generation) }
+      case .initial, .stopped: nil
+      }
     }
   }
 

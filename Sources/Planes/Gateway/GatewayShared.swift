@@ -206,6 +206,8 @@ final class LoopCounters: Sendable {
   let waited = Gauge()
   /// Set when the loop listens no more and `connections` counts all that it had accepted.
   let drains = Counter()
+  /// The generation of the table that the loop uses.
+  let generation = Gauge()
   /// How often the loop was given listeners after its start.
   let listens = Counter()
 }

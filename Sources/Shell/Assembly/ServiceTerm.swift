@@ -292,6 +292,8 @@ private struct GatewaySink: RoutingSink {
 
   func publish(_ table: RoutingTable) async {
     gateway.publish(table)
+    // What the API acknowledges counts for the next request.
+    await gateway.settle()
     predecessor?.keep(Set(table.nodes.flatMap { $0.instances.map(\.id) }))
   }
   func outstanding(on instance: InstanceID) async -> Int {

@@ -127,13 +127,14 @@ public actor NodeReplacer {
     } catch {
       // The end of the service is no failure: the next one goes on. A hold ends by itself should none come.
       if Task.isCancelled { return }
+      // Whoever reads that it ended finds requests that go on.
+      await release(held)
+      if let ramped { await abortRamps(of: ramped, id) }
       do throws(PlatformError) { try await end(id, error) } catch {
         world.log(.error, "a replacement was not ended", ["operation": id.text, "error": error.message])
       }
     }
     progress[id] = nil
-    await release(held)
-    if let ramped { await abortRamps(of: ramped, id) }
   }
 
   /// From the last wait that changes nothing to the first step that moves requests.
