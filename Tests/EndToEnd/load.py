@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime
 import io
 import json
 import os
@@ -49,6 +50,8 @@ class Load:
         self.wrong: list[str] = []
         self.lives: list[float] = []
         """How long streams went on that the server ended."""
+        self.ends: list[str] = []
+        """Those streams: when, of what kind, and how long they went on."""
         self.socket_lives: list[float] = []
         """The same of WebSockets: they are asked to go as soon as their instance leaves, not when its time to drain is over."""
         self._stop = False
@@ -287,7 +290,9 @@ class Load:
 
     def ended(self, name: str, began: float) -> None:
         self.done[f"{name} ended"] += 1
-        self.lives.append(time.monotonic() - began)
+        life = time.monotonic() - began
+        self.lives.append(life)
+        self.ends.append(f"{datetime.datetime.now().time()} {name} after {life:.2f} s")
 
 
 def evidence(server: Roost, nodes: list[str], load: Load) -> str:

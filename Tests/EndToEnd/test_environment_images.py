@@ -9,6 +9,7 @@ import pathlib
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import engine
 import pytest
@@ -129,6 +130,37 @@ def test_a_private_image_is_got_with_a_user_and_a_secret(server: Roost) -> None:
         assert refused.status == 400 and refused.json["field"] == field, refused
     refused = server.call("POST", "/v1/environments", {"name": "refused", "requirements": "a", "passwordSecret": "right-password"})
     assert refused.status == 400 and "give image too" in refused.json["detail"], refused
+
+
+def reading() -> list[dict[str, Any]]:
+    """Containers by which the files of images are read."""
+    return [c for c in engine.ask("GET", "/containers/json?all=1") if "roost.export" in c["Labels"]]
+
+
+def begin(server: Roost, name: str) -> str:
+    """Begins an environment; returns when its image is being read, or was."""
+    operation = server.call("POST", "/v1/environments", {"name": name, "image": "to-be-cut:1"}).json
+    while not reading() and not server.get(f"/v1/operations/{operation['id']}")["done"]:
+        pass
+    return str(operation["id"])
+
+
+@pytest.mark.parametrize("cut", ["cancelled", "killed"])
+def test_nothing_is_left_of_the_reading_of_an_image_that_was_cut_short(server: Roost, cut: str) -> None:
+    build("to-be-cut:1", None, "python3-minimal", "libpython3-stdlib")
+    for number in range(20):
+        operation = begin(server, f"{cut}-{number}")
+        if cut == "killed":
+            server.kill()
+            was_cut = bool(reading())
+            server.start()
+        else:
+            server.call("POST", f"/v1/operations/{operation}:cancel")
+            was_cut = server.finished(operation, 120).get("error", {}).get("code") == 1
+        wait_for("nothing is left in the engine", lambda: not reading())
+        if was_cut:
+            return
+    raise AssertionError("no reading of an image was cut short")
 
 
 def test_an_image_that_can_be_no_environment_says_why(server: Roost) -> None:

@@ -106,6 +106,24 @@ def test_streams_end_cleanly_once_the_time_to_drain_is_over(folder: pathlib.Path
         assert min(load.lives + load.socket_lives) >= 2 * 0.95
 
 
+def test_a_hand_over_does_not_shorten_the_time_that_streams_have_to_drain(folder: pathlib.Path, apps: list[App]) -> None:
+    with serving(folder) as server:
+        nodes = [make_address_node(server, "web", apps), make_address_node(server, "calls", apps, "grpc")]
+        clients = ("events", "events2", "bidirectional")
+        load = Load(server, {"x-node-id": nodes[0]}, {"x-node-id": nodes[1]}, clients=clients)
+        try:
+            wait_for("all clients are at work", lambda: load.at_work, 30)
+            # Streams have 16 s from now on.
+            for node in nodes:
+                assert server.call("DELETE", f"/v1/nodes/{node}").status == 202
+            server.upgrade("--drain", "60s")
+            at = load.done.copy()
+            wait_for("all streams go on", lambda: load.lives or all(load.done[kind] > count + 20 for kind, count in at.items()))
+            assert not load.lives and not load.wrong, (load.ends, load.wrong)
+        finally:
+            load.end()
+
+
 def test_a_request_under_way_ends_where_it_is(folder: pathlib.Path) -> None:
     with serving(folder) as server:
         server.checkpoint("import time\nx = 1.0", "time.sleep(x)\ny = x", name="slow")

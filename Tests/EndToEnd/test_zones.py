@@ -214,9 +214,36 @@ def test_a_subnet_is_a_network_that_nodes_of_a_zone_share(server: Roost, second:
     for name in ("first", "other"):
         server.cli("node", "delete", name, "--yes", "--wait")
     server.cli("subnet", "delete", "apps", "inner", "--yes")
-    for at in (SOCKET, second.socket):
-        assert not [n for n in engine.ask("GET", "/networks", at=at) if "roost-sub" in n["Name"]]
+    wait_for("their networks are gone", lambda: not subnets_at(SOCKET) and not subnets_at(second.socket))
     assert server.get("/v1/subnets")["subnets"] == []
+
+
+def subnets_at(at: str) -> list[str]:
+    return [str(n["Name"]) for n in engine.ask("GET", "/networks", at=at) if "roost-sub" in n["Name"]]
+
+
+def test_the_network_of_a_deleted_subnet_goes_when_its_engine_is_back(server: Roost, second: SecondEngine) -> None:
+    def use_and_leave() -> None:
+        server.cli("subnet", "create", "apps", "--zone", "b", "--cidr", "10.77.5.0/24")
+        make(server, "first", 1, [{"zone": "b", "subnet": "apps"}])
+        server.cli("node", "delete", "first", "--yes", "--wait")
+        assert len(subnets_at(second.socket)) == 1
+
+    use_and_leave()
+    assert second.process
+    second.process.send_signal(signal.SIGSTOP)
+    server.cli("subnet", "delete", "apps", "--yes")
+    second.process.send_signal(signal.SIGCONT)
+    wait_for("the network is gone", lambda: not subnets_at(second.socket))
+    # Nobody is in the way of the same range, and what an end of the server cut short is done by the next.
+    use_and_leave()
+    second.end()
+    server.cli("subnet", "delete", "apps", "--yes")
+    server.kill()
+    second.start()
+    assert len(subnets_at(second.socket)) == 1
+    server.start()
+    wait_for("the network is gone", lambda: not subnets_at(second.socket))
 
 
 @pytest.mark.parametrize(

@@ -49,8 +49,8 @@ public protocol InstanceDriver: Sendable {
   func forget(_ node: NodeID) async
   /// The pools in which instances can be put, the usual one first; empty: this driver knows none.
   func zones() async -> [DriverZone]
-  /// Removes networks that nodes shared, but for these.
-  func keepSubnets(_ kept: Set<SubnetID>) async
+  /// Networks of subnets that are no more go as soon as can be; returns at once.
+  func subnetsChanged()
   /// In which zones instances of a release can be started.
   func preparedZones(of node: NodeID, release: Int) async -> Set<String>
 }
@@ -64,7 +64,7 @@ extension InstanceDriver {
   public func progress(of node: NodeID) async -> String? { nil }
   public func forget(_ node: NodeID) async {}
   public func zones() async -> [DriverZone] { [] }
-  public func keepSubnets(_ kept: Set<SubnetID>) async {}
+  public func subnetsChanged() {}
   public func preparedZones(of node: NodeID, release: Int) async -> Set<String> { [] }
 
   /// Ends all hosts but these. Only while no node is made.

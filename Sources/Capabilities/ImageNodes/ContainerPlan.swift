@@ -9,6 +9,8 @@ enum ContainerPlan {
   static let releaseLabel = "roost.release"
   static let instanceLabel = "roost.instance"
   static let subnetLabel = "roost.subnet"
+  /// Of a container whose files are read; its value is the run of the service that reads them.
+  static let exportLabel = "roost.export"
 
   static func container(_ instance: InstanceID) -> String { "roost-\(instance)" }
   static func volume(_ instance: InstanceID) -> String { "roost-\(instance)-disk" }

@@ -10,6 +10,11 @@ extension ImageDriver {
   public func run() async {
     await withDiscardingTaskGroup { group in
       group.addTask { await self.watch() }
+      group.addTask {
+        for await _ in self.toSweep {
+          await self.insist { () throws(EngineError) in try await self.removeFormerSubnets() }
+        }
+      }
       for await instance in toFollow {
         group.addTask { await self.keepLog(of: instance) }
         group.addTask { _ = await self.stats(of: instance) }

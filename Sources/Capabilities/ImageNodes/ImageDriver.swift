@@ -18,6 +18,9 @@ public final class ImageDriver: InstanceDriver {
   let followings: AsyncStream<InstanceID>.Continuation
   private let stream: AsyncStream<InstanceExit>
   let toFollow: AsyncStream<InstanceID>
+  /// A look for networks of subnets that are no more: what is asked for meanwhile is one more.
+  private let sweeps: AsyncStream<Void>.Continuation
+  let toSweep: AsyncStream<Void>
 
   struct State: Sendable {
     var containers: [InstanceID: KnownContainer] = [:]
@@ -52,6 +55,9 @@ public final class ImageDriver: InstanceDriver {
     owner = configuration.owner
     (stream, reports) = AsyncStream.makeStream(of: InstanceExit.self)
     (toFollow, followings) = AsyncStream.makeStream(of: InstanceID.self)
+    (toSweep, sweeps) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+    // Of subnets that a run before was asked to delete.
+    sweeps.yield()
   }
 
   public func exits() -> AsyncStream<InstanceExit> { stream }
@@ -60,6 +66,7 @@ public final class ImageDriver: InstanceDriver {
   public func close() {
     reports.finish()
     followings.finish()
+    sweeps.finish()
   }
 
   public func trouble() async -> String? { troubleNow }
@@ -189,7 +196,13 @@ public final class ImageDriver: InstanceDriver {
   private func makeSubnet(_ subnet: LaunchSubnet) async throws(EngineError) {
     let name = ContainerPlan.network(subnet.id)
     if try await engine.network(name) != nil { return }
-    if let other = SubnetRange(subnet.cidr).flatMap({ MachineRoutes.current().conflicts(with: $0).first }) {
+    let range = SubnetRange(subnet.cidr)
+    func conflict() -> MachineRoutes.Route? {
+      range.flatMap { MachineRoutes.current().conflicts(with: $0).first }
+    }
+    // It may be that of a subnet deleted a moment ago.
+    if conflict() != nil { try await removeFormerSubnets() }
+    if let other = conflict() {
       throw EngineError(
         .occupied,
         "subnet \(subnet.cidr): interface \(other.interface) of this machine has \(other.range) already; remove that interface, or give the node a subnet of another range (roost subnet create NAME --cidr RANGE)"
@@ -205,15 +218,18 @@ public final class ImageDriver: InstanceDriver {
     }
   }
 
-  /// One that containers are in stays.
-  public func keepSubnets(_ kept: Set<SubnetID>) async {
-    guard
-      let networks = try? await engine.networks(labelled: ["\(ContainerPlan.ownerLabel)=\(owner)"])
-    else { return }
+  public func subnetsChanged() { sweeps.yield() }
+
+  /// One whose network is looked for before it is told is none that was made meanwhile.
+  func removeFormerSubnets() async throws(EngineError) {
+    let networks = try await engine.networks(labelled: ["\(ContainerPlan.ownerLabel)=\(owner)"])
+      .filter { $0.Labels?[ContainerPlan.subnetLabel] != nil }
+    guard !networks.isEmpty, let kept = await configuration.subnets() else { return }
+    let names = Set(kept.map(\.text))
     for network in networks {
-      guard let text = network.Labels?[ContainerPlan.subnetLabel], !kept.contains(where: { $0.text == text })
-      else { continue }
-      try? await engine.removeNetwork(network.Name)
+      guard let subnet = network.Labels?[ContainerPlan.subnetLabel], !names.contains(subnet) else { continue }
+      configuration.log("\(network.Name): removing the network of a subnet that was deleted")
+      try await engine.removeNetwork(network.Name)
     }
   }
 
@@ -293,6 +309,11 @@ public final class ImageDriver: InstanceDriver {
     let containers = try await engine.containers(labelled: [label])
     let networks = try await engine.networks(labelled: [label])
     let volumes = try await engine.volumes(labelled: [label])
+    for container in containers {
+      guard let run = container.Labels?[ContainerPlan.exportLabel], run != ImageUnpacker.run else { continue }
+      configuration.log("\(container.name): removing what the reading of an image left")
+      try await engine.remove(container.name)
+    }
     guard let kept = await keeping() else { return }
     let hosts = Set(kept.map { HostName($0.node, $0.release) })
     let nodes = Set(kept.map(\.node.text))

@@ -27,6 +27,8 @@ public struct ImageDriverConfiguration: Sendable {
   public var record: @Sendable (NodeID, LogLine) -> Void
   /// The time of the newest line of an instance in the node's log.
   public var newestLine: @Sendable (NodeID, InstanceID) -> String?
+  /// The subnets that there are now; nil where they can't be told.
+  public var subnets: @Sendable () async -> Set<SubnetID>?
 
   public init(
     socket: String, zone: String = ImageDriverConfiguration.usualZone, dataFolder: String,
@@ -37,7 +39,8 @@ public struct ImageDriverConfiguration: Sendable {
     },
     now: @escaping @Sendable () -> Timestamp, log: @escaping @Sendable (String) -> Void = { _ in },
     record: @escaping @Sendable (NodeID, LogLine) -> Void = { _, _ in },
-    newestLine: @escaping @Sendable (NodeID, InstanceID) -> String? = { _, _ in nil }
+    newestLine: @escaping @Sendable (NodeID, InstanceID) -> String? = { _, _ in nil },
+    subnets: @escaping @Sendable () async -> Set<SubnetID>? = { nil }
   ) {
     self.socket = socket
     self.zone = zone
@@ -49,6 +52,7 @@ public struct ImageDriverConfiguration: Sendable {
     self.log = log
     self.record = record
     self.newestLine = newestLine
+    self.subnets = subnets
   }
 
   /// Of the data folder, so that services with different folders leave each other's containers alone.

@@ -16,12 +16,17 @@ public struct ImageUnpacker: Sendable {
     public var variables: [String]
   }
 
+  /// Tells the containers of this run of the service from those that one before left.
+  static let run = EnvironmentID.random().text
+
   private let engine: EngineClient
+  private let owner: String
   private let loginFile: String?
   private let now: @Sendable () -> Timestamp
 
   public init(configuration: ImageDriverConfiguration) {
     engine = EngineClient(socket: configuration.socket)
+    owner = configuration.owner
     loginFile = configuration.loginFile
     now = configuration.now
   }
@@ -88,17 +93,18 @@ public struct ImageUnpacker: Sendable {
       throw EngineError(.broken, "the files of the image can't be written: \(error)")
     }
     let body = ContainerBody(
-      Hostname: "export", Env: [], Image: image, Entrypoint: ["/bin/true"], Labels: ["roost.export": "1"],
+      Hostname: "export", Env: [], Image: image, Entrypoint: ["/bin/true"],
+      Labels: [ContainerPlan.ownerLabel: owner, ContainerPlan.exportLabel: Self.run],
       ExposedPorts: [:], StopTimeout: 1,
       HostConfig: .init(
         NanoCpus: 0, Memory: 0, MemorySwap: 0, PidsLimit: 16, ReadonlyRootfs: true, CapAdd: [], Tmpfs: [:],
         ShmSize: 0, NetworkMode: "none", Mounts: []))
     let name = "roost-export-\(EnvironmentID.random().text)"
-    let container = try await engine.create(name, body).id
     let full = Mutex(false)
     do throws(EngineError) {
+      _ = try await engine.create(name, body)
       try await engine.stream(
-        "GET", "/containers/\(container)/export", doing: "export", silence: .seconds(120)
+        "GET", "/containers/\(name)/export", doing: "export", silence: .seconds(120)
       ) { part in
         let bytes = Array(part)
         var start = 0
@@ -115,12 +121,17 @@ public struct ImageUnpacker: Sendable {
         return true
       }
     } catch {
-      try? await engine.remove(container)
+      await remove(name)
       throw error
     }
-    try await engine.remove(container)
+    await remove(name)
     if full.withLock({ $0 }) {
       throw EngineError(.broken, "the files of the image can't be written: the disk is full")
     }
+  }
+
+  /// Also when the build was cancelled. What the engine does not do now, the sweep of the next start does.
+  private func remove(_ container: String) async {
+    await Task { try? await engine.remove(container) }.value
   }
 }

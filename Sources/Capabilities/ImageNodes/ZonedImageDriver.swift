@@ -152,7 +152,7 @@ public final class ZonedImageDriver: InstanceDriver {
     }
   }
 
-  public func keepSubnets(_ kept: Set<SubnetID>) async { await all { await $0.keepSubnets(kept) } }
+  public func subnetsChanged() { for driver in drivers { driver.subnetsChanged() } }
 
   // MARK: Instances
 

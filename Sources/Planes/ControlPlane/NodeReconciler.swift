@@ -261,11 +261,12 @@ actor NodeReconciler {
       spec.image.map { Duration.seconds($0.drainSeconds) }
       ?? Duration.milliseconds(Int64(spec.timeoutSeconds * 1000) + 1000)
     await wait(grace, forRequestsAt: instance)
+    // The next service goes on with it: what runs there may end, and streams have their whole time.
+    guard !Task.isCancelled else { return }
     if await outstanding(instance) > 0 {
       await endStreams(instance)
       await wait(min(grace, .seconds(1)), forRequestsAt: instance)
     }
-    // The next service goes on with it: what runs there may end.
     guard !Task.isCancelled else { return }
     let stopGrace = Duration.seconds(spec.image?.stopSeconds ?? 2)
     if let handle = instances[instance]?.handle { await driver.stop(handle, grace: stopGrace) }

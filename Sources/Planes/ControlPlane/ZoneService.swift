@@ -56,7 +56,7 @@ public struct ZoneService: Sendable {
 
   /// Throws `failedPrecondition` that names the nodes which use it. Its network goes as soon as its engine is there.
   public func delete(_ record: SubnetRecord) async throws(PlatformError) {
-    let kept = try await world.store.atomically { store throws(PlatformError) in
+    try await world.store.atomically { store throws(PlatformError) in
       let nodes = try store.nodesUsing(record)
       guard nodes.isEmpty else {
         throw PlatformError(
@@ -65,9 +65,8 @@ public struct ZoneService: Sendable {
           origin: .caller)
       }
       try store.deleteSubnet(record.id)
-      return try store.subnets().map(\.id)
     }
-    await world.images.keepSubnets(Set(kept))
+    world.images.subnetsChanged()
   }
 }
 

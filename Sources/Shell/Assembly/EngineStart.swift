@@ -12,19 +12,19 @@ enum EngineStart {
   /// One for each zone, the usual one first.
   static func configurations(
     _ configuration: ServeConfiguration, _ data: DataFolder, _ logs: NodeLogs, _ vault: SecretVault,
-    _ logger: Logger
+    _ store: Store, _ logger: Logger
   ) -> [ImageDriverConfiguration] {
     let usual = EngineOption(
       zone: ImageDriverConfiguration.usualZone, socket: variableSocket ?? defaultSocket)
     let engines = configuration.engines.isEmpty ? [usual] : configuration.engines
     return engines.map { engine in
-      self.configuration(engine, configuration, data, logs, vault, logger, named: engines.count > 1)
+      self.configuration(engine, configuration, data, logs, vault, store, logger, named: engines.count > 1)
     }
   }
 
   private static func configuration(
     _ engine: EngineOption, _ configuration: ServeConfiguration, _ data: DataFolder, _ logs: NodeLogs,
-    _ vault: SecretVault, _ logger: Logger, named: Bool
+    _ vault: SecretVault, _ store: Store, _ logger: Logger, named: Bool
   ) -> ImageDriverConfiguration {
     ImageDriverConfiguration(
       socket: engine.socket, zone: engine.zone, dataFolder: data.path,
@@ -35,7 +35,8 @@ enum EngineStart {
       log: {
         logger.info("container engine", ["what": .text(named ? "zone \(engine.zone): \($0)" : $0)])
       },
-      record: { logs.append($0, $1) }, newestLine: { logs.newestTime($0, of: $1) })
+      record: { logs.append($0, $1) }, newestLine: { logs.newestTime($0, of: $1) },
+      subnets: { (try? await store.subnets()).map { Set($0.map(\.id)) } })
   }
 
   /// `DOCKER_HOST` where it names a socket.

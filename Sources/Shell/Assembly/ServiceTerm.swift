@@ -61,7 +61,7 @@ struct ServiceTerm {
     let subject = try await FirstStart.ensure(store, at: AssembledService.now())
     let vault = try await FirstStart.vault(data, store, logger)
     let logs = NodeLogs(folder: data.path + "/logs", limits: configuration.logs)
-    let engines = EngineStart.configurations(configuration, data, logs, vault, logger)
+    let engines = EngineStart.configurations(configuration, data, logs, vault, store, logger)
     let maker = EnvironmentStart.builder(
       configuration, data, python, logger, ImageUnpacker(configuration: engines[0]), vault)
     let driver = CellDriver(
