@@ -56,8 +56,6 @@ public final class ImageDriver: InstanceDriver {
     (stream, reports) = AsyncStream.makeStream(of: InstanceExit.self)
     (toFollow, followings) = AsyncStream.makeStream(of: InstanceID.self)
     (toSweep, sweeps) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
-    // Of subnets that a run before was asked to delete.
-    sweeps.yield()
   }
 
   public func exits() -> AsyncStream<InstanceExit> { stream }
@@ -314,6 +312,8 @@ public final class ImageDriver: InstanceDriver {
       configuration.log("\(container.name): removing what the reading of an image left")
       try await engine.remove(container.name)
     }
+    // Of subnets that a run before was asked to delete.
+    try await removeFormerSubnets()
     guard let kept = await keeping() else { return }
     let hosts = Set(kept.map { HostName($0.node, $0.release) })
     let nodes = Set(kept.map(\.node.text))
@@ -351,6 +351,7 @@ public final class ImageDriver: InstanceDriver {
     var said = ""
     while !Task.isCancelled {
       do throws(EngineError) { return try await work() } catch {
+        if Task.isCancelled { return }
         // Said once: a machine without an engine is no news every other second.
         if error.message != said {
           configuration.log("the engine did not do what it must, it is tried again: \(error.message)")
